@@ -1,0 +1,3 @@
+//! Weir: an edge traffic-splitting reverse proxy with progressive delivery built in.
+
+pub mod types;

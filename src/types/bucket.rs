@@ -1,0 +1,89 @@
+//! Buckets: the 100,000 groups that users fall into, and fractions of them.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// How many buckets a split has; one bucket is 0.001 % of users.
+pub const BUCKETS: u32 = 100_000;
+
+/// A user's place in a split: 0 to 99,999.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Bucket(u32);
+
+/// A share of users in whole buckets: 0 to 100,000.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fraction(u32);
+
+// === impl Bucket ===
+
+impl Bucket {
+    /// The bucket with this number, or `None` when there is none.
+    #[must_use]
+    pub fn new(number: u32) -> Option<Self> {
+        (number < BUCKETS).then_some(Self(number))
+    }
+
+    /// Spreads 64 uniform bits evenly over the buckets (multiply-shift, Lemire 2019, "Fast Random Integer Generation in
+    /// an Interval"; the bias is below 2^-47).
+    #[must_use]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "the high word of a product with BUCKETS is below BUCKETS"
+    )]
+    pub fn from_bits(bits: u64) -> Self {
+        Self(((u128::from(bits) * u128::from(BUCKETS)) >> 64) as u32)
+    }
+
+    /// The bucket's number.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+// === impl Fraction ===
+
+impl Fraction {
+    /// A share from a percentage, 0 to 100, rounded to 0.001 %. `None` outside that range.
+    #[must_use]
+    pub fn from_percent(percent: f64) -> Option<Self> {
+        if !(0.0..=100.0).contains(&percent) {
+            return None;
+        }
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 100,000")]
+        let buckets = (percent * 1000.0).round() as u32;
+        Some(Self(buckets))
+    }
+
+    /// How many buckets the share has.
+    #[must_use]
+    pub fn buckets(self) -> u32 {
+        self.0
+    }
+
+    /// Whether `bucket` is inside: the first buckets are, so that a growing fraction only adds users.
+    #[must_use]
+    pub fn contains(self, bucket: Bucket) -> bool {
+        bucket.0 < self.0
+    }
+}
+
+impl fmt::Display for Fraction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", f64::from(self.0) / 1000.0)
+    }
+}
+
+impl Serialize for Fraction {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}

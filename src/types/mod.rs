@@ -1,0 +1,20 @@
+//! Words that every layer shares: names, weights, buckets, revisions, the clock and the overlay.
+//!
+//! Nothing here does I/O or knows a file format beyond how a word is written.
+
+pub mod bucket;
+pub mod clock;
+pub mod name;
+pub mod overlay;
+pub mod reason;
+pub mod revision;
+pub mod state;
+pub mod weight;
+
+pub use bucket::{BUCKETS, Bucket, Fraction};
+pub use name::{Name, NameError};
+pub use overlay::{Overlay, RouteOverlay};
+pub use reason::Reason;
+pub use revision::Revision;
+pub use state::{BackendState, OnUnavailable, StickyMode};
+pub use weight::{Weight, WeightError};
