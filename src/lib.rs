@@ -1,3 +1,5 @@
 //! Weir: an edge traffic-splitting reverse proxy with progressive delivery built in.
 
+pub mod config;
+pub mod http;
 pub mod types;
