@@ -1,3 +1,4 @@
 //! Weir: an edge traffic-splitting reverse proxy with progressive delivery built in.
 
+pub mod telemetry;
 pub mod types;

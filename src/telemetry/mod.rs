@@ -1,0 +1,4 @@
+//! Telemetry.
+
+mod counter;
+pub mod histogram;
