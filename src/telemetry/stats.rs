@@ -115,8 +115,8 @@ impl RouteBackendShard {
 
     /// Counts a request by code, method, duration and error, once, when it ends.
     pub fn record(&self, outcome: &Outcome) {
-        let row = self.requests[outcome.method.index()]
-            .get_or_init(|| Box::new([const { Counter::new() }; CODES]));
+        let row =
+            self.requests[outcome.method.index()].get_or_init(|| Box::new([const { Counter::new() }; CODES]));
         row[code_slot(outcome.status)].add(1);
         let class = CodeClass::of(outcome.status);
         self.durations[class.index()].get_or_init(Histogram::new).record(outcome.duration);

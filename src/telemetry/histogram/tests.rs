@@ -77,7 +77,8 @@ fn beyond_the_range_counts_and_sums_stay_exact() {
 
 #[test]
 fn quantiles_are_close_on_adversarial_distributions() {
-    let edges: Vec<u64> = (1..OVERFLOW).flat_map(|slot| [lower_edge(slot), lower_edge(slot + 1) - 1]).collect();
+    let edges: Vec<u64> =
+        (1..OVERFLOW).flat_map(|slot| [lower_edge(slot), lower_edge(slot + 1) - 1]).collect();
     let cases: [(&str, Vec<u64>); 6] = [
         ("constant at an edge", vec![lower_edge(700); 1000]),
         ("constant before an edge", vec![lower_edge(701) - 1; 1000]),
