@@ -5,15 +5,20 @@
 //! [`windows`] out of them for gates and pages, and exports them ([`prometheus`]). The access log ([`access_log`])
 //! leaves the workers through a bounded queue.
 
+pub mod access_log;
 pub mod control;
 mod counter;
+mod family;
 pub mod histogram;
 pub mod label;
+pub mod prometheus;
 pub mod registry;
 pub mod stats;
 pub mod totals;
 pub mod windows;
 
+pub use self::prometheus::{Exporter, Gauges};
+pub use access_log::{AccessEntry, AccessLog, AccessLogCounts, Sampler, Sink};
 pub use control::ControlStats;
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use label::{AdminResult, ChangeResult, ChangeSource, CodeClass, ErrorKind, MethodLabel, Refusal};
