@@ -79,11 +79,12 @@ class Processes:
 
 
 def end_cleanly_on_signals():
-    """Turns SIGTERM and SIGHUP into an ordinary exit, so that the children are stopped."""
+    """Turns SIGTERM and SIGHUP into an ordinary exit, so that the children are stopped; Ctrl-C works in the background too."""
 
     def leave(number, _frame):
         sys.exit(128 + number)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGHUP, leave)
 
