@@ -36,12 +36,14 @@ if [ -z "$binary" ]; then
         if [ -e "$path" ]; then cp -r "$path" "$context/"; fi
     done < <(sed -n 's/^!//p' .dockerignore)
     build=$(grep -o 'cargo build [^&\\]*' Dockerfile)
-    profile=${WEIR_PROFILE:-$(sed -n 's/.*--profile \([a-z]*\).*/\1/p' <<<"$build")}
-    build=$(sed "s/--profile [a-z]*/--profile $profile/" <<<"$build")
+    named=$(sed -n 's/.*--profile \([a-z]*\).*/\1/p' <<<"$build")
+    profile=${WEIR_PROFILE:-$named}
+    build=${build/--profile $named/--profile $profile}
     target=${CARGO_TARGET_DIR:-$PWD/target}
     say "$build"
     (cd "$context" && CARGO_TARGET_DIR="$target" $build)
-    binary=$target/${profile/#%dev/debug}/weir
+    binary=$target/$profile/weir
+    if [ "$profile" = dev ]; then binary=$target/debug/weir; fi
 fi
 
 root=$work/root
