@@ -30,16 +30,17 @@ case "$user" in ''|root|0|0:*) fail "the image runs as root" ;; esac
 
 binary=${WEIR_BIN:-}
 if [ -z "$binary" ]; then
-    context=$work/context
-    mkdir "$context"
+    target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+    context=$target/dockerfile-context # one path and the files' own times: cargo builds again only what changed
+    rm -rf "$context"
+    mkdir -p "$context"
     while read -r path; do
-        if [ -e "$path" ]; then cp -r "$path" "$context/"; fi
+        if [ -e "$path" ]; then cp -rp "$path" "$context/"; fi
     done < <(sed -n 's/^!//p' .dockerignore)
     build=$(grep -o 'cargo build [^&\\]*' Dockerfile)
     named=$(sed -n 's/.*--profile \([a-z]*\).*/\1/p' <<<"$build")
     profile=${WEIR_PROFILE:-$named}
     build=${build/--profile $named/--profile $profile}
-    target=${CARGO_TARGET_DIR:-$PWD/target}
     say "$build"
     (cd "$context" && CARGO_TARGET_DIR="$target" $build)
     binary=$target/$profile/weir
