@@ -121,13 +121,17 @@ fn pad(text: &mut String, indent: usize, newline: bool) {
     }
 }
 
+/// Texts that readers of YAML 1.1 take for booleans.
+const OLD_BOOLEANS: [&str; 6] = ["y", "n", "yes", "no", "on", "off"];
+
 /// Plain where nobody can take it for anything but a text, else in double quotes, whose escapes JSON shares.
 fn yaml_scalar(value: &Json) -> String {
     match value {
         Json::String(text) => {
             let harmless = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_./%-".contains(&b))
                 && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/')
-                && classify(text) == Plain::Text;
+                && classify(text) == Plain::Text
+                && !OLD_BOOLEANS.iter().any(|word| text.eq_ignore_ascii_case(word));
             if harmless { text.clone() } else { value.to_string() }
         }
         other => other.to_string(),

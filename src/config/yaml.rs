@@ -343,22 +343,28 @@ impl<'a> Builder<'a> {
 
     fn key(&mut self, node: Node) {
         let span = node.span;
-        let text = match node.value {
+        let (text, taken) = match node.value {
             Value::Scalar { text, plain } => {
-                if plain && text == "<<" {
+                let merge = plain && text == "<<";
+                if merge {
                     let merge = Diagnostic::new(Code::YamlFeature, "", "merge keys are not supported");
                     self.error(merge.help("write the keys out, or use an alias for the whole value"), span);
                 }
-                text
+                (text, !merge)
             }
             _ => {
                 self.error(Diagnostic::new(Code::YamlFeature, "", "a key must be plain text"), span);
-                format!("\0{}", span.start)
+                (String::new(), false)
             }
         };
         let Some(Frame { kind: FrameKind::Map { seen, key, .. }, .. }) = self.stack.last_mut() else {
             return;
         };
+        if !taken {
+            // A key that is not in `seen` loses its value in `add`.
+            *key = Some(MapKey { text, span });
+            return;
+        }
         let first = *seen.entry(text.clone()).or_insert(span);
         *key = Some(MapKey { text, span });
         if first != span {

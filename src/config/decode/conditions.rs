@@ -101,19 +101,16 @@ pub(super) fn named_matches(object: &mut Object<'_>, cx: &mut Context, key: &str
 
 fn named_match(mut object: Object<'_>, cx: &mut Context) -> NamedMatch {
     let name = object.get(cx, "name");
-    let present: Option<bool> = object.opt(cx, "present");
+    // `present: true` is what there is without any of these.
+    let _: Option<bool> = object.opt(cx, "present");
     let exact = object.opt(cx, "exact").map(ValueMatch::Exact);
     let prefix = object.opt(cx, "prefix").map(ValueMatch::Prefix);
     let contains = object.opt(cx, "contains").map(ValueMatch::Contains);
     let regex = object.opt(cx, "regex").map(ValueMatch::Regex);
-    let among = object.has("in").then(|| ());
+    let has_list = object.has("in");
     let list = object.list(cx, "in");
-    let among = among.map(|()| ValueMatch::In(list));
-    let given = exact.or(among).or(prefix).or(contains).or(regex);
-    let value = match (given, present) {
-        (Some(value), _) => value,
-        (None, _) => ValueMatch::Present,
-    };
+    let among = has_list.then_some(ValueMatch::In(list));
+    let value = exact.or(among).or(prefix).or(contains).or(regex).unwrap_or(ValueMatch::Present);
     NamedMatch { name, value }
 }
 

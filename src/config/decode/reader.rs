@@ -267,15 +267,16 @@ impl<'n> Object<'n> {
         let names: Vec<&str> = self.shape.keys.iter().map(|key| key.name).collect();
         let mut message = format!("unknown key `{written}`");
         let near = if cx.sink.is_full() { None } else { suggest::nearest(&key.text, names.iter().copied()) };
-        let help = match near {
-            Some(near) => {
-                message += &format!("; did you mean `{near}`?");
-                None
-            }
-            None => {
-                Some(elsewhere(&key.text).unwrap_or_else(|| format!("the keys here are {}", listed(&names))))
-            }
-        };
+        let help =
+            match near {
+                Some(near) => {
+                    message += &format!("; did you mean `{near}`?");
+                    None
+                }
+                None => Some(elsewhere(&key.text).unwrap_or_else(|| {
+                    format!("the keys here are {}", listed(&names).replace(" or ", " and "))
+                })),
+            };
         let mut diagnostic = Diagnostic::new(Code::UnknownKey, &pointer, message);
         diagnostic.help = help;
         cx.report(diagnostic, key.span);

@@ -93,6 +93,7 @@ impl Kind {
             Self::Word([word]) => format!("`{word}`"),
             Self::Word(words) => format!("one of {}", listed(words)),
             Self::Object(shape) => format!("a map, {}", shape.example()),
+            Self::List(Self::Scalar(of), _) => format!("a list such as `[{}]`", of.words().1),
             Self::List(of, _) => format!("a list of {}", of.plural()),
             Self::OneOrMore(of) => format!("{}, or a list of such", of.expected()),
             Self::Map(of) => format!("a map from names to {}", of.plural()),
@@ -103,7 +104,7 @@ impl Kind {
     fn plural(&self) -> String {
         match self {
             Self::Object(shape) => format!("maps, {} each", shape.example()),
-            Self::Scalar(scalar) => format!("such as {}", scalar.example()),
+            Self::Scalar(scalar) => format!("values such as {}", scalar.example()),
             other => other.expected(),
         }
     }

@@ -71,11 +71,13 @@ fn keys_of(node: &yaml::Node, kind: &Kind, seen: &mut BTreeSet<(&'static str, &'
             entries.iter().for_each(|(_, value)| keys_of(value, of, seen));
         }
         (_, Kind::Either(forms)) => {
-            let fitting = |form: &&Kind| match (&node.value, form) {
-                (yaml::Value::Scalar { .. }, Kind::Scalar(_) | Kind::Word(_)) => true,
-                (yaml::Value::Map(_), Kind::Object(_) | Kind::Map(_) | Kind::OneOrMore(_)) => true,
-                (yaml::Value::List(_), Kind::List(..) | Kind::OneOrMore(_)) => true,
-                _ => false,
+            let fitting = |form: &&Kind| {
+                matches!(
+                    (&node.value, form),
+                    (yaml::Value::Scalar { .. }, Kind::Scalar(_) | Kind::Word(_))
+                        | (yaml::Value::Map(_), Kind::Object(_) | Kind::Map(_) | Kind::OneOrMore(_))
+                        | (yaml::Value::List(_), Kind::List(..) | Kind::OneOrMore(_))
+                )
             };
             if let Some(form) = forms.iter().find(fitting) {
                 keys_of(node, form, seen);

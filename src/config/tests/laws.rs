@@ -26,7 +26,11 @@ fn lawful(text: &str) -> Result<(), TestCaseError> {
             let drawn = errors.render(Look { colour: true, ascii: true });
             prop_assert!(drawn.len() > 20);
             prop_assert!(errors.to_json().as_array().is_some_and(|items| !items.is_empty()));
-            prop_assert_eq!(errors.to_sarif()["version"].as_str(), Some("2.1.0"));
+            let sarif = errors.to_sarif();
+            prop_assert_eq!(
+                sarif["runs"][0]["results"].as_array().map(Vec::len),
+                Some(errors.iter().count())
+            );
         }
     }
     Ok(())
@@ -91,8 +95,6 @@ fn hostile_files_are_refused_quickly() {
         "&a ".repeat(10_000),
         "a: ".repeat(10_000),
     ] {
-        let t = std::time::Instant::now();
         assert!(parse(&text, "hostile").is_err());
-        eprintln!("{:?} {}", t.elapsed(), &text[..20]);
     }
 }

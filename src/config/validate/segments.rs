@@ -17,6 +17,9 @@ use crate::{
     types::Name,
 };
 
+/// Circles that are reported at once; each costs a walk over all segments.
+const MAX_CIRCLES: usize = 8;
+
 /// The segments that a condition names, in order, some perhaps twice. Nesting of conditions is bounded by the reader.
 pub(super) fn used_by(condition: &Condition) -> Vec<&Name> {
     match condition {
@@ -38,12 +41,9 @@ pub(super) fn check(config: &Config, cx: &mut Context) {
         })
         .collect();
     let mut depth: BTreeMap<&Name, usize> = BTreeMap::new();
-    loop {
+    for _ in 0..MAX_CIRCLES {
         settle(&mut open, &mut depth, cx);
         let Some(circle) = circle(&open) else { return };
-        if cx.sink.is_full() {
-            return;
-        }
         report(&circle, cx);
         for name in circle {
             open.remove(name);
