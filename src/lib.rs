@@ -2,4 +2,6 @@
 
 pub mod config;
 pub mod http;
+pub mod routing;
+pub mod split;
 pub mod types;
