@@ -2,5 +2,6 @@
 
 pub mod config;
 pub mod http;
-pub mod telemetry;
+pub mod routing;
+pub mod split;
 pub mod types;
