@@ -1,0 +1,1 @@
+"""The load tests' parts: processes, origins, load, accounting, one file per proxy, and the report."""

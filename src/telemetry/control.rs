@@ -1,0 +1,59 @@
+//! Counters of the control plane: changes of the configuration and calls of the admin API.
+//!
+//! These move a few times a minute and from any thread, so they are ordinary shared atomics.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use super::label::{AdminResult, ChangeResult, ChangeSource};
+
+/// What the control plane counts of itself.
+#[derive(Debug, Default)]
+pub struct ControlStats {
+    changes: [[AtomicU64; ChangeResult::ALL.len()]; ChangeSource::ALL.len()],
+    /// Inverted, so that the default says that nothing was refused.
+    last_refused: AtomicBool,
+    admin: Mutex<BTreeMap<(&'static str, AdminResult), u64>>,
+}
+
+// === impl ControlStats ===
+
+impl ControlStats {
+    /// Counts a change that was asked for. A refused one from the control file makes the last reload unsuccessful until
+    /// the file is read without error.
+    pub fn change(&self, source: ChangeSource, result: ChangeResult) {
+        self.changes[source.index()][result.index()].fetch_add(1, Relaxed);
+        if source == ChangeSource::File {
+            self.last_refused.store(result == ChangeResult::Refused, Relaxed);
+        }
+    }
+
+    /// Counts a call of the admin API. The operation is a constant of the program, never text of the caller.
+    pub fn admin(&self, operation: &'static str, result: AdminResult) {
+        let mut admin = self.admin.lock().unwrap_or_else(PoisonError::into_inner);
+        *admin.entry((operation, result)).or_default() += 1;
+    }
+
+    /// Whether the control file, when last read, was good.
+    #[must_use]
+    pub fn last_reload_successful(&self) -> bool {
+        !self.last_refused.load(Relaxed)
+    }
+
+    /// How many changes a source asked for with this result.
+    #[must_use]
+    pub fn changes(&self, source: ChangeSource, result: ChangeResult) -> u64 {
+        self.changes[source.index()][result.index()].load(Relaxed)
+    }
+
+    /// Calls of the admin API by operation and result.
+    #[must_use]
+    pub fn admin_calls(&self) -> BTreeMap<(&'static str, AdminResult), u64> {
+        self.admin.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

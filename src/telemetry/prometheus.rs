@@ -1,0 +1,375 @@
+//! The export: the totals as Prometheus text, made anew for each scrape.
+//!
+//! The families are built from one snapshot of the registry rather than kept in the crate's own vectors, because those
+//! would put a shared atomic under every request. Histograms are counted into the exported buckets here; quantiles come
+//! from Prometheus, gates read the full histograms. What telemetry does not own (weights, health, the kill switch, the
+//! revision) the caller passes as [`Gauges`].
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use prometheus::{
+    TextEncoder,
+    core::Collector,
+    process_collector::ProcessCollector,
+    proto::{Metric, MetricFamily, MetricType},
+};
+
+use super::{
+    access_log::AccessLogCounts,
+    control::ControlStats,
+    family::{Family, Sample},
+    label::{ChangeResult, ChangeSource, CodeClass, ErrorKind, MethodLabel, Refusal},
+    registry::Registry,
+    totals::{BackendEndpoint, Code, ListenerStats, RouteBackend, RouteBackendStats, StatsSnapshot},
+    windows::Windows,
+};
+use crate::types::{Name, Reason, Revision};
+
+/// The content type of what [`Exporter::render`] gives.
+pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+/// The span over which `weir_backend_observed_ratio` is measured: long enough for a small share, short enough to follow
+/// a change of weights.
+pub const OBSERVED_OVER: Duration = Duration::from_secs(60);
+
+/// Upper bounds for requests, in microseconds: those of the OpenTelemetry HTTP conventions, and finer ones below 5 ms.
+const REQUEST_BOUNDS: [u64; 18] = [
+    500, 1_000, 2_000, 3_000, 5_000, 10_000, 25_000, 50_000, 75_000, 100_000, 250_000, 500_000, 750_000,
+    1_000_000, 2_500_000, 5_000_000, 7_500_000, 10_000_000,
+];
+/// Upper bounds for the time in Weir itself, in microseconds: that is a few of them unless something is wrong.
+const OVERHEAD_BOUNDS: [u64; 11] = [5, 10, 20, 50, 100, 200, 500, 1_000, 2_500, 10_000, 50_000];
+
+/// Renders everything that Weir measures.
+pub struct Exporter {
+    registry: Arc<Registry>,
+    windows: Arc<Windows>,
+    control: Arc<ControlStats>,
+    access_log: Arc<AccessLogCounts>,
+    process: ProcessCollector,
+}
+
+/// Values that other modules own, as they are at the moment of the scrape.
+#[derive(Debug, Clone, Default)]
+pub struct Gauges {
+    /// The revision in force.
+    pub revision: Revision,
+    /// Each backend's configured part of its route's split, 0 to 1.
+    pub weight_ratios: BTreeMap<RouteBackend, f64>,
+    /// Whether each endpoint can take requests.
+    pub endpoints_healthy: BTreeMap<BackendEndpoint, bool>,
+    /// Whether each route's kill switch is on.
+    pub kill_switches: BTreeMap<Name, bool>,
+}
+
+#[allow(clippy::cast_precision_loss, reason = "Prometheus values are f64; counts stay below 2^53")]
+fn float(count: u64) -> f64 {
+    count as f64
+}
+
+// === impl Exporter ===
+
+impl Exporter {
+    /// An exporter of these sources. Without an access log, pass default counts.
+    #[must_use]
+    pub fn new(
+        registry: Arc<Registry>,
+        windows: Arc<Windows>,
+        control: Arc<ControlStats>,
+        access_log: Arc<AccessLogCounts>,
+    ) -> Self {
+        Self { registry, windows, control, access_log, process: ProcessCollector::for_self() }
+    }
+
+    /// All metrics in the text format 0.0.4.
+    ///
+    /// # Errors
+    /// When the encoder refuses a family, which the families built here give it no cause to.
+    pub fn render(&self, gauges: &Gauges) -> prometheus::Result<String> {
+        TextEncoder::new().encode_to_string(&self.families(gauges))
+    }
+
+    /// All families that have samples, each once.
+    fn families(&self, gauges: &Gauges) -> Vec<MetricFamily> {
+        let stats = self.registry.snapshot();
+        let mut families = request_families(&stats).to_vec();
+        families.extend(duration_families(&stats));
+        families.extend(choice_families(&stats));
+        families.extend(listener_families(&stats));
+        families.extend(gauge_families(gauges));
+        families.push(self.observed());
+        families.extend(self.control_families());
+        families.push(
+            Family::new(
+                "weir_series_dropped_total",
+                "Series that were not registered because of the cap.",
+                MetricType::COUNTER,
+            )
+            .with(Sample::new().value(float(stats.dropped_series)))
+            .build(),
+        );
+        families.extend(self.process.collect());
+        families.retain(|family| !family.get_metric().is_empty());
+        families
+    }
+
+    fn observed(&self) -> MetricFamily {
+        let shares = self.windows.shares(OBSERVED_OVER);
+        let samples = shares.into_iter().map(|(key, share)| of_route_backend(&key).value(share));
+        Family::new(
+            "weir_backend_observed_ratio",
+            "Part of the route's requests that the backend served in the last minute, 0 to 1.",
+            MetricType::GAUGE,
+        )
+        .extend(samples)
+        .build()
+    }
+
+    fn control_families(&self) -> [MetricFamily; 5] {
+        let mut reloads = Family::new(
+            "weir_config_reloads_total",
+            "Changes of the configuration by source and result.",
+            MetricType::COUNTER,
+        );
+        for source in ChangeSource::ALL {
+            for result in ChangeResult::ALL {
+                let sample = Sample::new().label("source", source.as_str()).label("result", result.as_str());
+                reloads = reloads.with(sample.value(float(self.control.changes(source, result))));
+            }
+        }
+        let last = u8::from(self.control.last_reload_successful());
+        let admin = self.control.admin_calls().into_iter().map(|((operation, result), count)| {
+            Sample::new().label("operation", operation).label("result", result.as_str()).value(float(count))
+        });
+        let lines = self
+            .access_log
+            .by_result()
+            .map(|(result, count)| Sample::new().label("result", result).value(float(count)));
+        [
+            reloads.build(),
+            Family::new(
+                "weir_config_last_reload_successful",
+                "1 when the control file was good when last read.",
+                MetricType::GAUGE,
+            )
+            .with(Sample::new().value(f64::from(last)))
+            .build(),
+            Family::new(
+                "weir_admin_requests_total",
+                "Calls of the admin API by operation and result.",
+                MetricType::COUNTER,
+            )
+            .extend(admin)
+            .build(),
+            Family::new(
+                "weir_access_log_lines_total",
+                "Lines of the access log by what became of them.",
+                MetricType::COUNTER,
+            )
+            .extend(lines)
+            .build(),
+            Family::new("weir_build_info", "Always 1; the version is a label.", MetricType::GAUGE)
+                .with(Sample::new().label("version", env!("CARGO_PKG_VERSION")).value(1.0))
+                .build(),
+        ]
+    }
+}
+
+fn of_route(route: &Name) -> Sample {
+    Sample::new().label("route", route.as_str())
+}
+
+fn of_route_backend((route, backend): &RouteBackend) -> Sample {
+    of_route(route).label("backend", backend.as_str())
+}
+
+fn of_endpoint((backend, address): &BackendEndpoint) -> Sample {
+    Sample::new().label("backend", backend.as_str()).label("endpoint", address)
+}
+
+/// One family with samples made from each backend of each route.
+fn per_backend<I: IntoIterator<Item = Metric>>(
+    stats: &StatsSnapshot,
+    family: Family,
+    samples: impl Fn(&RouteBackend, &RouteBackendStats) -> I,
+) -> MetricFamily {
+    family.extend(stats.route_backends.iter().flat_map(|(key, stats)| samples(key, stats))).build()
+}
+
+fn request_families(stats: &StatsSnapshot) -> [MetricFamily; 3] {
+    let requests = |key: &RouteBackend, stats: &RouteBackendStats| {
+        let of_key = of_route_backend(key);
+        let sample = |((code, method), count): (&(Code, MethodLabel), &u64)| {
+            let sample = of_key.clone().label("code", &code.to_string()).label("method", method.as_str());
+            sample.value(float(*count))
+        };
+        stats.requests.iter().map(sample).collect::<Vec<_>>()
+    };
+    let matched = stats.routes.iter().map(|(route, stats)| of_route(route).value(float(stats.matched)));
+    [
+        per_backend(
+            stats,
+            Family::new("weir_requests_total", "Finished requests.", MetricType::COUNTER),
+            requests,
+        ),
+        per_backend(
+            stats,
+            Family::new("weir_requests_in_flight", "Requests at the backend now.", MetricType::GAUGE),
+            |key, stats| [of_route_backend(key).value(float(stats.in_flight))],
+        ),
+        Family::new(
+            "weir_route_requests_total",
+            "Requests that matched the route, whoever answered them.",
+            MetricType::COUNTER,
+        )
+        .extend(matched)
+        .build(),
+    ]
+}
+
+fn duration_families(stats: &StatsSnapshot) -> [MetricFamily; 4] {
+    let histogram = |name, help| Family::new(name, help, MetricType::HISTOGRAM);
+    let by_class = |key: &RouteBackend, stats: &RouteBackendStats| {
+        let of_key = of_route_backend(key);
+        let seen = CodeClass::ALL.into_iter().zip(&stats.durations).filter(|(_, all)| all.count() > 0);
+        let sample = |(class, all): (CodeClass, _)| {
+            of_key.clone().label("code_class", class.as_str()).histogram(all, &REQUEST_BOUNDS)
+        };
+        seen.map(sample).collect::<Vec<_>>()
+    };
+    let overhead = stats
+        .routes
+        .iter()
+        .map(|(route, stats)| of_route(route).histogram(&stats.overhead, &OVERHEAD_BOUNDS));
+    let endpoints = stats
+        .endpoints
+        .iter()
+        .map(|(key, stats)| of_endpoint(key).histogram(&stats.durations, &REQUEST_BOUNDS));
+    [
+        per_backend(
+            stats,
+            histogram(
+                "weir_request_duration_seconds",
+                "From the request's head read to the response's last byte written.",
+            ),
+            by_class,
+        ),
+        per_backend(
+            stats,
+            histogram(
+                "weir_upstream_duration_seconds",
+                "From the request's head sent upstream to the response's head read.",
+            ),
+            |key, stats| [of_route_backend(key).histogram(&stats.upstream, &REQUEST_BOUNDS)],
+        ),
+        histogram("weir_overhead_seconds", "Time that a request spent in Weir itself.")
+            .extend(overhead)
+            .build(),
+        histogram(
+            "weir_endpoint_request_duration_seconds",
+            "From the start of an attempt at the endpoint to the response's last byte.",
+        )
+        .extend(endpoints)
+        .build(),
+    ]
+}
+
+fn choice_families(stats: &StatsSnapshot) -> [MetricFamily; 5] {
+    let counter = |name, help| Family::new(name, help, MetricType::COUNTER);
+    [
+        per_backend(
+            stats,
+            counter("weir_upstream_errors_total", "What went wrong with requests and attempts."),
+            |key, stats| {
+                ErrorKind::ALL.map(|kind| {
+                    of_route_backend(key).label("kind", kind.as_str()).value(float(stats.errors_of(kind)))
+                })
+            },
+        ),
+        per_backend(stats, counter("weir_retries_total", "Attempts after the first."), |key, stats| {
+            [of_route_backend(key).value(float(stats.retries))]
+        }),
+        per_backend(
+            stats,
+            counter("weir_shielded_failures_total", "Failures that another backend answered instead."),
+            |key, stats| [of_route_backend(key).value(float(stats.shielded))],
+        ),
+        per_backend(
+            stats,
+            counter("weir_assignments_total", "Choices of the backend for a request, by reason."),
+            |key, stats| {
+                Reason::ALL.map(|reason| {
+                    let count = stats.assignments[reason.index()];
+                    of_route_backend(key).label("reason", reason.as_str()).value(float(count))
+                })
+            },
+        ),
+        per_backend(
+            stats,
+            counter("weir_new_buckets_total", "Users seen for the first time."),
+            |key, stats| [of_route_backend(key).value(float(stats.new_buckets))],
+        ),
+    ]
+}
+
+fn listener_families(stats: &StatsSnapshot) -> [MetricFamily; 4] {
+    let per_listener = |family: Family, value: fn(&ListenerStats) -> u64| {
+        let samples = stats.listeners.iter().map(|(listener, stats)| {
+            Sample::new().label("listener", listener.as_str()).value(float(value(stats)))
+        });
+        family.extend(samples).build()
+    };
+    let refused = stats.listeners.iter().flat_map(|(listener, stats)| {
+        Refusal::ALL.map(|reason| {
+            let sample = Sample::new().label("listener", listener.as_str()).label("reason", reason.as_str());
+            sample.value(float(stats.refused[reason.index()]))
+        })
+    });
+    [
+        per_listener(
+            Family::new("weir_connections", "Open client connections.", MetricType::GAUGE),
+            |stats| stats.connections,
+        ),
+        per_listener(
+            Family::new("weir_connections_total", "Client connections accepted.", MetricType::COUNTER),
+            |stats| stats.opened,
+        ),
+        per_listener(
+            Family::new(
+                "weir_connections_shed_total",
+                "Client connections turned away at a limit.",
+                MetricType::COUNTER,
+            ),
+            |stats| stats.shed,
+        ),
+        Family::new(
+            "weir_requests_refused_total",
+            "Requests that Weir answered itself, without a route.",
+            MetricType::COUNTER,
+        )
+        .extend(refused)
+        .build(),
+    ]
+}
+
+fn gauge_families(gauges: &Gauges) -> [MetricFamily; 4] {
+    let gauge = |name, help| Family::new(name, help, MetricType::GAUGE);
+    let switch = |on: bool| f64::from(u8::from(on));
+    let weights = gauges.weight_ratios.iter().map(|(key, ratio)| of_route_backend(key).value(*ratio));
+    let healthy =
+        gauges.endpoints_healthy.iter().map(|(key, healthy)| of_endpoint(key).value(switch(*healthy)));
+    let kills = gauges.kill_switches.iter().map(|(route, on)| of_route(route).value(switch(*on)));
+    [
+        gauge("weir_backend_weight_ratio", "The backend's configured part of the split, 0 to 1.")
+            .extend(weights)
+            .build(),
+        gauge("weir_endpoint_healthy", "1 when the endpoint can take requests.").extend(healthy).build(),
+        gauge("weir_kill_switch_active", "1 while the route's kill switch is on.").extend(kills).build(),
+        gauge("weir_config_revision", "The revision in force.")
+            .with(Sample::new().value(float(gauges.revision.0)))
+            .build(),
+    ]
+}
+
+#[cfg(test)]
+mod tests;
