@@ -1,6 +1,7 @@
 //! Weir: an edge traffic-splitting reverse proxy with progressive delivery built in.
 
 pub mod config;
+pub mod control;
 pub mod http;
 pub mod routing;
 pub mod split;

@@ -1,0 +1,442 @@
+//! The single writer: one task that owns the state and carries out commands, one at a time.
+//!
+//! The order is validate, compile, persist, publish, audit, broadcast. Everything up to publishing can fail and then has
+//! changed nothing; nothing after it can fail the change. The kill switch alone is published before it is persisted, and
+//! stays in force when it cannot be: the disk must not stand between an operator and the brake.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::Value;
+use tokio::{
+    sync::{broadcast, mpsc, oneshot, watch},
+    task::JoinHandle,
+    time::timeout,
+};
+
+use crate::{
+    config::Config,
+    control::{
+        audit::{AuditResult, Row, rfc3339},
+        change::{self, Plan},
+        command::{Change, Channel, Command, ControlFile, Origin},
+        refusal::Refusal,
+        reload::ReloadFailure,
+        state::{self, LastReload, State, StoreState},
+        store::{Store, StoreError, Stored},
+    },
+    types::{Name, Overlay, Revision, clock},
+};
+
+/// Commands that may wait. Senders beyond it wait themselves; commands take milliseconds.
+const INBOX: usize = 64;
+/// Events that a slow listener may be behind before it misses some.
+const EVENTS: usize = 256;
+/// How long a write may take before the change is refused. A disk that takes longer is as good as broken, and the kill
+/// switch may be next in the inbox.
+const WRITE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Makes a state run. `compile` is pure: until `publish`, nothing outside has changed.
+pub trait Publisher: Send + 'static {
+    /// What is published.
+    type Compiled: Send;
+
+    /// Lowers the state to what the data plane reads.
+    ///
+    /// # Errors
+    /// When the state cannot run, all reasons at once.
+    fn compile(
+        &mut self,
+        config: &Arc<Config>,
+        overlay: &Overlay,
+        revision: Revision,
+    ) -> Result<Self::Compiled, CompileError>;
+
+    /// Makes it run.
+    fn publish(&mut self, compiled: Self::Compiled);
+}
+
+/// Why a state cannot run: one line for each reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("; "))]
+pub struct CompileError(pub Vec<String>);
+
+/// Sends commands to the applier and sees the state; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Control {
+    inbox: mpsc::Sender<Message>,
+    state: watch::Receiver<Arc<State>>,
+    events: broadcast::Sender<Event>,
+}
+
+/// A command that was carried out, or would be.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    /// The state now; for a dry run, as it would be.
+    pub state: Arc<State>,
+    /// Whether anything is different. What is already so makes no revision.
+    pub changed: bool,
+    /// What the sender should know.
+    pub warnings: Vec<String>,
+}
+
+/// Something that happened, for the log, metrics and live views.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A change is in force.
+    Applied {
+        /// The state since.
+        state: Arc<State>,
+        /// The route it was about.
+        route: Option<Name>,
+        /// What it was before.
+        from: Value,
+        /// What it is now.
+        to: Value,
+    },
+    /// A control file was refused; the last good one runs.
+    ReloadRefused(ReloadFailure),
+    /// The store failed; what is in force is not on disk, or a change was refused for it.
+    StoreFailed(StoreError),
+}
+
+/// What comes into the inbox.
+#[derive(Debug)]
+enum Message {
+    Apply(Box<Command>, oneshot::Sender<Result<Accepted, Refusal>>),
+    ReloadFailed(ReloadFailure),
+    /// The file's content is what runs already.
+    ReloadUnchanged,
+}
+
+/// The task's state. [`Applier::start`] makes the first state run; [`Applier::run`] carries out commands.
+pub struct Applier<P> {
+    publisher: P,
+    store: Arc<dyn Store>,
+    state: watch::Sender<Arc<State>>,
+    inbox: mpsc::Receiver<Message>,
+    events: broadcast::Sender<Event>,
+    /// A write that was given up on, but that the disk may still finish.
+    stuck: Option<JoinHandle<()>>,
+}
+
+/// Why Weir cannot start with this file and this store.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The state cannot be compiled.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+}
+
+// === impl Control ===
+
+impl Control {
+    /// Carries out `command`. When this returns `Ok`, the change is in force, and on disk unless the state's store says
+    /// otherwise.
+    ///
+    /// # Errors
+    /// Why not; nothing has changed then.
+    pub async fn apply(&self, command: Command) -> Result<Accepted, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let message = Message::Apply(Box::new(command), reply);
+        self.inbox.send(message).await.map_err(|_| Refusal::Stopping)?;
+        answer.await.unwrap_or(Err(Refusal::Stopping))
+    }
+
+    /// The state in force.
+    #[must_use]
+    pub fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state.borrow())
+    }
+
+    /// The state in force, and every later one.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Arc<State>> {
+        self.state.clone()
+    }
+
+    /// Everything that happens from now on.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Records that a changed control file could not even be tried.
+    pub(super) async fn reload_failed(&self, failure: ReloadFailure) {
+        // Nobody is left to tell when the applier has stopped.
+        let _ = self.inbox.send(Message::ReloadFailed(failure)).await;
+    }
+
+    /// Records that the control file is again what runs.
+    pub(super) async fn reload_unchanged(&self) {
+        let _ = self.inbox.send(Message::ReloadUnchanged).await;
+    }
+}
+
+// === impl Applier ===
+
+impl<P: Publisher> Applier<P> {
+    /// Makes `file`, with the overlay that the store has, run. Blocks on the store; meant for the time before anything is
+    /// served.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written, or the state cannot be compiled.
+    pub fn start(
+        file: Arc<ControlFile>,
+        mut publisher: P,
+        store: Arc<dyn Store>,
+    ) -> Result<(Control, Self), StartError> {
+        let stored = store.load()?;
+        let unchanged = stored.as_ref().is_some_and(|stored| stored.file == file.digest);
+        let (overlay, before) = stored.map_or_else(Default::default, |s| (s.overlay, s.revision));
+        let revision = if unchanged { before } else { before.next() };
+        let (effective, dangling) = state::resolve(&file.config, &overlay);
+        let compiled = publisher.compile(&file.config, &effective, revision)?;
+        if !unchanged {
+            store.save(&Stored { revision, file: file.digest.clone(), overlay: overlay.clone() })?;
+        }
+        publisher.publish(compiled);
+        let at = clock::unix_now();
+        let state = Arc::new(State {
+            revision,
+            at,
+            origin: Origin::new("start", Channel::File),
+            action: "start",
+            file_revision: revision,
+            overlay: Arc::new(overlay),
+            effective: Arc::new(effective),
+            dangling,
+            last_reload: LastReload { ok: true, error: None, at },
+            store: StoreState {
+                directory: store.directory().map(ToOwned::to_owned),
+                error: None,
+                persisted: store.directory().is_some(),
+            },
+            file,
+        });
+        let (sender, inbox) = mpsc::channel(INBOX);
+        let (events, _) = broadcast::channel(EVENTS);
+        let (state, seen) = watch::channel(state);
+        let control = Control { inbox: sender, state: seen, events: events.clone() };
+        let mut applier = Self { publisher, store, state, inbox, events, stuck: None };
+        if !unchanged {
+            let digest = serde_json::json!(applier.state.borrow().file.digest);
+            let row = applier.row("start", AuditResult::Applied, (Value::Null, digest));
+            let written = applier.store.audit(&row);
+            applier.note_store(written.err());
+        }
+        Ok((control, applier))
+    }
+
+    /// Carries out commands until every [`Control`] is gone or `stop` is done; what is under way is finished.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+        tokio::pin!(stop);
+        loop {
+            let message = tokio::select! {
+                () = &mut stop => return,
+                message = self.inbox.recv() => message,
+            };
+            match message {
+                Some(Message::Apply(command, reply)) => {
+                    let answer = self.apply(*command).await;
+                    // The sender may have gone away; the change holds all the same.
+                    let _ = reply.send(answer);
+                }
+                Some(Message::ReloadFailed(failure)) => self.reload_refused(failure).await,
+                Some(Message::ReloadUnchanged) => self.note_reload(Ok(())),
+                None => return,
+            }
+        }
+    }
+
+    async fn apply(&mut self, command: Command) -> Result<Accepted, Refusal> {
+        let is_reload = matches!(command.change, Change::Reload(_));
+        let dry_run = command.dry_run;
+        let answer = self.decide_and_act(command).await;
+        match &answer {
+            _ if dry_run || !is_reload => {}
+            Ok(_) => self.note_reload(Ok(())),
+            Err(refusal) => self.reload_refused(ReloadFailure::refused(refusal)).await,
+        }
+        if let (Err(Refusal::Store(error)), false) = (&answer, dry_run) {
+            self.note_store(Some(error.clone()));
+        }
+        answer
+    }
+
+    async fn decide_and_act(&mut self, command: Command) -> Result<Accepted, Refusal> {
+        let current = Arc::clone(&self.state.borrow());
+        let emergency = command.change.is_emergency();
+        match command.expected {
+            Some(expected) if expected != current.revision && !emergency => {
+                return Err(Refusal::Conflict { expected, actual: current.revision });
+            }
+            _ => {}
+        }
+        let plan = change::plan(&current, &command.change)?;
+        if !plan.changed {
+            return Ok(Accepted { state: current, changed: false, warnings: plan.warnings });
+        }
+        let mut next = successor(&current, &plan, &command);
+        let config = Arc::clone(&next.file.config);
+        let compiled = self.publisher.compile(&config, &next.effective, next.revision)?;
+        let warnings = [plan.warnings.clone(), new_dangling(&current, &next)].concat();
+        if command.dry_run {
+            return Ok(Accepted { state: Arc::new(next), changed: true, warnings });
+        }
+        let stored = Stored {
+            revision: next.revision,
+            file: next.file.digest.clone(),
+            overlay: Overlay::clone(&next.overlay),
+        };
+        let saved = if emergency {
+            self.publisher.publish(compiled);
+            self.save(stored).await
+        } else {
+            self.save(stored).await?;
+            self.publisher.publish(compiled);
+            Ok(())
+        };
+        next.store.persisted = saved.is_ok() && next.store.directory.is_some();
+        next.store.error = saved.as_ref().err().map(ToString::to_string);
+        let next = Arc::new(next);
+        self.state.send_replace(Arc::clone(&next));
+        let result = if saved.is_ok() { AuditResult::Applied } else { AuditResult::NotPersisted };
+        let mut row = self.row(command.change.as_str(), result, (plan.from.clone(), plan.to.clone()));
+        row.route.clone_from(&plan.route);
+        let audited = self.audit(row).await;
+        if let Some(error) = saved.err().or(audited.err()) {
+            self.note_store(Some(error));
+        }
+        self.emit(Event::Applied {
+            state: Arc::clone(&next),
+            route: plan.route,
+            from: plan.from,
+            to: plan.to,
+        });
+        Ok(Accepted { state: self.current(), changed: true, warnings })
+    }
+
+    fn current(&self) -> Arc<State> {
+        Arc::clone(&self.state.borrow())
+    }
+
+    /// Writes off the async threads, for no longer than [`WRITE_LIMIT`].
+    async fn save(&mut self, stored: Stored) -> Result<(), StoreError> {
+        self.write(move |store| store.save(&stored)).await
+    }
+
+    async fn audit(&mut self, row: Row) -> Result<(), StoreError> {
+        self.write(move |store| store.audit(&row)).await
+    }
+
+    async fn write(
+        &mut self,
+        work: impl FnOnce(&dyn Store) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<(), StoreError> {
+        if self.stuck.as_ref().is_some_and(|stuck| !stuck.is_finished()) {
+            return Err(StoreError::Stuck);
+        }
+        let store = Arc::clone(&self.store);
+        let (reply, answer) = oneshot::channel();
+        let task = tokio::task::spawn_blocking(move || {
+            // The applier may have given up on the answer.
+            let _ = reply.send(work(store.as_ref()));
+        });
+        match timeout(WRITE_LIMIT, answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(StoreError::Stuck),
+            Err(_) => {
+                self.stuck = Some(task);
+                Err(StoreError::Stuck)
+            }
+        }
+    }
+
+    /// Keeps what the store last said in the state, and tells when it failed.
+    fn note_store(&mut self, error: Option<StoreError>) {
+        let text = error.as_ref().map(ToString::to_string);
+        self.state.send_if_modified(|state| {
+            let changed = state.store.error != text;
+            if changed {
+                Arc::make_mut(state).store.error = text;
+            }
+            changed
+        });
+        if let Some(error) = error {
+            self.emit(Event::StoreFailed(error));
+        }
+    }
+
+    fn note_reload(&mut self, result: Result<(), String>) {
+        let at = clock::unix_now();
+        self.state.send_modify(|state| {
+            Arc::make_mut(state).last_reload = LastReload { ok: result.is_ok(), error: result.err(), at };
+        });
+    }
+
+    async fn reload_refused(&mut self, failure: ReloadFailure) {
+        self.note_reload(Err(failure.rendered.clone()));
+        let row = self.row("reload", AuditResult::Refused, (Value::Null, failure.rendered.clone().into()));
+        if let Err(error) = self.audit(row).await {
+            self.note_store(Some(error));
+        }
+        self.emit(Event::ReloadRefused(failure));
+    }
+
+    /// An audit row about the state in force.
+    fn row(&self, action: &str, result: AuditResult, (from, to): (Value, Value)) -> Row {
+        let state = self.state.borrow();
+        let origin = match result {
+            AuditResult::Refused => Origin::new("watcher", Channel::File),
+            AuditResult::Applied | AuditResult::NotPersisted => state.origin.clone(),
+        };
+        let time = rfc3339(clock::unix_now());
+        Row {
+            time,
+            revision: state.revision,
+            origin,
+            action: action.to_owned(),
+            result,
+            route: None,
+            from,
+            to,
+        }
+    }
+
+    fn emit(&self, event: Event) {
+        // Without listeners there is nobody to tell.
+        let _ = self.events.send(event);
+    }
+}
+
+/// The state after `plan`.
+fn successor(current: &State, plan: &Plan, command: &Command) -> State {
+    let revision = current.revision.next();
+    let (effective, dangling) = state::resolve(&plan.file.config, &plan.overlay);
+    let is_reload = matches!(command.change, Change::Reload(_));
+    State {
+        revision,
+        at: clock::unix_now(),
+        origin: command.origin.clone(),
+        action: command.change.as_str(),
+        file: Arc::clone(&plan.file),
+        file_revision: if is_reload { revision } else { current.file_revision },
+        overlay: Arc::new(plan.overlay.clone()),
+        effective: Arc::new(effective),
+        dangling,
+        last_reload: current.last_reload.clone(),
+        store: current.store.clone(),
+    }
+}
+
+/// What is dangling after a change and was not before, as warnings.
+fn new_dangling(before: &State, after: &State) -> Vec<String> {
+    let new = after.dangling.iter().filter(|dangling| !before.dangling.contains(dangling));
+    new.map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests;

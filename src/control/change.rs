@@ -1,0 +1,195 @@
+//! What a command does to the state, as a pure function: decide first, act second.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::{Value, json};
+
+use crate::{
+    config::{Config, model},
+    control::{
+        command::{Change, ControlFile, WeightChange},
+        refusal::{BootChange, Refusal, nearest},
+        state::{self, State},
+    },
+    types::{Name, Overlay, RouteOverlay, Weight},
+};
+
+/// What a command would do.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// The control file afterwards.
+    pub(super) file: Arc<ControlFile>,
+    /// The overlay afterwards.
+    pub(super) overlay: Overlay,
+    /// Whether anything would be different.
+    pub(super) changed: bool,
+    /// The route it is about.
+    pub(super) route: Option<Name>,
+    /// What it was, for the audit.
+    pub(super) from: Value,
+    /// What it will be, for the audit.
+    pub(super) to: Value,
+    /// What the sender should know.
+    pub(super) warnings: Vec<String>,
+}
+
+/// What `change` would do to `state`.
+pub(super) fn plan(state: &State, change: &Change) -> Result<Plan, Refusal> {
+    match change {
+        Change::Reload(file) => reload(state, file),
+        Change::SetWeights { route, weights } => set_weights(state, state.route(route)?, weights),
+        Change::Kill { route, backend } => kill(state, state.route(route)?, backend.as_deref()),
+        Change::Unkill { route } => Ok(unkill(state, state.route(route)?)),
+    }
+}
+
+fn reload(state: &State, file: &Arc<ControlFile>) -> Result<Plan, Refusal> {
+    let changes = boot_changes(&state.file.config, &file.config);
+    if !changes.is_empty() {
+        return Err(Refusal::BootSetting(changes));
+    }
+    Ok(Plan {
+        file: Arc::clone(file),
+        overlay: Overlay::clone(&state.overlay),
+        changed: file.digest != state.file.digest,
+        route: None,
+        from: json!(state.file.digest),
+        to: json!(file.digest),
+        warnings: file.warnings.clone(),
+    })
+}
+
+/// Settings that are read once at start (standing decision 4).
+fn boot_changes(running: &Config, wanted: &Config) -> Vec<BootChange> {
+    let path = |dir: &Option<std::path::PathBuf>| {
+        dir.as_ref().map_or_else(|| "default".to_owned(), |dir| dir.display().to_string())
+    };
+    [
+        ("admin.bind", running.admin.bind.to_string(), wanted.admin.bind.to_string()),
+        ("data_dir", path(&running.data_dir), path(&wanted.data_dir)),
+        ("workers", running.workers.to_string(), wanted.workers.to_string()),
+    ]
+    .into_iter()
+    .filter(|(_, running, wanted)| running != wanted)
+    .map(|(setting, running, wanted)| BootChange { setting, running, wanted })
+    .collect()
+}
+
+fn set_weights(state: &State, route: &model::Route, change: &WeightChange) -> Result<Plan, Refusal> {
+    let before = state.weights(route);
+    let mut wanted = state.overlay.routes.get(&route.name).cloned().unwrap_or_default();
+    let mut gives_back = false;
+    match change {
+        WeightChange::Replace(weights) => {
+            let named = weights
+                .iter()
+                .map(|(name, weight)| Ok((backend(route, name)?, *weight)))
+                .collect::<Result<BTreeMap<_, _>, Refusal>>()?;
+            let missing: Vec<_> = before
+                .iter()
+                .map(|(name, _)| name)
+                .filter(|name| !named.contains_key(*name))
+                .cloned()
+                .collect();
+            if !missing.is_empty() {
+                return Err(Refusal::MissingBackends { route: route.name.clone(), missing });
+            }
+            wanted.weights = named;
+        }
+        WeightChange::Patch(weights) if weights.is_empty() => {
+            return Err(Refusal::NoWeights { route: route.name.clone() });
+        }
+        WeightChange::Patch(weights) => {
+            for (name, weight) in weights {
+                let name = backend(route, name)?;
+                match weight {
+                    Some(weight) => wanted.weights.insert(name, *weight),
+                    None => wanted.weights.remove(&name).inspect(|_| gives_back = true),
+                };
+            }
+        }
+    }
+    let after = state::weights(route, Some(&wanted));
+    if after.iter().all(|(_, weight)| weight.is_zero()) {
+        return Err(Refusal::AllZero { route: route.name.clone() });
+    }
+    let killed = state.kill_switch(&route.name);
+    let warnings = killed.map(|to| {
+        format!("the kill switch of `{}` sends everything to `{to}`; weights hold when it is off", route.name)
+    });
+    // Weights equal to those in force are no change, even where the file, not the overlay, made them so.
+    Ok(Plan {
+        changed: gives_back || before != after,
+        from: json_weights(&before),
+        to: json_weights(&after),
+        warnings: warnings.into_iter().collect(),
+        ..with_route(state, route, wanted)
+    })
+}
+
+fn kill(state: &State, route: &model::Route, to: Option<&str>) -> Result<Plan, Refusal> {
+    let to = match to {
+        Some(name) => backend(route, name)?,
+        None => baseline(route),
+    };
+    let before = state.overlay.routes.get(&route.name).cloned().unwrap_or_default();
+    let changed = before.kill_switch.as_ref() != Some(&to);
+    let mut wanted = before.clone();
+    if changed {
+        wanted.kill_switch = Some(to.clone());
+        // Pinned users must not come back to what was killed when the switch is off again.
+        wanted.epoch = wanted.epoch.saturating_add(1);
+    }
+    Ok(Plan { changed, from: json!(before.kill_switch), to: json!(to), ..with_route(state, route, wanted) })
+}
+
+fn unkill(state: &State, route: &model::Route) -> Plan {
+    let before = state.overlay.routes.get(&route.name).cloned().unwrap_or_default();
+    let changed = before.kill_switch.is_some();
+    let from = json!(before.kill_switch);
+    let wanted = RouteOverlay { kill_switch: None, ..before };
+    Plan { changed, from, to: Value::Null, ..with_route(state, route, wanted) }
+}
+
+/// A plan that leaves the file alone and gives `route` this overlay.
+fn with_route(state: &State, route: &model::Route, wanted: RouteOverlay) -> Plan {
+    let mut overlay = Overlay::clone(&state.overlay);
+    if wanted.is_empty() {
+        overlay.routes.remove(&route.name);
+    } else {
+        overlay.routes.insert(route.name.clone(), wanted);
+    }
+    Plan {
+        file: Arc::clone(&state.file),
+        overlay,
+        changed: false,
+        route: Some(route.name.clone()),
+        from: Value::Null,
+        to: Value::Null,
+        warnings: Vec::new(),
+    }
+}
+
+/// The backend of the split with this name.
+fn backend(route: &model::Route, name: &str) -> Result<Name, Refusal> {
+    let backends = || route.split.backends.iter().map(|backend| &backend.name);
+    backends().find(|backend| backend.as_str() == name).cloned().ok_or_else(|| Refusal::UnknownBackend {
+        route: route.name.clone(),
+        backend: name.to_owned(),
+        suggestion: nearest(name, backends()),
+        known: backends().cloned().collect(),
+    })
+}
+
+/// The first backend of the split.
+fn baseline(route: &model::Route) -> Name {
+    route.split.backends.first().expect("a valid split has a backend").name.clone()
+}
+
+fn json_weights(weights: &[(Name, Weight)]) -> Value {
+    weights
+        .iter()
+        .map(|(name, weight)| (name.to_string(), json!(weight)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}

@@ -1,0 +1,214 @@
+//! What control can be asked to do, and by whom.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    hash::Hasher,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+use crate::{
+    config::Config,
+    types::{Revision, Weight},
+};
+
+/// A change that somebody wants.
+#[derive(Debug, Clone)]
+pub struct Command {
+    /// What to change.
+    pub change: Change,
+    /// Who wants it, and why.
+    pub origin: Origin,
+    /// The revision that the sender has seen; the change is refused when another one is in force. The kill switch ignores
+    /// it: in an emergency the intent is clear whatever else has changed.
+    pub expected: Option<Revision>,
+    /// Whether only to say what would happen.
+    pub dry_run: bool,
+}
+
+/// What to change. Names are texts here, so that a wrong one can be answered with the nearest right one.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// Take this control file as the base.
+    Reload(Arc<ControlFile>),
+    /// Override weights of a route's split.
+    SetWeights {
+        /// The route.
+        route: String,
+        /// Its weights.
+        weights: WeightChange,
+    },
+    /// Send everything on a route to one backend.
+    Kill {
+        /// The route.
+        route: String,
+        /// The backend; `None` is the baseline, the first of the split.
+        backend: Option<String>,
+    },
+    /// Switch a route's kill switch off.
+    Unkill {
+        /// The route.
+        route: String,
+    },
+}
+
+/// New weights of a split.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WeightChange {
+    /// Change the named backends only; `None` gives the control file its say again (RFC 7396).
+    Patch(BTreeMap<String, Option<Weight>>),
+    /// All weights of the split; every backend has to be named.
+    Replace(BTreeMap<String, Weight>),
+}
+
+/// Who wants a change, through what, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// A person or a program, as it named itself.
+    pub actor: String,
+    /// The way the command came.
+    pub channel: Channel,
+    /// The reason that was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The way a command came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    /// The control file.
+    File,
+    /// The admin API.
+    Api,
+    /// The command line, through the admin API.
+    Cli,
+    /// The dashboard, through the admin API.
+    Dashboard,
+    /// A rollout.
+    Rollout,
+    /// Another instance of the fleet.
+    Fleet,
+}
+
+/// A control file that was read and found valid.
+#[derive(Debug, Clone)]
+pub struct ControlFile {
+    /// What it says.
+    pub config: Arc<Config>,
+    /// Where it was read.
+    pub path: PathBuf,
+    /// Its text.
+    pub text: Arc<str>,
+    /// Which content it is.
+    pub digest: Digest,
+    /// What is allowed, but probably not meant.
+    pub warnings: Vec<String>,
+}
+
+/// A fingerprint of a file's content: tells contents apart, and is no protection against forgery.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Digest(String);
+
+// === impl Command ===
+
+impl Command {
+    /// A command without an expected revision, to be carried out.
+    #[must_use]
+    pub fn new(change: Change, origin: Origin) -> Self {
+        Self { change, origin, expected: None, dry_run: false }
+    }
+}
+
+// === impl Change ===
+
+impl Change {
+    /// The word in audit rows and events.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Reload(_) => "reload",
+            Self::SetWeights { .. } => "set_weights",
+            Self::Kill { .. } => "kill",
+            Self::Unkill { .. } => "unkill",
+        }
+    }
+
+    /// Whether this is an emergency brake: it ignores the expected revision, and works with a broken store.
+    #[must_use]
+    pub fn is_emergency(&self) -> bool {
+        matches!(self, Self::Kill { .. })
+    }
+}
+
+// === impl Origin ===
+
+impl Origin {
+    /// An origin without a reason.
+    #[must_use]
+    pub fn new(actor: &str, channel: Channel) -> Self {
+        Self { actor: actor.to_owned(), channel, reason: None }
+    }
+}
+
+// === impl Channel ===
+
+impl Channel {
+    /// The word in audit rows and answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Api => "api",
+            Self::Cli => "cli",
+            Self::Dashboard => "dashboard",
+            Self::Rollout => "rollout",
+            Self::Fleet => "fleet",
+        }
+    }
+}
+
+// === impl ControlFile ===
+
+impl ControlFile {
+    /// A valid file with its fingerprint.
+    #[must_use]
+    pub fn new(config: Config, path: &Path, text: &str, warnings: Vec<String>) -> Self {
+        Self {
+            config: Arc::new(config),
+            path: path.to_owned(),
+            text: text.into(),
+            digest: Digest::of(text.as_bytes()),
+            warnings,
+        }
+    }
+}
+
+// === impl Digest ===
+
+impl Digest {
+    /// The fingerprint of `content`.
+    #[must_use]
+    pub fn of(content: &[u8]) -> Self {
+        let mut hasher = SipHasher13::new_with_keys(0x7765_6972, 0x6669_6c65);
+        hasher.write(content);
+        Self(format!("{:032x}", hasher.finish128().as_u128()))
+    }
+
+    /// Its 32 hexadecimal digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,152 @@
+//! Control files and stores for tests.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::{
+    config::{
+        Config,
+        model::{
+            AccessLog, Admin, Backend, Drain, Endpoint, Geo, KeySource, LbPolicy, Limits, Listener,
+            LogTarget, Route, RouteMatch, Split, SplitBackend, Sticky, Timeouts,
+        },
+    },
+    control::{
+        audit,
+        command::ControlFile,
+        store::{MemoryStore, SigningKey, Store, StoreError, Stored},
+    },
+    types::{BackendState, Fraction, Name, OnUnavailable, StickyMode, Weight},
+};
+
+/// A valid name.
+pub(crate) fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+/// A control file with a route for each entry: its name, and its backends with their weights.
+pub(crate) fn config(routes: &[(&str, &[(&str, u32)])]) -> Config {
+    let mut backends = std::collections::BTreeMap::new();
+    for (backend, _) in routes.iter().flat_map(|(_, backends)| backends.iter()) {
+        let port = 9000 + u16::try_from(backends.len()).unwrap();
+        let endpoints = vec![Endpoint { address: ([127, 0, 0, 1], port).into(), weight: 1 }];
+        let idle_timeout = Duration::from_secs(30);
+        let value = Backend { endpoints, lb_policy: LbPolicy::P2c, health_check: None, idle_timeout };
+        backends.entry(name(backend)).or_insert(value);
+    }
+    let second = Duration::from_secs(1);
+    Config {
+        workers: 0,
+        data_dir: None,
+        trusted_proxies: Vec::new(),
+        geo: Geo::default(),
+        admin: Admin { bind: ([127, 0, 0, 1], 9900).into() },
+        access_log: AccessLog {
+            target: LogTarget::Off,
+            sample: Fraction::from_percent(100.0).unwrap(),
+            query: false,
+        },
+        drain: Drain { delay: Duration::ZERO, timeout: second },
+        listeners: vec![Listener {
+            name: name("web"),
+            bind: ([127, 0, 0, 1], 8080).into(),
+            region: None,
+            limits: Limits {
+                max_connections: 100,
+                max_header_bytes: 32768,
+                max_headers: 100,
+                header_timeout: second,
+                idle_timeout: second,
+            },
+        }],
+        backends,
+        segments: std::collections::BTreeMap::new(),
+        routes: routes.iter().map(|(route, backends)| self::route(route, backends)).collect(),
+    }
+}
+
+fn route(route: &str, backends: &[(&str, u32)]) -> Route {
+    let second = Duration::from_secs(1);
+    let backends = backends.iter().map(|(backend, weight)| SplitBackend {
+        name: name(backend),
+        weight: Weight::of(*weight),
+        state: BackendState::Active,
+    });
+    Route {
+        name: name(route),
+        matches: vec![RouteMatch::default()],
+        rules: Vec::new(),
+        split: Split {
+            key: vec![KeySource::Header("x-user".to_owned())],
+            salt: route.to_owned(),
+            backends: backends.collect(),
+            sticky: Sticky { mode: StickyMode::Bucket, cookie: None, max_age: second },
+            on_unavailable: OnUnavailable::Fallback,
+        },
+        timeouts: Timeouts { connect: second, response_headers: second, stream_idle: second },
+    }
+}
+
+/// [`config`] as a file whose text is its debug form.
+pub(crate) fn file(routes: &[(&str, &[(&str, u32)])]) -> Arc<ControlFile> {
+    of(config(routes))
+}
+
+/// `config` as a file.
+pub(crate) fn of(config: Config) -> Arc<ControlFile> {
+    let text = format!("{config:?}");
+    Arc::new(ControlFile::new(config, Path::new("weir.yaml"), &text, Vec::new()))
+}
+
+/// The file that most tests begin with.
+pub(crate) fn shop() -> Arc<ControlFile> {
+    file(&[("shop", &[("stable", 95), ("canary", 5)])])
+}
+
+/// A store that fails on demand.
+#[derive(Debug, Default)]
+pub(crate) struct FailingStore {
+    pub(crate) inner: MemoryStore,
+    pub(crate) broken: AtomicBool,
+    /// Whether a write does not come back until it is repaired.
+    pub(crate) hangs: AtomicBool,
+}
+
+impl FailingStore {
+    fn check(&self) -> Result<(), StoreError> {
+        while self.hangs.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        if self.broken.load(Ordering::Acquire) {
+            let error = "No space left on device".to_owned();
+            return Err(StoreError::Io { action: "write", path: "/data/overlay.json".to_owned(), error });
+        }
+        Ok(())
+    }
+}
+
+impl Store for FailingStore {
+    fn load(&self) -> Result<Option<Stored>, StoreError> {
+        self.inner.load()
+    }
+    fn save(&self, stored: &Stored) -> Result<(), StoreError> {
+        self.check()?;
+        self.inner.save(stored)
+    }
+    fn audit(&self, row: &audit::Row) -> Result<(), StoreError> {
+        self.check()?;
+        self.inner.audit(row)
+    }
+    fn signing_keys(&self) -> Result<Vec<SigningKey>, StoreError> {
+        self.inner.signing_keys()
+    }
+    fn directory(&self) -> Option<&Path> {
+        Some(Path::new("/data"))
+    }
+}

@@ -1,0 +1,141 @@
+//! Why a command was not carried out.
+
+use crate::{
+    control::{applier::CompileError, store::StoreError},
+    types::{Name, Revision},
+};
+
+/// Why a command was not carried out; nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such route.
+    #[error("there is no route `{route}`")]
+    UnknownRoute {
+        /// The name that was given.
+        route: String,
+        /// The nearest name that exists.
+        suggestion: Option<Name>,
+        /// All routes.
+        known: Vec<Name>,
+    },
+    /// The route's split has no such backend.
+    #[error("route `{route}` has no backend `{backend}` in its split")]
+    UnknownBackend {
+        /// The route.
+        route: Name,
+        /// The name that was given.
+        backend: String,
+        /// The nearest name in the split.
+        suggestion: Option<Name>,
+        /// All backends of the split.
+        known: Vec<Name>,
+    },
+    /// New weights for the whole split leave out backends.
+    #[error("the new weights of route `{route}` leave out {}", names(.missing))]
+    MissingBackends {
+        /// The route.
+        route: Name,
+        /// The backends left out.
+        missing: Vec<Name>,
+    },
+    /// The change names no weight at all.
+    #[error("no weight is given for route `{route}`")]
+    NoWeights {
+        /// The route.
+        route: Name,
+    },
+    /// All weights of the split would be zero.
+    #[error("all weights of route `{route}` would be zero")]
+    AllZero {
+        /// The route.
+        route: Name,
+    },
+    /// Another change came first.
+    #[error("revision {expected} was expected, but {actual} is in force")]
+    Conflict {
+        /// What the sender had seen.
+        expected: Revision,
+        /// What is in force.
+        actual: Revision,
+    },
+    /// A reload changes what only a restart can change.
+    #[error("{} cannot be changed while Weir runs", boot_settings(.0))]
+    BootSetting(Vec<BootChange>),
+    /// The state cannot be compiled.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// The change could not be made durable.
+    #[error("the change could not be stored")]
+    Store(#[from] StoreError),
+    /// Weir is stopping.
+    #[error("Weir is stopping and takes no more changes")]
+    Stopping,
+}
+
+/// A setting that only a restart can change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootChange {
+    /// Its path in the control file.
+    pub setting: &'static str,
+    /// What runs.
+    pub running: String,
+    /// What the file says now.
+    pub wanted: String,
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::UnknownRoute { suggestion: Some(name), .. }
+            | Self::UnknownBackend { suggestion: Some(name), .. } => Some(format!("did you mean `{name}`?")),
+            Self::UnknownRoute { known, .. } => Some(format!("the routes are {}", names(known))),
+            Self::UnknownBackend { known, .. } => Some(format!("its backends are {}", names(known))),
+            Self::MissingBackends { .. } => {
+                Some("name every backend of the split, or change single weights with PATCH".to_owned())
+            }
+            Self::NoWeights { .. } => Some("give at least one backend a weight".to_owned()),
+            Self::AllZero { .. } => Some("give at least one backend a weight above 0".to_owned()),
+            Self::Conflict { .. } => Some("read the current state, then decide again".to_owned()),
+            Self::BootSetting(_) => Some("restart Weir to change it, or take it back in the file".to_owned()),
+            Self::Store(_) => {
+                Some("make the data directory writable again; the kill switch works meanwhile".to_owned())
+            }
+            Self::Compile(_) | Self::Stopping => None,
+        }
+    }
+}
+
+/// Names as a sentence has them: `a`, `b` and `c`.
+fn names(names: &[Name]) -> String {
+    let quoted: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    sentence(&quoted)
+}
+
+fn boot_settings(changes: &[BootChange]) -> String {
+    let named: Vec<_> =
+        changes.iter().map(|c| format!("{} ({} -> {})", c.setting, c.running, c.wanted)).collect();
+    sentence(&named)
+}
+
+fn sentence(items: &[String]) -> String {
+    match items {
+        [] => "none".to_owned(),
+        [only] => only.clone(),
+        [rest @ .., last] => format!("{} and {last}", rest.join(", ")),
+    }
+}
+
+/// The name nearest to `text`, when one is near enough to be meant.
+#[must_use]
+pub fn nearest<'a>(text: &str, names: impl IntoIterator<Item = &'a Name>) -> Option<Name> {
+    names
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(text, name.as_str()), name))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name.clone())
+}

@@ -1,0 +1,221 @@
+//! The state as everybody else sees it: the control file, the overlay on top, and what of it is in force.
+//!
+//! The overlay is kept as it was accepted, even when the file no longer has the route or backend that it is about: a file
+//! that is edited in steps, or rolled back, must not lose weights. What does not fit the file at the moment is *dangling*:
+//! not in force, shown in `status`, and back in force when the file has the name again.
+
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use serde::Serialize;
+
+use crate::{
+    config::{Config, model},
+    control::{
+        command::{ControlFile, Origin},
+        refusal::{Refusal, nearest},
+    },
+    types::{Name, Overlay, Revision, RouteOverlay, Weight},
+};
+
+/// What runs, at one revision. Shared, and replaced as a whole.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// The number of the last accepted change.
+    pub revision: Revision,
+    /// When it was accepted, since the Unix epoch.
+    pub at: Duration,
+    /// Who made it.
+    pub origin: Origin,
+    /// What it was: `reload`, `set_weights`, `kill`, `unkill`.
+    pub action: &'static str,
+    /// The base.
+    pub file: Arc<ControlFile>,
+    /// The revision at which `file` was taken.
+    pub file_revision: Revision,
+    /// Every override as it was accepted.
+    pub overlay: Arc<Overlay>,
+    /// The overrides in force: `overlay` without what is dangling.
+    pub effective: Arc<Overlay>,
+    /// Overrides that fit nothing in the file.
+    pub dangling: Vec<Dangling>,
+    /// How the last reload went.
+    pub last_reload: LastReload,
+    /// How the store is.
+    pub store: StoreState,
+}
+
+/// An override that fits nothing in the control file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Dangling {
+    /// The route it is about.
+    pub route: Name,
+    /// The backend it is about; `None` when the route itself is gone.
+    pub backend: Option<Name>,
+    /// What it would override: `weight` or `kill_switch`.
+    pub what: &'static str,
+    /// What holds meanwhile.
+    pub effect: &'static str,
+}
+
+/// How the last reload of the control file went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LastReload {
+    /// Whether the file was taken.
+    pub ok: bool,
+    /// Why not, rendered for a terminal without colour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// When, since the Unix epoch.
+    #[serde(skip)]
+    pub at: Duration,
+}
+
+/// How the store is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreState {
+    /// The data directory; `None` keeps everything in memory.
+    pub directory: Option<PathBuf>,
+    /// Why the last write failed, when it did.
+    pub error: Option<String>,
+    /// Whether what is in force is also on disk.
+    pub persisted: bool,
+}
+
+/// A weight that differs between the file and what runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Drift {
+    /// The route.
+    pub route: Name,
+    /// The backend; `None` for the kill switch.
+    pub backend: Option<Name>,
+    /// What the file says.
+    pub file: String,
+    /// What runs.
+    pub running: String,
+}
+
+// === impl State ===
+
+impl State {
+    /// The route of this name.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownRoute`], with the nearest name.
+    pub fn route(&self, name: &str) -> Result<&model::Route, Refusal> {
+        let routes = &self.file.config.routes;
+        routes.iter().find(|route| route.name.as_str() == name).ok_or_else(|| Refusal::UnknownRoute {
+            route: name.to_owned(),
+            suggestion: nearest(name, routes.iter().map(|route| &route.name)),
+            known: routes.iter().map(|route| route.name.clone()).collect(),
+        })
+    }
+
+    /// The weights in force of `route`, in the order of the file.
+    #[must_use]
+    pub fn weights(&self, route: &model::Route) -> Vec<(Name, Weight)> {
+        weights(route, self.effective.routes.get(&route.name))
+    }
+
+    /// The backend that takes everything on `route`, while its kill switch is on.
+    #[must_use]
+    pub fn kill_switch(&self, route: &Name) -> Option<&Name> {
+        self.effective.routes.get(route)?.kill_switch.as_ref()
+    }
+
+    /// Where what runs differs from the control file.
+    #[must_use]
+    pub fn drift(&self) -> Vec<Drift> {
+        let mut drift = Vec::new();
+        for route in &self.file.config.routes {
+            let file = route.split.backends.iter().map(|backend| backend.weight);
+            for ((name, running), file) in self.weights(route).into_iter().zip(file) {
+                if running != file {
+                    drift.push(Drift {
+                        route: route.name.clone(),
+                        backend: Some(name),
+                        file: file.to_string(),
+                        running: running.to_string(),
+                    });
+                }
+            }
+            if let Some(backend) = self.kill_switch(&route.name) {
+                drift.push(Drift {
+                    route: route.name.clone(),
+                    backend: None,
+                    file: "kill switch off".to_owned(),
+                    running: format!("kill switch to {backend}"),
+                });
+            }
+        }
+        drift
+    }
+}
+
+/// The weights of `route` with `overlay` on top, in the order of the file.
+pub(super) fn weights(route: &model::Route, overlay: Option<&RouteOverlay>) -> Vec<(Name, Weight)> {
+    let overridden = |name: &Name| overlay.and_then(|overlay| overlay.weights.get(name)).copied();
+    let backends = route.split.backends.iter();
+    backends.map(|b| (b.name.clone(), overridden(&b.name).unwrap_or(b.weight))).collect()
+}
+
+// === impl Dangling ===
+
+impl fmt::Display for Dangling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = self.what.replace('_', " ");
+        match &self.backend {
+            Some(backend) => {
+                write!(f, "the {what} of `{backend}` on route `{}` fits nothing: {}", self.route, self.effect)
+            }
+            None => write!(f, "the {what} on route `{}` fits nothing: {}", self.route, self.effect),
+        }
+    }
+}
+
+/// Parts `overlay` into what fits `config` and what does not.
+///
+/// Weights that would leave a split with nothing but zeros are left out as a whole, and a kill switch whose backend left
+/// the split goes to the baseline: a reload must neither stop a route nor silently let traffic back to a killed backend.
+#[must_use]
+pub fn resolve(config: &Config, overlay: &Overlay) -> (Overlay, Vec<Dangling>) {
+    let mut effective = Overlay::default();
+    let mut dangling = Vec::new();
+    for (name, wanted) in &overlay.routes {
+        let mut report = |backend: Option<&Name>, what, effect| {
+            dangling.push(Dangling { route: name.clone(), backend: backend.cloned(), what, effect });
+        };
+        let Some(route) = config.routes.iter().find(|route| route.name == *name) else {
+            if !wanted.weights.is_empty() {
+                report(None, "weight", "kept until the file has the route again");
+            }
+            if wanted.kill_switch.is_some() {
+                report(None, "kill_switch", "kept until the file has the route again");
+            }
+            continue;
+        };
+        let in_split = |backend: &Name| route.split.backends.iter().any(|b| b.name == *backend);
+        let mut kept = RouteOverlay { epoch: wanted.epoch, ..RouteOverlay::default() };
+        for (backend, weight) in &wanted.weights {
+            if in_split(backend) {
+                kept.weights.insert(backend.clone(), *weight);
+            } else {
+                report(Some(backend), "weight", "kept until the split has the backend again");
+            }
+        }
+        if weights(route, Some(&kept)).iter().all(|(_, weight)| weight.is_zero()) {
+            kept.weights = BTreeMap::new();
+            report(None, "weight", "the file's weights hold, because all others would be zero");
+        }
+        kept.kill_switch = match &wanted.kill_switch {
+            Some(backend) if !in_split(backend) => {
+                report(Some(backend), "kill_switch", "everything goes to the baseline instead");
+                route.split.backends.first().map(|baseline| baseline.name.clone())
+            }
+            other => other.clone(),
+        };
+        if !kept.is_empty() {
+            effective.routes.insert(name.clone(), kept);
+        }
+    }
+    (effective, dangling)
+}
