@@ -3,6 +3,11 @@
 pub mod config;
 pub mod control;
 pub mod http;
+pub mod proxy;
 pub mod routing;
+pub mod server;
+pub mod snapshot;
 pub mod split;
+pub mod telemetry;
 pub mod types;
+pub mod upstream;
