@@ -1,6 +1,6 @@
 //! What a person writes: the control file, validated as a whole.
 //!
-//! [`load`] and [`parse`] go from text to [`Config`] in three steps: [`yaml`] makes a tree that knows where each value
+//! [`load`] and [`parse`] go from text to [`Config`] in three steps: `yaml` makes a tree that knows where each value
 //! stands, `decode` reads it by the key tables of `keys`, `validate` checks what the whole must mean. None of them stops
 //! at the first error: a bad file is refused with everything that is wrong with it, each with line and column, and
 //! nothing of it is used.

@@ -33,7 +33,7 @@ fn value(kind: &Kind, depth: usize, dice: &mut Dice<'_>) -> Value {
         Kind::OneOrMore(of) if dice.below(2) == 0 => value(of, depth, dice),
         Kind::OneOrMore(of) => (0..=dice.below(2)).map(|_| value(of, depth, dice)).collect(),
         Kind::Map(of) => {
-            let names = (0..=dice.below(3)).map(|n| (format!("name-{n}"), value(of, depth, dice)));
+            let names = (0..3).map(|n| (format!("name-{n}"), value(of, depth, dice)));
             Value::Object(names.collect())
         }
         Kind::Either(forms) => value(&forms[dice.below(forms.len())], depth, dice),
@@ -77,8 +77,8 @@ fn scalar(of: Scalar, dice: &mut Dice<'_>) -> Value {
             [json!("32KiB"), json!("64KB"), json!("1MiB"), json!(4096)][dice.below(4)].clone()
         }
         Scalar::Percent => pick(&["0%", "0.5%", "2%", "99.999%", "100%"], dice),
-        Scalar::Weight => [json!(0), json!(95), json!(0.5)][dice.below(3)].clone(),
-        Scalar::Name => pick(&["name-0", "name-1", "name-2", "v1.9", "ZZ"], dice),
+        Scalar::Weight => [json!(95), json!(1), json!(0.5), json!(7), json!(0)][dice.below(5)].clone(),
+        Scalar::Name => pick(&["name-0", "name-1", "name-2"], dice),
         Scalar::Cidr => pick(&["10.0.0.0/8", "10.1.2.3", "fd00::/8"], dice),
         Scalar::Bind => json!(format!("127.0.0.1:{}", 1024 + dice.below(60_000))),
         Scalar::Address => json!(format!(
@@ -105,8 +105,27 @@ fn scalar(of: Scalar, dice: &mut Dice<'_>) -> Value {
     }
 }
 
+/// A file of the tables; names are made to fit, so that many of them are right as a whole too.
 fn draw(rolls: &[u32]) -> Value {
-    object(&ROOT, 0, &mut Dice(rolls.iter()))
+    let mut file = object(&ROOT, 0, &mut Dice(rolls.iter()));
+    for list in ["listeners", "routes"] {
+        for (index, item) in file[list].as_array_mut().into_iter().flatten().enumerate() {
+            item["name"] = json!(format!("name-{index}"));
+            for rule in item.get_mut("rules").and_then(Value::as_array_mut).into_iter().flatten() {
+                rule.as_object_mut().map(|rule| rule.remove("name"));
+            }
+            if list == "listeners" {
+                continue;
+            }
+            // Each route has paths of its own, so that none takes another's requests.
+            let path = json!({"exact": format!("/{index}")});
+            match &mut item["match"] {
+                Value::Array(several) => several.iter_mut().for_each(|one| one["path"] = path.clone()),
+                one => one["path"] = path,
+            }
+        }
+    }
+    file
 }
 
 proptest! {
