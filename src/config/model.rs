@@ -1,6 +1,6 @@
 //! The control file as a value: every default filled in, every name checked, nothing of the runtime.
 //!
-//! Defaults live in `defaults.rs`; the decoder in `decode/` is the only constructor outside tests.
+//! Defaults live in the key tables (`keys/`); the decoder in `decode/` is the only constructor outside tests.
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -389,4 +389,16 @@ pub struct Timeouts {
     pub response_headers: Duration,
     /// Without a byte in either direction. Default 60s.
     pub stream_idle: Duration,
+}
+
+// === impl LbPolicy ===
+
+impl LbPolicy {
+    /// The word in the control file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::P2c => "p2c",
+        }
+    }
 }

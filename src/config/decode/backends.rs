@@ -1,0 +1,48 @@
+//! Backends, their endpoints and health checks.
+
+use super::{
+    Context,
+    reader::{Object, Place},
+    top::number,
+};
+use crate::config::{
+    keys::BACKEND,
+    model::{Backend, Endpoint, HealthCheck, LbPolicy},
+};
+
+pub(super) fn backend(place: &Place<'_>, cx: &mut Context) -> Backend {
+    let mut object = Object::open(cx, place, &BACKEND);
+    object.word(cx, "protocol");
+    object.word(cx, "lb_policy");
+    Backend {
+        endpoints: object
+            .objects(cx, "endpoints")
+            .into_iter()
+            .map(|mut endpoint| Endpoint {
+                address: endpoint.get(cx, "address"),
+                weight: number(endpoint.get(cx, "weight")),
+            })
+            .collect(),
+        lb_policy: LbPolicy::P2c,
+        health_check: object.object(cx, "health_check").map(|check| health_check(check, cx)),
+        idle_timeout: object.get(cx, "idle_timeout"),
+    }
+}
+
+fn health_check(mut object: Object<'_>, cx: &mut Context) -> HealthCheck {
+    let expected_status = if object.has("expected_status") {
+        object.list(cx, "expected_status")
+    } else {
+        vec![object.get(cx, "expected_status")]
+    };
+    HealthCheck {
+        path: object.get(cx, "path"),
+        host: object.opt(cx, "host"),
+        interval: object.get(cx, "interval"),
+        timeout: object.get(cx, "timeout"),
+        healthy_threshold: number(object.get(cx, "healthy_threshold")),
+        unhealthy_threshold: number(object.get(cx, "unhealthy_threshold")),
+        expected_status,
+        initially_healthy: object.word(cx, "initial_state") == "healthy",
+    }
+}

@@ -1,0 +1,102 @@
+//! The file itself, listeners and everything beside backends and routes.
+
+use std::path::PathBuf;
+
+use super::{
+    Context, backends, conditions,
+    reader::{Object, Place},
+    routes,
+};
+use crate::config::{
+    keys::{ACCESS_LOG, ADMIN, DRAIN, GEO, LIMITS, ROOT},
+    model::{AccessLog, Admin, Config, Drain, Geo, GeoNetwork, Limits, Listener, LogTarget, TrustedHeader},
+    yaml::Node,
+};
+
+pub(super) fn config(root: &Node, cx: &mut Context) -> Config {
+    let mut file = Object::open(cx, &Place { node: root, pointer: String::new() }, &ROOT);
+    let _: u64 = file.get(cx, "version");
+    let backends = file.entries(cx, "backends");
+    let segments = file.entries(cx, "segments");
+    cx.backends = backends.iter().map(|(name, _)| name.to_string()).collect();
+    cx.segments = segments.iter().map(|(name, _)| name.to_string()).collect();
+    let mut admin = file.object_or_default(cx, "admin", &ADMIN);
+    Config {
+        workers: number(file.get(cx, "workers")),
+        data_dir: file.opt::<String>(cx, "data_dir").map(PathBuf::from),
+        trusted_proxies: file.list(cx, "trusted_proxies"),
+        geo: geo(file.object_or_default(cx, "geo", &GEO), cx),
+        admin: Admin { bind: admin.get(cx, "bind") },
+        access_log: access_log(file.object_or_default(cx, "access_log", &ACCESS_LOG), cx),
+        drain: drain(file.object_or_default(cx, "drain", &DRAIN), cx),
+        listeners: file.objects(cx, "listeners").into_iter().map(|object| listener(object, cx)).collect(),
+        backends: backends.into_iter().map(|(name, place)| (name, backends::backend(&place, cx))).collect(),
+        segments: segments
+            .into_iter()
+            .map(|(name, place)| (name, conditions::condition(&place, cx)))
+            .collect(),
+        routes: file.objects(cx, "routes").into_iter().map(|object| routes::route(object, cx)).collect(),
+    }
+}
+
+/// A number that its table keeps in the range of the field.
+pub(super) fn number<T: TryFrom<u64> + Default>(value: u64) -> T {
+    let fits = T::try_from(value).ok();
+    debug_assert!(fits.is_some(), "the key table limits {value} to the field's range");
+    fits.unwrap_or_default()
+}
+
+fn geo(mut object: Object<'_>, cx: &mut Context) -> Geo {
+    let headers = object.objects(cx, "trusted_header");
+    let networks = object.objects(cx, "networks");
+    Geo {
+        trusted_headers: headers
+            .into_iter()
+            .map(|mut header| TrustedHeader { name: header.get(cx, "name"), from: header.list(cx, "from") })
+            .collect(),
+        database: object.opt::<String>(cx, "database").map(PathBuf::from),
+        networks: networks
+            .into_iter()
+            .map(|mut network| GeoNetwork {
+                cidr: network.get(cx, "cidr"),
+                region: network.get(cx, "region"),
+            })
+            .collect(),
+    }
+}
+
+fn access_log(mut object: Object<'_>, cx: &mut Context) -> AccessLog {
+    let path: String = object.get(cx, "path");
+    AccessLog {
+        target: match path.as_str() {
+            "off" => LogTarget::Off,
+            "stdout" => LogTarget::Stdout,
+            _ => LogTarget::File(PathBuf::from(path)),
+        },
+        sample: object.get(cx, "sample"),
+        query: object.get(cx, "query"),
+    }
+}
+
+fn drain(mut object: Object<'_>, cx: &mut Context) -> Drain {
+    Drain { delay: object.get(cx, "delay"), timeout: object.get(cx, "timeout") }
+}
+
+fn listener(mut object: Object<'_>, cx: &mut Context) -> Listener {
+    for place in object.items(cx, "protocols") {
+        super::reader::word(cx, &place, &["http/1.1"], ("listener", "protocols"));
+    }
+    let mut limits = object.object_or_default(cx, "limits", &LIMITS);
+    Listener {
+        name: object.get(cx, "name"),
+        bind: object.get(cx, "bind"),
+        region: object.opt(cx, "region"),
+        limits: Limits {
+            max_connections: number(limits.get(cx, "max_connections")),
+            max_header_bytes: number(limits.get(cx, "max_header_bytes")),
+            max_headers: number(limits.get(cx, "max_headers")),
+            header_timeout: limits.get(cx, "header_timeout"),
+            idle_timeout: limits.get(cx, "idle_timeout"),
+        },
+    }
+}

@@ -1,0 +1,139 @@
+//! The kinds of single values: how they are called, what they look like, and the pattern of the schema.
+
+/// A single value in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) enum Scalar {
+    /// `true` or `false`.
+    Bool,
+    /// `true` and nothing else.
+    True,
+    /// A whole number.
+    Integer { min: u64, max: u64 },
+    /// A duration of at least so many milliseconds.
+    Duration { min: u64 },
+    /// A number of bytes.
+    Size { min: u64, max: u64 },
+    /// A percentage, `0%` to `100%`.
+    Percent,
+    /// A relative weight.
+    Weight,
+    /// The name of something in the file.
+    Name,
+    /// A network, or a single address.
+    Cidr,
+    /// An address to listen on.
+    Bind,
+    /// An address to connect to.
+    Address,
+    /// A header's name.
+    HeaderName,
+    /// A cookie's name.
+    CookieName,
+    /// A query parameter's name.
+    QueryName,
+    /// A path to match.
+    Path,
+    /// The target of a probe: a path, perhaps with a query.
+    Target,
+    /// A cookie's Path attribute.
+    CookiePath,
+    /// A regular expression.
+    Regex,
+    /// A host of a route, perhaps with a wildcard.
+    Host,
+    /// A host without wildcard.
+    Domain,
+    /// A Host header's value.
+    Authority,
+    /// A method.
+    Method,
+    /// A status or a range of them.
+    Status,
+    /// A file or folder.
+    File,
+    /// `stdout`, `off` or a file.
+    LogTarget,
+    /// Any text, the empty one included.
+    Text,
+    /// Any text but the empty one.
+    Word,
+}
+
+// === impl Scalar ===
+
+impl Scalar {
+    /// What it is called in the reference, and what one looks like.
+    pub(in crate::config) fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Bool => ("boolean", "true"),
+            Self::True => ("`true`", "true"),
+            Self::Integer { .. } => ("number", "5"),
+            Self::Duration { .. } => ("duration", "5s"),
+            Self::Size { .. } => ("size", "32KiB"),
+            Self::Percent => ("percentage", "2%"),
+            Self::Weight => ("weight", "95"),
+            Self::Name => ("name", "shop"),
+            Self::Cidr => ("network", "10.0.0.0/8"),
+            Self::Bind => ("address to listen on", "127.0.0.1:8080"),
+            Self::Address => ("address", "10.1.0.11:8080"),
+            Self::HeaderName => ("header name", "X-User-Id"),
+            Self::CookieName => ("cookie name", "uid"),
+            Self::QueryName => ("query parameter name", "page"),
+            Self::Path => ("path", "/shop"),
+            Self::Target => ("path", "/healthz"),
+            Self::CookiePath => ("cookie path", "/shop"),
+            Self::Regex => ("regular expression", "v[0-9]+"),
+            Self::Host => ("host", "shop.example.com"),
+            Self::Domain => ("domain", "example.com"),
+            Self::Authority => ("Host header", "shop.example.com"),
+            Self::Method => ("method", "GET"),
+            Self::Status => ("status or range", "200-299"),
+            Self::File => ("file name", "/var/lib/weir"),
+            Self::LogTarget => ("`stdout`, `off` or file name", "stdout"),
+            Self::Text | Self::Word => ("text", "beta"),
+        }
+    }
+
+    /// One value, quoted for a message.
+    pub(super) fn example(self) -> String {
+        format!("`{}`", self.words().1)
+    }
+
+    /// What is expected, with an example.
+    pub(in crate::config) fn expected(self) -> String {
+        match self {
+            Self::Bool => "`true` or `false`".to_owned(),
+            Self::True => "`true`".to_owned(),
+            Self::LogTarget => "`stdout`, `off` or a file such as `/var/log/weir.log`".to_owned(),
+            Self::Address | Self::Bind => format!("an address such as {}", self.example()),
+            _ => format!("a {} such as {}", self.words().0, self.example()),
+        }
+    }
+
+    /// The pattern that its text matches as a whole, in the syntax that ECMA-262 and crate `regex` share; `None` for
+    /// what is no text, or any text. What a pattern cannot say (does a regex compile?) the decoder checks.
+    pub(in crate::config) fn pattern(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Duration { .. } => "^[0-9]+(ms|s|m|h|d)$",
+            Self::Size { .. } => "^[0-9]+(B|KB|KiB|MB|MiB|GB|GiB)?$",
+            Self::Percent => r"^(100(\.0{1,3})?|[0-9]{1,2}(\.[0-9]{1,3})?)%$",
+            Self::Name => r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}$",
+            Self::Cidr => r"^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$",
+            Self::Bind => r"^(localhost|[0-9.]+|\[[0-9A-Fa-f:.]+\])?:[0-9]{1,5}$",
+            Self::Address => r"^(localhost|[0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$",
+            Self::HeaderName | Self::CookieName => r"^[!#$%&'*+.^_`|~0-9A-Za-z\-]+$",
+            Self::Path => r#"^/[!"$->@-~]*$"#,
+            Self::Target => r#"^/[!"$-~]*$"#,
+            Self::CookiePath => "^/[!-:<-~]*$",
+            Self::Host => r"^(\*\.)?[A-Za-z0-9_\-]{1,63}(\.[A-Za-z0-9_\-]{1,63})*$",
+            Self::Domain => r"^[A-Za-z0-9_\-]{1,63}(\.[A-Za-z0-9_\-]{1,63})*$",
+            Self::Authority => r"^([A-Za-z0-9_.\-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$",
+            Self::Method => r"^[!#$%&'*+.^_`|~0-9A-Z\-]+$",
+            Self::Status => "^[1-5][0-9][0-9](-[1-5][0-9][0-9])?$",
+            Self::LogTarget => "^(stdout|off|.*/.*)$",
+            Self::QueryName | Self::File | Self::Regex | Self::Word => "^[^\\u0000-\\u001f\\u007f]+$",
+            Self::Text => "^[^\\u0000-\\u001f\\u007f]*$",
+            Self::Bool | Self::True | Self::Integer { .. } | Self::Weight => return None,
+        })
+    }
+}
