@@ -4,5 +4,6 @@ pub mod admin;
 pub mod config;
 pub mod control;
 pub mod http;
-pub mod telemetry;
+pub mod routing;
+pub mod split;
 pub mod types;
