@@ -6,4 +6,5 @@ pub mod control;
 pub mod http;
 pub mod routing;
 pub mod split;
+pub mod telemetry;
 pub mod types;

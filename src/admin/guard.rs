@@ -34,11 +34,23 @@ pub(super) async fn guard(State(app): State<AppState>, request: Request, next: N
         response.headers_mut().remove(header::CONTENT_TYPE);
         response.headers_mut().remove(header::CONTENT_LENGTH);
     }
+    let response_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if response.status().is_client_error()
+        && response_type.is_some_and(|value| value.starts_with("text/plain"))
+    {
+        response = as_problem(response).await;
+    }
     app.stats.admin(operation, AdminResult::of(response.status().as_u16()));
     let headers = response.headers_mut();
     headers.entry(header::CACHE_CONTROL).or_insert(header::HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
     response
+}
+
+/// What the framework refused by itself (a query or path that is no text, say), as a problem like any other.
+async fn as_problem(response: Response) -> Response {
+    let text = axum::body::to_bytes(response.into_body(), 4096).await.unwrap_or_default();
+    Kind::InvalidParameter.because(String::from_utf8_lossy(&text)).into_response()
 }
 
 fn check(request: &Request, bind: SocketAddr) -> Result<(), problem::Refused> {

@@ -26,7 +26,6 @@ pub(super) async fn explain(
     request::known_members(&body, &MEMBERS)?;
     let request = ExplainRequest::deserialize(Value::Object(body))
         .map_err(|error| Kind::InvalidBody.because(error.to_string()))?;
-    let explanation =
-        app.view.explain(&name, &request).map_err(|error| Kind::InvalidBody.because(error))?;
+    let explanation = app.view.explain(&name, &request).map_err(|error| Kind::InvalidBody.because(error))?;
     Ok(json(explanation.revision, &explanation))
 }

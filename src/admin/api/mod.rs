@@ -29,7 +29,6 @@ use crate::types::Revision;
 type Answer = Result<Response, Refused>;
 
 /// The whole admin API over `app`.
-#[must_use]
 pub fn router(app: AppState) -> Router {
     Router::new()
         .route("/livez", get(health::livez))

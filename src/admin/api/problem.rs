@@ -64,6 +64,9 @@ pub struct Problem {
     /// Where, one by one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Fault>,
+    /// For a bad control file: everything that is wrong with it, with lines and columns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diagnostics: Vec<Value>,
     /// For a revision conflict: the state now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<Value>,
@@ -102,6 +105,7 @@ impl Kind {
             detail: detail.into(),
             hint: None,
             errors: Vec::new(),
+            diagnostics: Vec::new(),
             current: None,
         }))
     }
@@ -160,6 +164,13 @@ impl Refused {
         self
     }
 
+    /// Adds what is wrong with a control file.
+    #[must_use]
+    pub fn diagnostics(mut self, diagnostics: Vec<Value>) -> Self {
+        self.0.diagnostics = diagnostics;
+        self
+    }
+
     /// Whether another revision was expected.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
@@ -198,9 +209,9 @@ impl From<Refusal> for Refused {
             Refusal::UnknownBackend { backend, .. } => {
                 refused.at(pointer(&["weights", backend]), "no such backend in the split")
             }
-            Refusal::MissingBackends { missing, .. } => missing
-                .iter()
-                .fold(refused, |refused, name| refused.at(pointer(&["weights", name.as_str()]), "is missing")),
+            Refusal::MissingBackends { missing, .. } => missing.iter().fold(refused, |refused, name| {
+                refused.at(pointer(&["weights", name.as_str()]), "is missing")
+            }),
             Refusal::NoWeights { .. } | Refusal::AllZero { .. } => {
                 refused.at("/weights", "no weight is above 0")
             }

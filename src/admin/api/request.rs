@@ -39,8 +39,8 @@ pub(super) async fn json_object(
 /// The whole body, up to `limit` bytes.
 pub(super) async fn bytes(body: Body, limit: usize) -> Result<Bytes, Refused> {
     to_bytes(body, limit).await.map_err(|error| {
-        let too_large =
-            std::error::Error::source(&error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
+        let too_large = std::error::Error::source(&error)
+            .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
         if too_large {
             Kind::BodyTooLarge.because(format!("the body has more than {} KiB", limit >> 10))
         } else {

@@ -67,5 +67,10 @@ pub(super) fn shares(state: &control::State, route: &model::Route, weights: &[(N
     });
     let active: Vec<f64> = active.collect();
     let total: f64 = active.iter().sum();
-    active.into_iter().map(|weight| if total > 0.0 { weight / total } else { 0.0 }).collect()
+    active.into_iter().map(|weight| if total > 0.0 { tidy(weight / total) } else { 0.0 }).collect()
+}
+
+/// A ratio without the noise of its last digits; a bucket is 0.00001.
+pub(super) fn tidy(ratio: f64) -> f64 {
+    (ratio * 1e9).round() / 1e9
 }

@@ -25,7 +25,7 @@ pub(super) async fn status(State(app): State<AppState>) -> Answer {
             path: state.file.path.display().to_string(),
             digest: state.file.digest.clone(),
             revision: state.file_revision,
-            warnings: state.file.warnings.clone(),
+            warnings: state.file.warnings.to_string().lines().map(str::to_owned).collect(),
             drifted: !drift.is_empty(),
             drift,
         },

@@ -390,7 +390,10 @@ impl<'de> Deserialize<'de> for HeaderValues {
                 Ok(HeaderValues(vec![value.to_owned()]))
             }
 
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut values: A) -> Result<HeaderValues, A::Error> {
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(
+                self,
+                mut values: A,
+            ) -> Result<HeaderValues, A::Error> {
                 let mut all = Vec::new();
                 while let Some(value) = values.next_element()? {
                     all.push(value);

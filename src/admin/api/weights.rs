@@ -100,7 +100,8 @@ async fn write(app: &AppState, write: Write) -> Answer {
     answer.warnings = accepted.warnings;
     answer.moved_ratio = before.route(&write.route).ok().map(|old| {
         let old = describe(&before, old).shares;
-        answer.shares.iter().map(|(name, new)| (new - old.get(name).copied().unwrap_or(0.0)).max(0.0)).sum()
+        let gains = answer.shares.iter().map(|(name, new)| new - old.get(name).copied().unwrap_or(0.0));
+        routes::tidy(gains.filter(|gain| *gain > 0.0).sum())
     });
     // A dry run promises no revision.
     let revision = if dry_run { app.control.state().revision } else { accepted.state.revision };
@@ -140,7 +141,8 @@ fn parse(body: &serde_json::Map<String, Value>) -> Result<BTreeMap<String, Optio
     const EXAMPLE: &str = r#"send for example {"weights": {"stable": 80, "canary": 20}}"#;
     request::known_members(body, &["weights", "reason"]).map_err(|refused| refused.hint(EXAMPLE))?;
     let Some(Value::Object(weights)) = body.get("weights") else {
-        let refused = Kind::InvalidBody.because("`weights` has to be an object of backends and their weights");
+        let refused =
+            Kind::InvalidBody.because("`weights` has to be an object of backends and their weights");
         return Err(refused.at("/weights", "not an object").hint(EXAMPLE));
     };
     let mut parsed = BTreeMap::new();
@@ -183,4 +185,3 @@ impl WriteQuery {
         }
     }
 }
-
