@@ -5,6 +5,7 @@
     reason = "criterion's macros write undocumented functions; a bench may panic"
 )]
 
+use std::sync::Arc;
 use std::{
     hint::black_box,
     net::{IpAddr, Ipv4Addr},
@@ -80,8 +81,10 @@ fn headers(extra: &[(&str, &str)]) -> HeaderList {
 
 fn ways(c: &mut Criterion) {
     let database = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/country-test.mmdb");
-    let regions =
-        RegionSources { database: Some(GeoDatabase::open(&database).unwrap()), ..RegionSources::default() };
+    let regions = RegionSources {
+        database: Some(Arc::new(GeoDatabase::open(&database).unwrap())),
+        ..RegionSources::default()
+    };
     let keyring = Keyring::new([7; 16], None);
     let context = AssignContext { keyring: &keyring, now_unix_secs: NOW, regions: &regions, secure: true };
     let plain = SplitPlan::new(parts(2, vec![])).unwrap();

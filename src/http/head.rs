@@ -127,18 +127,11 @@ impl RequestHead {
                     self.version = version(request.version);
                     Ok(Some(head_len))
                 }
-                Ok(httparse::Status::Partial) => {
-                    let in_line = request.path.is_none() || request.version.is_none();
-                    if bytes.len() < limits.bytes {
-                        Ok(None)
-                    } else {
-                        Err(Refusal::Final(if in_line {
-                            HeadError::TargetTooLong
-                        } else {
-                            HeadError::TooLarge
-                        }))
-                    }
+                Ok(httparse::Status::Partial) if bytes.len() < limits.bytes => Ok(None),
+                Ok(httparse::Status::Partial) if request.version.is_none() => {
+                    Err(Refusal::Final(HeadError::TargetTooLong))
                 }
+                Ok(httparse::Status::Partial) => Err(Refusal::Final(HeadError::TooLarge)),
                 Err(error) => Err(error.into()),
             }
         })?;

@@ -40,6 +40,23 @@ pub enum TargetError {
     Connect,
 }
 
+// === impl TargetError ===
+
+impl TargetError {
+    /// The words for the client.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "the request target is malformed",
+            Self::NoHost => "Host is missing",
+            Self::ManyHosts => "there is more than one Host",
+            Self::BadHost => "Host is malformed",
+            Self::Disagree => "Host disagrees with the request target",
+            Self::Connect => "CONNECT is not offered here",
+        }
+    }
+}
+
 // === impl Target ===
 
 impl Target {

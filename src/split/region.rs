@@ -7,7 +7,7 @@
 //! Regions are compared without regard to ASCII case: networks in front write country codes as they like, and no two
 //! labels of one operator should differ in case alone.
 
-use std::{fmt, net::IpAddr, path::Path};
+use std::{fmt, net::IpAddr, path::Path, sync::Arc};
 
 use maxminddb::{MaxMindDbError, PathElement, Reader};
 
@@ -23,7 +23,7 @@ pub struct RegionSources {
     /// Headers, in order.
     pub headers: Vec<RegionHeader>,
     /// The database, if there is one.
-    pub database: Option<GeoDatabase>,
+    pub database: Option<Arc<GeoDatabase>>,
     /// Regions by network.
     pub networks: Networks<Name>,
 }

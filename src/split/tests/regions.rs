@@ -13,7 +13,7 @@ fn sources() -> RegionSources {
             name: "CF-IPCountry".into(),
             from: ["203.0.113.7/32".parse().unwrap()].into_iter().collect(),
         }],
-        database: Some(database()),
+        database: Some(std::sync::Arc::new(database())),
         networks: Networks::new([
             ("192.0.2.0/24".parse().unwrap(), name("office")),
             ("10.20.0.0/16".parse().unwrap(), name("us-east")),

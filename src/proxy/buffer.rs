@@ -1,0 +1,205 @@
+//! Buffers: bounded, reused, and only held while there is something in them.
+//!
+//! An idle connection has none: it waits for readiness first and takes a buffer then. That is what keeps 20,000 idle
+//! connections small.
+
+use std::cell::RefCell;
+
+/// What a message is first read into: every usual head, and most small bodies with it.
+pub(super) const SMALL: usize = 16 * 1024;
+/// What a body that turns out to be large is moved through: few system calls, and it stays in the second-level cache.
+pub(super) const LARGE: usize = 64 * 1024;
+/// How many spare buffers of a size a worker keeps.
+const SPARE: usize = 256;
+
+/// Bytes read and not yet used: those from `start` to `end` of `data`. What lies before `start` may still be in use (a
+/// request's head is, until its response is done).
+#[derive(Debug, Default)]
+pub(super) struct Buffer {
+    data: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Reading starts over here when all is used: the length of the head that is kept.
+    base: usize,
+    /// How often something was read into it.
+    fills: u64,
+}
+
+/// A place in a buffer to come back to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark {
+    start: usize,
+    end: usize,
+    fills: u64,
+}
+
+/// A worker's spare memory.
+#[derive(Debug, Default)]
+pub(super) struct BufferPool {
+    small: RefCell<Vec<Vec<u8>>>,
+    large: RefCell<Vec<Vec<u8>>>,
+    outgoing: RefCell<Vec<Vec<u8>>>,
+}
+
+// === impl Buffer ===
+
+impl Buffer {
+    /// The bytes that are there and not used.
+    pub(super) fn unread(&self) -> &[u8] {
+        &self.data[self.start..self.end]
+    }
+
+    /// Everything from the start of the memory to the last byte read: what a head's slots mark places in.
+    pub(super) fn all(&self) -> &[u8] {
+        &self.data[..self.end]
+    }
+
+    /// Bytes at a range counted from the start of [`unread`](Self::unread).
+    pub(super) fn unread_at(&self, range: std::ops::Range<usize>) -> &[u8] {
+        &self.data[self.start + range.start..self.start + range.end]
+    }
+
+    /// Room for more bytes.
+    pub(super) fn spare(&mut self) -> &mut [u8] {
+        &mut self.data[self.end..]
+    }
+
+    /// `count` bytes were read into the room.
+    pub(super) fn filled(&mut self, count: usize) {
+        self.end += count;
+        self.fills += 1;
+    }
+
+    /// `count` unread bytes are used.
+    pub(super) fn consume(&mut self, count: usize) {
+        self.start += count;
+        debug_assert!(self.start <= self.end, "only bytes that were read can be used");
+        if self.start == self.end {
+            self.start = self.base;
+            self.end = self.base;
+        }
+    }
+
+    /// The first `len` bytes are a head that stays; the rest is unread.
+    pub(super) fn keep_head(&mut self, len: usize) {
+        self.base = len;
+        self.start = len;
+    }
+
+    /// The head is no longer needed: what is unread moves to the front.
+    pub(super) fn release_head(&mut self) {
+        self.data.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        self.base = 0;
+    }
+
+    /// Whether no further byte fits.
+    pub(super) fn is_full(&self) -> bool {
+        self.end == self.data.len()
+    }
+
+    /// Whether there is memory at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.data.is_empty()
+    }
+
+    /// Whether all that was read is used.
+    pub(super) fn is_drained(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// The place of the unread bytes.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { start: self.start, end: self.end, fills: self.fills }
+    }
+
+    /// Makes the bytes that were unread at `mark` unread again; false when something has been read since, which may have
+    /// overwritten them.
+    pub(super) fn rewind(&mut self, mark: Mark) -> bool {
+        let intact = self.fills == mark.fills;
+        if intact {
+            self.start = mark.start;
+            self.end = mark.end;
+        }
+        intact
+    }
+}
+
+// === impl BufferPool ===
+
+impl BufferPool {
+    /// Gives an empty buffer its memory, if it has none.
+    pub(super) fn provide(&self, buffer: &mut Buffer) {
+        if buffer.is_empty() {
+            buffer.data = self.small.borrow_mut().pop().unwrap_or_else(|| vec![0; SMALL]);
+        }
+    }
+
+    /// Gives an empty buffer a large memory, if it has none.
+    pub(super) fn provide_large(&self, buffer: &mut Buffer) {
+        if buffer.is_empty() {
+            buffer.data = self.large.borrow_mut().pop().unwrap_or_else(|| vec![0; LARGE]);
+        }
+    }
+
+    /// Takes the memory of a buffer back that has nothing in it, neither a head that is kept nor unread bytes.
+    pub(super) fn reclaim_if_drained(&self, buffer: &mut Buffer) {
+        if buffer.end == 0 && !buffer.is_empty() {
+            let fills = buffer.fills;
+            self.reclaim(buffer);
+            buffer.fills = fills;
+        }
+    }
+
+    /// Moves what the buffer holds into a large one, if it is not large already.
+    pub(super) fn enlarge(&self, buffer: &mut Buffer) {
+        if buffer.data.len() >= LARGE {
+            return;
+        }
+        let mut data = self.large.borrow_mut().pop().unwrap_or_else(|| vec![0; LARGE]);
+        data[..buffer.end].copy_from_slice(&buffer.data[..buffer.end]);
+        self.recycle(std::mem::replace(&mut buffer.data, data));
+    }
+
+    /// Makes room for a head of `limit` bytes.
+    pub(super) fn grow_to(&self, buffer: &mut Buffer, limit: usize) {
+        if buffer.data.len() < LARGE && limit > SMALL {
+            self.enlarge(buffer);
+        } else if buffer.data.len() < limit {
+            buffer.data.resize(limit, 0);
+        }
+    }
+
+    /// Takes a buffer's memory back. What is unread in it is lost.
+    pub(super) fn reclaim(&self, buffer: &mut Buffer) {
+        let data = std::mem::take(buffer).data;
+        self.recycle(data);
+    }
+
+    fn recycle(&self, data: Vec<u8>) {
+        let spares = match data.len() {
+            SMALL => &self.small,
+            LARGE => &self.large,
+            _ => return,
+        };
+        let mut spares = spares.borrow_mut();
+        if spares.len() < SPARE {
+            spares.push(data);
+        }
+    }
+
+    /// An empty vector for bytes to be sent.
+    pub(super) fn take_outgoing(&self) -> Vec<u8> {
+        self.outgoing.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(4096))
+    }
+
+    /// Takes such a vector back.
+    pub(super) fn put_outgoing(&self, mut bytes: Vec<u8>) {
+        let mut spares = self.outgoing.borrow_mut();
+        if spares.len() < SPARE && bytes.capacity() <= LARGE {
+            bytes.clear();
+            spares.push(bytes);
+        }
+    }
+}

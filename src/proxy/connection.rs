@@ -1,0 +1,247 @@
+//! One client connection: read a head, handle the request, and again, until one side has enough.
+
+use std::{future::poll_fn, io, net::SocketAddr, rc::Rc, task::Poll, time::Duration};
+
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+
+use super::{
+    buffer::Buffer, error::refusal_of_head, exchange::reset_on_close, handle, listener::Inlet,
+    relay::poll_fill, respond::Local, timer::Timer, worker::Worker,
+};
+use crate::{
+    http::{HeadError, HeadLimits, Progress, RequestHead, Version},
+    snapshot::ListenerSettings,
+    telemetry::Refusal,
+    types::clock,
+};
+
+/// How long a client may go on sending after its connection was given up, and how much is thrown away meanwhile. Closing
+/// at once would reset the connection, and the reset could overtake the response.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 1024 * 1024;
+
+/// A client and what has been read from it.
+pub(super) struct Client {
+    pub(super) stream: TcpStream,
+    pub(super) peer: SocketAddr,
+    pub(super) buffer: Buffer,
+    pub(super) timer: Timer,
+    /// Whether the client has closed its sending side.
+    pub(super) ended: bool,
+    idle_slot: Option<usize>,
+}
+
+/// What becomes of the connection after a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    /// It carries the next request.
+    KeepAlive,
+    /// It ends in order; all that was asked for was read.
+    Close,
+    /// It ends in order, but the client may still be sending.
+    Linger,
+    /// It ends visibly: the response is incomplete.
+    Reset,
+}
+
+/// What waiting for a head gave.
+enum Next {
+    Request,
+    Refused(HeadError),
+    /// The head did not arrive in time.
+    Late,
+    /// The client left, or kept still for too long, or Weir is stopping.
+    Over,
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn serve(worker: Rc<Worker>, inlet: Rc<Inlet>, stream: TcpStream, peer: SocketAddr) {
+    let mut client = Client {
+        stream,
+        peer,
+        buffer: Buffer::default(),
+        timer: Timer::default(),
+        ended: false,
+        idle_slot: None,
+    };
+    let mut head = RequestHead::default();
+    let after = loop {
+        let settings = inlet.settings(&worker);
+        let after = match client.next_head(&worker, &settings, &mut head).await {
+            Next::Request => handle::handle(&worker, &inlet, &mut client, &head).await,
+            Next::Refused(error) => {
+                let (status, refusal) = refusal_of_head(error);
+                client.refuse(&worker, &inlet, (status, refusal), &error.to_string()).await
+            }
+            Next::Late => {
+                client
+                    .refuse(&worker, &inlet, (408, Refusal::Timeout), "the request did not arrive in time")
+                    .await
+            }
+            Next::Over => After::Close,
+        };
+        client.buffer.release_head();
+        if after != After::KeepAlive {
+            break after;
+        }
+    };
+    worker.idle.release(client.idle_slot);
+    client.close(&worker, after).await;
+}
+
+// === impl Client ===
+
+impl Client {
+    /// Reads until a whole head is there.
+    async fn next_head(
+        &mut self,
+        worker: &Worker,
+        settings: &ListenerSettings,
+        head: &mut RequestHead,
+    ) -> Next {
+        let limits = HeadLimits { bytes: settings.max_header_bytes, fields: settings.max_headers };
+        let mut seen = 0;
+        let mut timed = false;
+        loop {
+            let unread = self.buffer.unread();
+            // Only a new line can complete a head, so a client that sends single bytes costs no parse for each.
+            if memchr::memchr(b'\n', &unread[seen..]).is_some() || unread.len() >= limits.bytes {
+                match head.parse(unread, limits) {
+                    Err(error) => return Next::Refused(error),
+                    Ok(Progress::Complete) => {
+                        self.buffer.keep_head(head.head_len);
+                        return Next::Request;
+                    }
+                    Ok(Progress::Partial) => {}
+                }
+            }
+            seen = self.buffer.unread().len();
+            if seen > 0 && !timed {
+                timed = true;
+                self.timer.set(clock::now(), settings.header_timeout);
+            }
+            let filled = if seen == 0 {
+                if !self.wait_idle(worker, settings.idle_timeout).await {
+                    return Next::Over;
+                }
+                self.fill(worker, limits.bytes).await
+            } else {
+                self.fill(worker, limits.bytes).await
+            };
+            match filled {
+                None => return Next::Late,
+                Some(Ok(count)) if count > 0 => {}
+                Some(_) => return Next::Over,
+            }
+        }
+    }
+
+    /// Waits for the first byte of a request, without a buffer. False when the connection is to end.
+    async fn wait_idle(&mut self, worker: &Worker, timeout: Duration) -> bool {
+        if self.ended || worker.draining.get() {
+            return false;
+        }
+        if self.stream_is_ready().await {
+            worker.buffers.provide(&mut self.buffer);
+            return true;
+        }
+        worker.buffers.reclaim(&mut self.buffer);
+        self.timer.set(clock::now(), timeout);
+        let ready = poll_fn(|cx| {
+            if worker.draining.get() {
+                return Poll::Ready(false);
+            }
+            if self.stream.poll_read_ready(cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            worker.idle.register(&mut self.idle_slot, cx.waker());
+            self.timer.poll(cx).map(|()| false)
+        })
+        .await;
+        if ready {
+            worker.buffers.provide(&mut self.buffer);
+            self.timer.set_deadline(None);
+        }
+        ready
+    }
+
+    async fn stream_is_ready(&self) -> bool {
+        poll_fn(|cx| Poll::Ready(self.stream.poll_read_ready(cx).is_ready())).await
+    }
+
+    /// Reads once; `None` when the timer ran out.
+    async fn fill(&mut self, worker: &Worker, limit: usize) -> Option<io::Result<usize>> {
+        if self.buffer.is_full() {
+            worker.buffers.grow_to(&mut self.buffer, limit);
+        }
+        poll_fn(|cx| {
+            let (mut read, _) = self.stream.split();
+            if let Poll::Ready(filled) = poll_fill(cx, &mut read, &mut self.buffer) {
+                return Poll::Ready(Some(filled));
+            }
+            self.timer.poll(cx).map(|()| None)
+        })
+        .await
+    }
+
+    /// Answers a request that cannot be understood; the connection ends.
+    async fn refuse(
+        &mut self,
+        worker: &Worker,
+        inlet: &Inlet,
+        (status, refusal): (u16, Refusal),
+        text: &str,
+    ) -> After {
+        inlet.shard(worker).refused(refusal);
+        let local =
+            Local { status, text: text.into(), to_head: false, version: Version::Http11, keep_alive: false };
+        self.respond(worker, &local).await
+    }
+
+    /// Sends a response of our own.
+    pub(super) async fn respond(&mut self, worker: &Worker, local: &Local<'_>) -> After {
+        let mut out = worker.buffers.take_outgoing();
+        worker.with_date(|date| local.write(date, &mut out));
+        self.timer.set(clock::now(), Duration::from_secs(10));
+        let sent = tokio::select! {
+            biased;
+            sent = self.stream.write_all(&out) => sent.is_ok(),
+            () = self.timer.expired() => false,
+        };
+        worker.buffers.put_outgoing(out);
+        match (sent, local.keep_alive) {
+            (true, true) => After::KeepAlive,
+            (true, false) => After::Linger,
+            (false, _) => After::Reset,
+        }
+    }
+
+    /// Ends the connection as `after` says.
+    async fn close(mut self, worker: &Worker, after: After) {
+        worker.buffers.reclaim(&mut self.buffer);
+        match after {
+            After::KeepAlive | After::Close => {}
+            After::Reset => reset_on_close(&self.stream),
+            After::Linger => {
+                if self.stream.shutdown().await.is_ok() && !self.ended {
+                    self.discard(worker).await;
+                }
+            }
+        }
+    }
+
+    /// Throws away what the client still sends.
+    async fn discard(&mut self, worker: &Worker) {
+        let mut left = LINGER_BYTES;
+        self.timer.set(clock::now(), LINGER);
+        while left > 0 {
+            worker.buffers.provide(&mut self.buffer);
+            match self.fill(worker, 0).await {
+                Some(Ok(count)) if count > 0 => left = left.saturating_sub(count),
+                _ => break,
+            }
+            self.buffer.consume(self.buffer.unread().len());
+        }
+        worker.buffers.reclaim(&mut self.buffer);
+    }
+}

@@ -1,0 +1,151 @@
+//! What can go wrong with a request: whose fault it was, what the client is told, and whether another attempt may be made.
+//!
+//! This is the one table from errors to statuses.
+
+use std::{io, time::Duration};
+
+use crate::{
+    http::{HeadError, TargetError, framing::FramingError},
+    telemetry::{ErrorKind, Refusal},
+    upstream::connect::ConnectError,
+};
+
+/// Why a request was not answered by an upstream as it should have been.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ProxyError {
+    /// The client closed or reset its connection, or stopped in the middle of its body.
+    #[error("the client went away")]
+    ClientGone,
+    /// The client's body is malformed.
+    #[error("the request's body is malformed")]
+    ClientBody,
+    /// The client sent nothing of its body for too long.
+    #[error("the request's body did not arrive")]
+    ClientIdle,
+    /// No endpoint of the backend can take the request.
+    #[error("no endpoint is available")]
+    Unavailable,
+    /// No connection to the endpoint.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The endpoint ended the connection before the first byte of its response.
+    #[error("the endpoint closed the connection without an answer")]
+    Closed {
+        /// Whether the connection had carried a request before: then the endpoint may just have given it up.
+        reused: bool,
+        /// Whether not one byte of the request was written.
+        unsent: bool,
+        /// What the system said; `None` at an orderly end.
+        source: Option<io::Error>,
+    },
+    /// The endpoint's response head is malformed.
+    #[error("the endpoint's response is malformed")]
+    Head(#[source] HeadError),
+    /// The endpoint switched protocols without being asked.
+    #[error("the endpoint switched protocols")]
+    Switched,
+    /// The endpoint ended the connection within its response.
+    #[error("the endpoint broke off its response")]
+    Truncated(#[source] Option<io::Error>),
+    /// The endpoint's body is malformed.
+    #[error("the endpoint's body is malformed")]
+    Body,
+    /// The endpoint did not begin its response in time.
+    #[error("no response within {0:?}")]
+    ResponseTimeout(Duration),
+    /// Nothing moved for too long.
+    #[error("nothing moved for {0:?}")]
+    StreamIdle(Duration),
+}
+
+// === impl ProxyError ===
+
+impl ProxyError {
+    /// The status that the client gets when nothing has been sent to it yet; 499 (as nginx logs it) when it has gone.
+    pub(super) fn status(&self) -> u16 {
+        match self {
+            Self::ClientGone => 499,
+            Self::ClientBody => 400,
+            Self::ClientIdle => 408,
+            Self::Unavailable => 503,
+            Self::Connect(ConnectError::Timeout { .. }) | Self::ResponseTimeout(_) | Self::StreamIdle(_) => {
+                504
+            }
+            Self::Connect(ConnectError::Io { .. })
+            | Self::Closed { .. }
+            | Self::Head(_)
+            | Self::Switched
+            | Self::Truncated(_)
+            | Self::Body => 502,
+        }
+    }
+
+    /// What the client is told: enough to know whose turn it is, nothing of what is behind Weir.
+    pub(super) fn public_text(&self) -> &'static str {
+        match self {
+            Self::ClientGone => "the client went away",
+            Self::ClientBody => "the request's body is malformed",
+            Self::ClientIdle => "the request's body did not arrive in time",
+            Self::Unavailable => "no backend is available",
+            Self::Connect(ConnectError::Timeout { .. }) => "the backend could not be reached in time",
+            Self::Connect(ConnectError::Io { .. }) => "the backend could not be reached",
+            Self::Closed { .. } | Self::Truncated(_) => "the backend closed the connection",
+            Self::Head(_) | Self::Switched | Self::Body => "the backend's response could not be understood",
+            Self::ResponseTimeout(_) | Self::StreamIdle(_) => "the backend did not answer in time",
+        }
+    }
+
+    /// The kind in metrics and logs; `None` when a response of ours is all there is to it.
+    pub(super) fn kind(&self) -> Option<ErrorKind> {
+        match self {
+            Self::ClientGone | Self::ClientIdle => Some(ErrorKind::AbortedByClient),
+            Self::ClientBody => None,
+            Self::Unavailable => Some(ErrorKind::Unavailable),
+            Self::Connect(ConnectError::Timeout { .. }) | Self::ResponseTimeout(_) | Self::StreamIdle(_) => {
+                Some(ErrorKind::Timeout)
+            }
+            Self::Connect(ConnectError::Io { .. }) => Some(ErrorKind::Connect),
+            Self::Closed { .. } | Self::Truncated(_) => Some(ErrorKind::Reset),
+            Self::Head(_) | Self::Switched | Self::Body => Some(ErrorKind::Protocol),
+        }
+    }
+
+    /// Whether another attempt may be made (RFC 9110, section 9.2.2): the request provably never reached an endpoint, or
+    /// it is idempotent and a reused connection ended before any answer.
+    pub(super) fn may_retry(&self, idempotent: bool) -> bool {
+        match self {
+            Self::Connect(_) => true,
+            Self::Closed { reused, unsent, .. } => *reused && (*unsent || idempotent),
+            _ => false,
+        }
+    }
+
+    /// Whether another endpoint must be tried, because this one cannot be reached at all.
+    pub(super) fn is_endpoints_fault(&self) -> bool {
+        matches!(self, Self::Connect(_))
+    }
+}
+
+/// What a client is told about a head that is refused: the status, and the label it is counted under.
+pub(super) fn refusal_of_head(error: HeadError) -> (u16, Refusal) {
+    match error {
+        HeadError::Malformed => (400, Refusal::Header),
+        HeadError::BareLf => (400, Refusal::Header),
+        HeadError::Version => (505, Refusal::Unsupported),
+        HeadError::TargetTooLong => (414, Refusal::TooLarge),
+        HeadError::TooLarge | HeadError::TooMany => (431, Refusal::TooLarge),
+        HeadError::Framing(FramingError::Unsupported) => (501, Refusal::Unsupported),
+        HeadError::Framing(_) => (400, Refusal::Framing),
+    }
+}
+
+/// The same for a target or Host that is refused.
+pub(super) fn refusal_of_target(error: TargetError) -> (u16, Refusal) {
+    match error {
+        TargetError::Malformed => (400, Refusal::RequestLine),
+        TargetError::Connect => (405, Refusal::Unsupported),
+        TargetError::NoHost | TargetError::ManyHosts | TargetError::BadHost | TargetError::Disagree => {
+            (400, Refusal::Host)
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! One attempt on one upstream connection: the request goes up, the response comes down, both at once.
+//!
+//! An exchange has two phases. Until the response's head is there, any failure can still become an answer of ours or
+//! another attempt. After it, the response is on its way, and a failure can only be made visible by breaking off.
+//!
+//! All of it happens in one task on one thread: `poll` moves what can be moved in both directions, then looks after the
+//! client (has it left?) and the deadlines, and sleeps.
+
+use std::{
+    future::poll_fn,
+    io,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{net::TcpStream, time::Instant};
+
+use super::{
+    buffer::Buffer,
+    connection::Client,
+    error::ProxyError,
+    headers,
+    relay::{Coding, Ends, Relay, RelayError, poll_fill},
+    worker::Worker,
+};
+use crate::{
+    http::{BodyDecoder, HeadLimits, Progress, ResponseHead, Version},
+    types::clock,
+    upstream::UpstreamConnection,
+};
+
+/// How long a client that has closed its sending side is still served when nothing can be written to it. It may have
+/// half-closed (as `nc -N` does) or left; only writing tells, and until then this is the compromise.
+const HALF_CLOSE_GRACE: Duration = Duration::from_millis(500);
+/// How long the upstream may think about `Expect: 100-continue` before Weir itself tells the client to go on, so that an
+/// upstream that ignores the expectation is no deadlock (RFC 9110, section 10.1.1 lets a client wait for ever).
+const CONTINUE_AFTER: Duration = Duration::from_millis(250);
+/// What an upstream's response head may hold.
+const RESPONSE_LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, fields: 256 };
+
+/// An attempt under way.
+pub(super) struct Exchange<'a> {
+    worker: &'a Worker,
+    client: &'a mut Client,
+    upstream: UpstreamConnection,
+    upstream_buffer: Buffer,
+    upload: Relay,
+    upload_state: Upload,
+    download: Relay,
+    deadlines: Deadlines,
+    limits: Limits,
+    /// Whether any byte of a response has come.
+    answered: bool,
+    /// Whether anything was sent to the client after it closed its sending side.
+    written_since_end: bool,
+    expects_continue: bool,
+    client_version: Version,
+}
+
+/// What an exchange is allowed to take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// From the whole request sent to the response's head; zero is for ever.
+    pub(super) response_headers: Duration,
+    /// Without a byte in either direction; zero is for ever.
+    pub(super) stream_idle: Duration,
+}
+
+/// What an exchange needs to know of its request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RequestFacts {
+    pub(super) version: Version,
+    pub(super) expects_continue: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Upload {
+    Running,
+    Done,
+    /// The upstream no longer takes the request; an answer may still come.
+    Broken,
+}
+
+/// The times at which something must happen; the connection's timer is set to the first.
+#[derive(Debug, Default)]
+struct Deadlines {
+    /// For the phase, and what to say when it passes.
+    phase: Option<(Instant, Phase)>,
+    /// When a client that closed its sending side is taken for gone.
+    client: Option<Instant>,
+    /// When Weir says 100 itself.
+    go_on: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    ResponseHead,
+    Stream,
+}
+
+// === impl Exchange ===
+
+impl<'a> Exchange<'a> {
+    /// Prepares an attempt: `out` is the request's head, `body` reads the client's body.
+    pub(super) fn new(
+        worker: &'a Worker,
+        client: &'a mut Client,
+        upstream: UpstreamConnection,
+        upload: Relay,
+        (facts, limits): (RequestFacts, Limits),
+    ) -> Self {
+        Self {
+            worker,
+            client,
+            upstream,
+            upstream_buffer: Buffer::default(),
+            upload,
+            upload_state: Upload::Running,
+            download: Relay::new(BodyDecoder::Length(0), Coding::Plain, worker.buffers.take_outgoing()),
+            deadlines: Deadlines::default(),
+            limits,
+            answered: false,
+            written_since_end: false,
+            expects_continue: facts.expects_continue,
+            client_version: facts.version,
+        }
+    }
+
+    /// Sends the request and waits for the response's head, which stays in the upstream's buffer.
+    pub(super) async fn response_head(
+        &mut self,
+        head: &mut ResponseHead,
+        to_head: bool,
+    ) -> Result<(), ProxyError> {
+        poll_fn(|cx| self.poll_head(cx, head, to_head)).await
+    }
+
+    /// Queues the head for the client, and what of the body came with it.
+    pub(super) fn begin_response(
+        &mut self,
+        head: &ResponseHead,
+        coding: Coding,
+        write: impl FnOnce(&[u8], &mut Vec<u8>),
+    ) {
+        write(self.upstream_buffer.unread(), self.download.out_mut());
+        self.upstream_buffer.consume(head.head_len);
+        self.download.begin(BodyDecoder::new(head.framing), coding);
+        self.deadlines.phase = None;
+        self.deadlines.go_on = None;
+    }
+
+    /// Streams the response to its end.
+    pub(super) async fn response_body(&mut self) -> Result<(), ProxyError> {
+        poll_fn(|cx| self.poll_body(cx)).await
+    }
+
+    /// Body bytes that went to the client.
+    pub(super) fn body_bytes(&self) -> u64 {
+        self.download.data_written
+    }
+
+    /// Whether the whole request went up, so that what the client sends next is another one.
+    pub(super) fn is_request_sent(&self) -> bool {
+        self.upload_state == Upload::Done
+    }
+
+    /// Gives back the memory, and the connection if it can carry another request.
+    pub(super) fn finish(mut self, keep_alive: bool) -> Option<UpstreamConnection> {
+        let clean =
+            self.upstream_buffer.is_drained() && self.upload_state == Upload::Done && self.download.is_done();
+        self.worker.buffers.reclaim(&mut self.upstream_buffer);
+        self.worker.buffers.put_outgoing(self.upload.into_out());
+        self.worker.buffers.put_outgoing(self.download.into_out());
+        (clean && keep_alive).then_some(self.upstream)
+    }
+
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &mut ResponseHead,
+        to_head: bool,
+    ) -> Poll<Result<(), ProxyError>> {
+        let sent_up = self.poll_upload(cx)?;
+        let sent_down = self.poll_interim(cx)?;
+        loop {
+            match self.poll_upstream(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(())) => {}
+            }
+            while let Progress::Complete = self.parse_head(head, to_head)? {
+                if head.status == 101 {
+                    return Poll::Ready(Err(ProxyError::Switched));
+                }
+                if !head.is_interim() {
+                    return Poll::Ready(Ok(()));
+                }
+                self.take_interim(head);
+            }
+            let _ = self.poll_interim(cx)?;
+        }
+        self.poll_client(cx)?;
+        if sent_up || sent_down || self.deadlines.phase.is_none() {
+            self.touch_head();
+        }
+        self.poll_deadlines(cx)
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
+        let sent_up = self.poll_upload(cx)?;
+        let (mut read, _) = self.upstream.stream.split();
+        let (_, mut write) = self.client.stream.split();
+        let mut ends =
+            Ends { read: &mut read, buffer: &mut self.upstream_buffer, write: &mut write, moved: false };
+        let polled = self.download.poll(cx, &mut ends, &self.worker.buffers);
+        let moved = ends.moved;
+        if let Poll::Ready(result) = polled {
+            return Poll::Ready(result.map_err(ProxyError::of_download));
+        }
+        self.written_since_end |= moved && self.client.ended;
+        self.poll_client(cx)?;
+        if sent_up || moved || self.deadlines.phase.is_none() {
+            self.deadlines.phase = phase(clock::now(), self.limits.stream_idle, Phase::Stream);
+        }
+        self.poll_deadlines(cx)
+    }
+
+    /// Moves the request. An upstream that stops taking it may still answer, so that is no error here.
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<bool, ProxyError> {
+        if self.upload_state != Upload::Running {
+            return Ok(false);
+        }
+        let (mut read, _) = self.client.stream.split();
+        let (_, mut write) = self.upstream.stream.split();
+        let mut ends =
+            Ends { read: &mut read, buffer: &mut self.client.buffer, write: &mut write, moved: false };
+        let polled = self.upload.poll(cx, &mut ends, &self.worker.buffers);
+        let moved = ends.moved;
+        match polled {
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) => self.upload_state = Upload::Done,
+            Poll::Ready(Err(RelayError::Write(_))) => self.upload_state = Upload::Broken,
+            Poll::Ready(Err(RelayError::Chunked(_))) => return Err(ProxyError::ClientBody),
+            Poll::Ready(Err(RelayError::Read(_) | RelayError::Truncated)) => {
+                return Err(ProxyError::ClientGone);
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Sends interim responses down.
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Result<bool, ProxyError> {
+        let (mut read, _) = self.upstream.stream.split();
+        let (_, mut write) = self.client.stream.split();
+        let mut ends =
+            Ends { read: &mut read, buffer: &mut self.upstream_buffer, write: &mut write, moved: false };
+        match self.download.poll_flush(cx, &mut ends) {
+            Poll::Ready(Err(_)) => Err(ProxyError::ClientGone),
+            _ => Ok(ends.moved),
+        }
+    }
+
+    /// Reads once from the upstream.
+    fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
+        self.worker.buffers.provide_large(&mut self.upstream_buffer);
+        let (mut read, _) = self.upstream.stream.split();
+        let filled = poll_fill(cx, &mut read, &mut self.upstream_buffer);
+        if filled.is_pending() {
+            self.worker.buffers.reclaim_if_drained(&mut self.upstream_buffer);
+        }
+        match std::task::ready!(filled) {
+            Ok(count) if count > 0 => {
+                self.answered = true;
+                Poll::Ready(Ok(()))
+            }
+            Ok(_) => Poll::Ready(Err(self.closed(None))),
+            Err(error) => Poll::Ready(Err(self.closed(Some(error)))),
+        }
+    }
+
+    fn closed(&self, source: Option<io::Error>) -> ProxyError {
+        if self.answered {
+            return ProxyError::Truncated(source);
+        }
+        ProxyError::Closed { reused: self.upstream.reused, unsent: !self.upload.touched, source }
+    }
+
+    fn parse_head(&mut self, head: &mut ResponseHead, to_head: bool) -> Result<Progress, ProxyError> {
+        let bytes = self.upstream_buffer.unread();
+        if bytes.is_empty() {
+            return Ok(Progress::Partial);
+        }
+        head.parse(bytes, to_head, RESPONSE_LIMITS).map_err(ProxyError::Head)
+    }
+
+    /// Passes an interim response on (RFC 9110, section 15.2: a proxy must, but not to HTTP/1.0).
+    fn take_interim(&mut self, head: &ResponseHead) {
+        let is_continue = head.status == 100;
+        let wanted = self.client_version == Version::Http11 && (!is_continue || self.expects_continue);
+        if wanted {
+            headers::write_interim(head, self.upstream_buffer.unread(), self.download.out_mut());
+        }
+        if is_continue {
+            self.expects_continue = false;
+            self.deadlines.go_on = None;
+        }
+        self.upstream_buffer.consume(head.head_len);
+    }
+
+    /// Looks whether the client is still there, once its request has been read. What it pipelines meanwhile is kept.
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Result<(), ProxyError> {
+        let reading_body = self.upload_state == Upload::Running && !self.upload.is_read();
+        if reading_body || self.client.ended || self.client.buffer.is_full() {
+            return Ok(());
+        }
+        let (mut read, _) = self.client.stream.split();
+        while let Poll::Ready(filled) = poll_fill(cx, &mut read, &mut self.client.buffer) {
+            match filled {
+                Err(_) => return Err(ProxyError::ClientGone),
+                Ok(0) => {
+                    self.client.ended = true;
+                    self.deadlines.client = Some(clock::now() + HALF_CLOSE_GRACE);
+                    return Ok(());
+                }
+                Ok(_) if self.client.buffer.is_full() => return Ok(()),
+                Ok(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the deadline of the first phase: the body's own while it is on its way, then the response head's.
+    fn touch_head(&mut self) {
+        let now = clock::now();
+        self.deadlines.phase = if self.upload_state == Upload::Running {
+            phase(now, self.limits.stream_idle, Phase::Stream)
+        } else {
+            phase(now, self.limits.response_headers, Phase::ResponseHead)
+        };
+        if self.expects_continue && self.deadlines.go_on.is_none() && self.upload.data_written == 0 {
+            self.deadlines.go_on = Some(now + CONTINUE_AFTER);
+        }
+    }
+
+    fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
+        loop {
+            self.client.timer.set_deadline(self.deadlines.first());
+            std::task::ready!(self.client.timer.poll(cx));
+            let now = clock::now();
+            if self.deadlines.client.take_if(|at| *at <= now).is_some() && !self.is_client_half_closed() {
+                return Poll::Ready(Err(ProxyError::ClientGone));
+            }
+            if let Some((_, phase)) = self.deadlines.phase.filter(|(at, _)| *at <= now) {
+                return Poll::Ready(Err(self.timed_out(phase)));
+            }
+            if self.deadlines.go_on.take_if(|at| *at <= now).is_some() {
+                self.expects_continue = false;
+                self.download.out_mut().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+                let _ = self.poll_interim(cx)?;
+            }
+        }
+    }
+
+    /// Whether a client that closed its sending side still takes what is sent: a socket that was closed altogether has
+    /// answered it with a reset by now.
+    fn is_client_half_closed(&self) -> bool {
+        self.written_since_end && matches!(self.client.stream.take_error(), Ok(None))
+    }
+
+    fn timed_out(&self, phase: Phase) -> ProxyError {
+        let waits_for_client = self.upload_state == Upload::Running && !self.upload.is_read();
+        match phase {
+            Phase::ResponseHead => ProxyError::ResponseTimeout(self.limits.response_headers),
+            Phase::Stream if waits_for_client && self.client.buffer.is_drained() && !self.answered => {
+                ProxyError::ClientIdle
+            }
+            Phase::Stream => ProxyError::StreamIdle(self.limits.stream_idle),
+        }
+    }
+}
+
+// === impl Deadlines ===
+
+impl Deadlines {
+    fn first(&self) -> Option<Instant> {
+        [self.phase.map(|(at, _)| at), self.client, self.go_on].into_iter().flatten().min()
+    }
+}
+
+// === impl ProxyError ===
+
+impl ProxyError {
+    /// What an error on the way down means: reading is the upstream's side, writing the client's.
+    fn of_download(error: RelayError) -> Self {
+        match error {
+            RelayError::Read(source) => Self::Truncated(Some(source)),
+            RelayError::Truncated => Self::Truncated(None),
+            RelayError::Chunked(_) => Self::Body,
+            RelayError::Write(_) => Self::ClientGone,
+        }
+    }
+}
+
+fn phase(now: Instant, after: Duration, phase: Phase) -> Option<(Instant, Phase)> {
+    (!after.is_zero()).then(|| (now + after, phase))
+}
+
+/// Makes the end of a connection visible as an error at the other end: it is reset instead of closed.
+pub(super) fn reset_on_close(stream: &TcpStream) {
+    drop(socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)));
+}

@@ -1,0 +1,271 @@
+//! From a chosen backend to a delivered response: endpoint, connection, attempts, and another backend where that helps.
+
+use tokio::time::Instant;
+
+use super::{
+    connection::{After, Client},
+    error::ProxyError,
+    exchange::{Exchange, Limits, RequestFacts},
+    handle::Request,
+    headers::{ClientHead, body_of},
+    relay::{Coding, Relay},
+    worker::Worker,
+};
+use crate::{
+    http::{Framing, ResponseHead, Version},
+    snapshot::{Backend, Route, RouteBackend, Snapshot},
+    telemetry::{EndpointShard, ErrorKind, RouteBackendShard},
+    types::{OnUnavailable, Reason, clock},
+    upstream::{Endpoint, UpstreamConnection, connect},
+};
+
+/// Most attempts for one request, over all endpoints and backends.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// A request on its way: what every attempt needs.
+pub(super) struct Forwarder<'a> {
+    pub(super) worker: &'a Worker,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) route: &'a Route,
+    pub(super) request: &'a Request<'a>,
+    /// The value of the assignment's Set-Cookie, when one is due.
+    pub(super) set_cookie: Option<String>,
+}
+
+/// How it went.
+#[derive(Debug)]
+pub(super) struct Forwarded {
+    /// The place in the route of the backend that answered or failed.
+    pub(super) backend: usize,
+    /// Whether that is another than was chosen.
+    pub(super) fell_back: bool,
+    /// The endpoint of the last attempt.
+    pub(super) endpoint: Option<std::net::SocketAddr>,
+    /// Attempts beside the first.
+    pub(super) retries: u32,
+    /// The response, or why there is none.
+    pub(super) result: Result<Delivered, ProxyError>,
+}
+
+/// A response that was begun.
+#[derive(Debug)]
+pub(super) struct Delivered {
+    pub(super) status: u16,
+    /// When the upstream's head was there.
+    pub(super) head_at: Instant,
+    /// When the attempt began to send.
+    pub(super) sent_at: Instant,
+    pub(super) body_bytes: u64,
+    /// Why the response was broken off, if it was.
+    pub(super) error: Option<ProxyError>,
+    pub(super) after: After,
+}
+
+/// Counts a request as in flight for as long as it lives.
+struct InFlight<'a> {
+    backend: &'a RouteBackendShard,
+    endpoint: &'a EndpointShard,
+}
+
+// === impl Forwarder ===
+
+impl Forwarder<'_> {
+    /// Sends the request to the route's backend at `chosen`.
+    pub(super) async fn forward(&self, client: &mut Client, chosen: usize) -> Forwarded {
+        let mark = client.buffer.mark();
+        let mut tried: Vec<usize> = Vec::new();
+        let mut state = Forwarded {
+            backend: chosen,
+            fell_back: false,
+            endpoint: None,
+            retries: 0,
+            result: Err(ProxyError::Unavailable),
+        };
+        loop {
+            let Some(endpoint) = self.pick(state.backend, &tried) else {
+                match self.fallback(&state) {
+                    Some(other) => self.fall_back(&mut state, other),
+                    None => return state,
+                }
+                continue;
+            };
+            state.endpoint = Some(endpoint.address);
+            state.result = self.attempt(client, state.backend, endpoint, state.retries > 0).await;
+            let Err(error) = &state.result else { return state };
+            let more = state.retries + 1 < MAX_ATTEMPTS && error.may_retry(self.request.is_idempotent());
+            if !more || !self.replayable(client, mark) {
+                return state;
+            }
+            let shard = self.shard(state.backend);
+            shard.retried();
+            if error.is_endpoints_fault() {
+                tried.push(endpoint.id);
+                shard.failed(ErrorKind::Connect);
+            }
+            state.retries += 1;
+        }
+    }
+
+    /// Whether the request's body can be sent once more.
+    fn replayable(&self, client: &mut Client, mark: super::buffer::Mark) -> bool {
+        self.request.head.framing == Framing::None || client.buffer.rewind(mark)
+    }
+
+    fn route_backend(&self, backend: usize) -> &RouteBackend {
+        &self.route.backends[backend]
+    }
+
+    fn backend(&self, backend: usize) -> &Backend {
+        &self.snapshot.backends[self.route_backend(backend).backend]
+    }
+
+    pub(super) fn shard(&self, backend: usize) -> &RouteBackendShard {
+        self.route_backend(backend).shards.worker(self.worker.index)
+    }
+
+    /// An endpoint of the backend that can take the request and was not tried.
+    fn pick(&self, backend: usize, tried: &[usize]) -> Option<&Endpoint> {
+        let backend = self.backend(backend);
+        let endpoints = &backend.endpoints;
+        let picked = backend.chooser.pick(
+            self.worker.random(),
+            |at| endpoints[at].shards.worker(self.worker.index).in_flight(),
+            |at| endpoints[at].is_available(backend.initially_healthy) && !tried.contains(&endpoints[at].id),
+        );
+        picked.map(|at| &*endpoints[at])
+    }
+
+    /// The backend that stands in for one that cannot take the request; only once.
+    fn fallback(&self, state: &Forwarded) -> Option<usize> {
+        if state.fell_back || self.route.on_unavailable == OnUnavailable::Fail {
+            return None;
+        }
+        self.route.plan.fallback(state.backend, |place| self.backend(place).is_available())
+    }
+
+    fn fall_back(&self, state: &mut Forwarded, other: usize) {
+        self.shard(state.backend).failed(ErrorKind::Unavailable);
+        self.shard(other).assigned(Reason::Fallback);
+        state.backend = other;
+        state.fell_back = true;
+    }
+
+    /// One attempt on one endpoint. An error means that the client has seen nothing yet.
+    async fn attempt(
+        &self,
+        client: &mut Client,
+        backend: usize,
+        endpoint: &Endpoint,
+        fresh: bool,
+    ) -> Result<Delivered, ProxyError> {
+        let endpoint_shard = endpoint.shards.worker(self.worker.index);
+        let _in_flight = InFlight::new(self.shard(backend), endpoint_shard);
+        let connection = self.connection(endpoint, self.backend(backend), fresh).await?;
+        let sent_at = clock::now();
+        let mut out = self.worker.buffers.take_outgoing();
+        self.request.write_upstream_head(self, client, &mut out, endpoint);
+        let (decoder, coding) = body_of(self.request.head.framing);
+        let upload = Relay::new(decoder, coding, out);
+        let mut head = self.worker.take_response_head();
+        let mut exchange =
+            Exchange::new(self.worker, client, connection, upload, (self.facts(), self.limits()));
+        let result = exchange.response_head(&mut head, self.request.is_head()).await;
+        let delivered = match result {
+            Ok(()) => {
+                let head_at = clock::now();
+                let (mut delivered, streamed) = self.deliver(&mut exchange, &head, (sent_at, head_at)).await;
+                if let Some(connection) = exchange.finish(head.keep_alive && streamed) {
+                    self.worker.pools.put(endpoint.id, connection, head_at);
+                }
+                if client.ended && delivered.after == After::KeepAlive {
+                    delivered.after = After::Close;
+                }
+                endpoint_shard.record(head_at.saturating_duration_since(sent_at));
+                Ok(delivered)
+            }
+            Err(error) => {
+                exchange.finish(false);
+                Err(error)
+            }
+        };
+        self.worker.put_response_head(head);
+        delivered
+    }
+
+    async fn connection(
+        &self,
+        endpoint: &Endpoint,
+        backend: &Backend,
+        fresh: bool,
+    ) -> Result<UpstreamConnection, ProxyError> {
+        if !fresh
+            && let Some(pooled) =
+                self.worker.pools.take(endpoint.id, self.request.start, backend.idle_timeout)
+        {
+            return Ok(pooled);
+        }
+        let stream = connect::tcp(endpoint.address, self.route.timeouts.connect).await?;
+        Ok(UpstreamConnection { stream, reused: false })
+    }
+
+    /// Streams the response to the client; says how it went, and whether it was complete.
+    async fn deliver(
+        &self,
+        exchange: &mut Exchange<'_>,
+        head: &ResponseHead,
+        (sent_at, head_at): (Instant, Instant),
+    ) -> (Delivered, bool) {
+        let version = self.request.head.version;
+        let unframed = matches!(head.framing, Framing::Chunked | Framing::UntilClose);
+        let chunked = unframed && version == Version::Http11;
+        let ends_with_connection = unframed && !chunked;
+        // An answer before the whole request was read: what the client still sends would be taken for its next request.
+        let early = !exchange.is_request_sent() && (head.status >= 300 || self.request.head.expects_continue);
+        let keep_alive =
+            self.request.head.keep_alive && !ends_with_connection && !early && !self.worker.draining.get();
+        let coding = if chunked { Coding::Chunked } else { Coding::Plain };
+        exchange.begin_response(head, coding, |bytes, out| {
+            self.worker.with_date(|date| {
+                let set_cookie = self.set_cookie.as_deref();
+                ClientHead { version, keep_alive, chunked, set_cookie, date }.write(head, bytes, out);
+            });
+        });
+        let error = exchange.response_body().await.err();
+        let after = match (&error, exchange.is_request_sent()) {
+            (Some(_), _) if ends_with_connection => After::Reset,
+            (Some(_), _) => After::Close,
+            (None, false) => After::Linger,
+            (None, true) if keep_alive => After::KeepAlive,
+            (None, true) => After::Close,
+        };
+        let complete = error.is_none();
+        let body_bytes = exchange.body_bytes();
+        (Delivered { status: head.status, head_at, sent_at, body_bytes, error, after }, complete)
+    }
+
+    fn facts(&self) -> RequestFacts {
+        RequestFacts { version: self.request.head.version, expects_continue: self.request.waits_for_continue }
+    }
+
+    fn limits(&self) -> Limits {
+        let timeouts = &self.route.timeouts;
+        Limits { response_headers: timeouts.response_headers, stream_idle: timeouts.stream_idle }
+    }
+}
+
+// === impl InFlight ===
+
+impl<'a> InFlight<'a> {
+    fn new(backend: &'a RouteBackendShard, endpoint: &'a EndpointShard) -> Self {
+        backend.started();
+        endpoint.started();
+        Self { backend, endpoint }
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.backend.finished();
+        self.endpoint.finished();
+    }
+}

@@ -1,0 +1,268 @@
+//! The spine: what happens to a request, top to bottom.
+//!
+//! Understand it, find its route, assign a backend, forward, account for it. The snapshot is taken once, so that every
+//! step, retries and the log see one revision.
+
+use std::net::IpAddr;
+
+use tokio::time::Instant;
+
+use super::{
+    client_address,
+    connection::{After, Client},
+    error::{ProxyError, refusal_of_target},
+    forward::{Forwarded, Forwarder},
+    headers::UpstreamHead,
+    listener::Inlet,
+    log,
+    respond::Local,
+    worker::Worker,
+};
+use crate::{
+    http::{Framing, RequestHead, RequestView, Target},
+    snapshot::{Listener, Route, Snapshot},
+    split::{self, AssignContext, Assignment},
+    telemetry::{MethodLabel, Outcome, Refusal},
+    types::clock,
+    upstream::Endpoint,
+};
+
+/// A request that was understood.
+pub(super) struct Request<'a> {
+    pub(super) head: &'a RequestHead,
+    pub(super) target: Target,
+    pub(super) method: MethodLabel,
+    /// Whether the client waits for 100 before it sends its body.
+    pub(super) waits_for_continue: bool,
+    /// When its head was complete.
+    pub(super) start: Instant,
+    pub(super) client_ip: IpAddr,
+    peer_ip: IpAddr,
+    /// Whether the peer's forwarding headers are believed.
+    trusted: bool,
+}
+
+/// Where a request goes.
+struct Decision<'s> {
+    route: &'s Route,
+    assignment: Assignment,
+    /// The assignment's Set-Cookie value, when one is due.
+    set_cookie: Option<String>,
+}
+
+/// Serves one request; says what becomes of the connection.
+pub(super) async fn handle(worker: &Worker, inlet: &Inlet, client: &mut Client, head: &RequestHead) -> After {
+    let snapshot = worker.snapshot();
+    let request = match understand(&snapshot, client, head) {
+        Ok(request) => request,
+        Err((status, refusal, text)) => {
+            inlet.shard(worker).refused(refusal);
+            return client.respond(worker, &local(worker, head, client, (status, false, text))).await;
+        }
+    };
+    let listener = snapshot.listeners.get(&inlet.name);
+    let Some(Decision { route, assignment, set_cookie }) =
+        decide(worker, &snapshot, listener, client, &request)
+    else {
+        inlet.shard(worker).refused(Refusal::NoRoute);
+        let reusable = head.framing == Framing::None;
+        let text = "no route takes this request";
+        return client.respond(worker, &local(worker, head, client, (404, reusable, text))).await;
+    };
+    let forwarder = Forwarder { worker, snapshot: &snapshot, route, request: &request, set_cookie };
+    let shard = forwarder.shard(assignment.backend);
+    shard.assigned(assignment.reason);
+    if assignment.new_bucket {
+        shard.new_bucket();
+    }
+    let forwarded = forwarder.forward(client, assignment.backend).await;
+    let after = match &forwarded.result {
+        Ok(delivered) => delivered.after,
+        Err(error) => answer_error(worker, client, &request, error).await,
+    };
+    account(&forwarder, client, &assignment, &forwarded);
+    after
+}
+
+/// Reads target, Host and who is asking.
+fn understand<'a>(
+    snapshot: &Snapshot,
+    client: &Client,
+    head: &'a RequestHead,
+) -> Result<Request<'a>, (u16, Refusal, &'static str)> {
+    let bytes = client.buffer.all();
+    let target = Target::of(head, bytes).map_err(|error| {
+        let (status, refusal) = refusal_of_target(error);
+        (status, refusal, error.as_str())
+    })?;
+    let peer_ip = client.peer.ip().to_canonical();
+    let trusted = snapshot.trusted_proxies.contains(peer_ip);
+    let client_ip = if trusted {
+        client_address::behind(head.headers(bytes), peer_ip, &snapshot.trusted_proxies)
+    } else {
+        peer_ip
+    };
+    let body_at_hand = !client.buffer.is_drained();
+    Ok(Request {
+        head,
+        target,
+        method: MethodLabel::of(head.method(bytes).as_bytes()),
+        waits_for_continue: head.expects_continue && head.framing != Framing::None && !body_at_hand,
+        start: clock::now(),
+        client_ip,
+        peer_ip,
+        trusted,
+    })
+}
+
+/// Finds the route and assigns the backend. `None` when no route matches.
+fn decide<'s>(
+    worker: &Worker,
+    snapshot: &'s Snapshot,
+    listener: Option<&Listener>,
+    client: &Client,
+    request: &Request<'_>,
+) -> Option<Decision<'s>> {
+    let bytes = client.buffer.all();
+    let mut host = worker.take_scratch();
+    request.target.host_into(bytes, &mut host);
+    let view = RequestView {
+        method: request.head.method(bytes),
+        host: &host,
+        path: request.target.path(bytes),
+        query: request.target.query(bytes),
+        headers: request.head.headers(bytes),
+        client_ip: request.client_ip,
+        peer_ip: request.peer_ip,
+        listener_region: listener.and_then(|listener| listener.region.as_ref()),
+    };
+    let decided = snapshot.table.find(&view).map(|place| {
+        let route = &snapshot.routes[place];
+        route.shards.worker(worker.index).matched();
+        let context = AssignContext {
+            keyring: &snapshot.keyring,
+            now_unix_secs: clock::unix_now().as_secs(),
+            regions: &snapshot.regions,
+            secure: false,
+        };
+        let assignment = split::assign(&route.plan, &view, &context, worker.random());
+        let set_cookie =
+            assignment.set_cookie.and_then(|value| route.plan.set_cookie_header(&value, &context));
+        Decision { route, assignment, set_cookie }
+    });
+    worker.put_scratch(host);
+    decided
+}
+
+/// Tells the client that nobody answered, if it is still there.
+async fn answer_error(
+    worker: &Worker,
+    client: &mut Client,
+    request: &Request<'_>,
+    error: &ProxyError,
+) -> After {
+    if matches!(error, ProxyError::ClientGone) {
+        return After::Reset;
+    }
+    let reusable = request.head.framing == Framing::None && !client.ended;
+    let text = error.public_text();
+    client.respond(worker, &local(worker, request.head, client, (error.status(), reusable, text))).await
+}
+
+fn local(
+    worker: &Worker,
+    head: &RequestHead,
+    client: &Client,
+    (status, reusable, text): (u16, bool, &'static str),
+) -> Local<'static> {
+    Local {
+        status,
+        text: text.into(),
+        to_head: head.method(client.buffer.all()) == "HEAD",
+        version: head.version,
+        keep_alive: reusable && head.keep_alive && !worker.draining.get(),
+    }
+}
+
+/// Counts the request where it ended up, and logs it.
+fn account(forwarder: &Forwarder<'_>, client: &Client, assignment: &Assignment, forwarded: &Forwarded) {
+    let request = forwarder.request;
+    let duration = clock::now().saturating_duration_since(request.start);
+    let (status, upstream, error) = match &forwarded.result {
+        Ok(delivered) => {
+            let waited = delivered.head_at.saturating_duration_since(delivered.sent_at);
+            let before = delivered.sent_at.saturating_duration_since(request.start);
+            forwarder.route.shards.worker(forwarder.worker.index).overhead(before);
+            (delivered.status, Some(waited), delivered.error.as_ref())
+        }
+        Err(error) => (error.status(), None, Some(error)),
+    };
+    let error = error.and_then(ProxyError::kind);
+    let outcome = Outcome { status, method: request.method, duration, upstream, error };
+    forwarder.shard(forwarded.backend).record(&outcome);
+    log::log(forwarder, client.buffer.all(), assignment, forwarded, &outcome);
+}
+
+// === impl Request ===
+
+impl Request<'_> {
+    /// Whether the response has no body because it answers a HEAD.
+    pub(super) fn is_head(&self) -> bool {
+        self.method == MethodLabel::Head
+    }
+
+    /// Whether sending it twice is the same as once (RFC 9110, section 9.2.2).
+    pub(super) fn is_idempotent(&self) -> bool {
+        matches!(
+            self.method,
+            MethodLabel::Get
+                | MethodLabel::Head
+                | MethodLabel::Options
+                | MethodLabel::Trace
+                | MethodLabel::Put
+                | MethodLabel::Delete
+        )
+    }
+
+    /// Appends the head for `endpoint` to `out`.
+    pub(super) fn write_upstream_head(
+        &self,
+        forwarder: &Forwarder<'_>,
+        client: &Client,
+        out: &mut Vec<u8>,
+        endpoint: &Endpoint,
+    ) {
+        let bytes = client.buffer.all();
+        let address;
+        let host = match self.target.authority.clone() {
+            Some(authority) => &bytes[authority],
+            None => {
+                address = endpoint.address.to_string();
+                address.as_bytes()
+            }
+        };
+        let whole = &bytes[self.target.path_and_query.clone()];
+        let rooted;
+        let path_and_query = match whole.first() {
+            None if self.target.asterisk => b"*",
+            Some(b'?') | None => {
+                rooted = [b"/", whole].concat();
+                &rooted[..]
+            }
+            Some(_) => whole,
+        };
+        let worker = forwarder.worker;
+        UpstreamHead {
+            method: self.head.method(bytes),
+            path_and_query,
+            host,
+            headers: self.head.headers(bytes),
+            framing: self.head.framing,
+            trusted: self.trusted,
+            peer_ip: self.peer_ip,
+            scheme: "http",
+            entropy: [worker.random(), worker.random(), worker.random(), worker.random()],
+        }
+        .write(out);
+    }
+}

@@ -1,0 +1,22 @@
+//! The data plane: connections in, requests forwarded, outcomes counted.
+//!
+//! Read in the order of a request: [`listener`] → [`connection`] → [`handle`] → routing and split → [`forward`] →
+//! [`exchange`] → [`relay`]. [`DataPlane`] starts the workers and is all that the composition root sees.
+
+mod buffer;
+mod client_address;
+mod connection;
+mod error;
+mod exchange;
+mod forward;
+mod handle;
+mod headers;
+pub mod listener;
+mod log;
+mod plane;
+mod relay;
+mod respond;
+mod timer;
+mod worker;
+
+pub use plane::{DataPlane, OpenListener};

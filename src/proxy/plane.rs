@@ -1,0 +1,202 @@
+//! The workers as seen from outside: started, given listeners, drained, stopped.
+
+use std::{
+    collections::BTreeMap, io, net::TcpListener as StdListener, rc::Rc, sync::Arc, thread, time::Duration,
+};
+
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, LocalOptions},
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+
+use super::{
+    listener::Inlet,
+    worker::{SWEEP_EVERY, Worker},
+};
+use crate::{
+    snapshot::{ListenerSettings, Reader},
+    telemetry::{ListenerShard, Sharded},
+    types::{Name, clock},
+};
+
+/// Commands that may wait for a worker: opening and closing all listeners of a large file.
+const INBOX: usize = 4096;
+/// How often a draining worker looks whether its connections are gone.
+const DRAIN_POLL: Duration = Duration::from_millis(10);
+
+/// The running workers.
+#[derive(Debug)]
+pub struct DataPlane {
+    workers: Vec<WorkerHandle>,
+}
+
+/// A listener to be opened: one socket for each worker.
+#[derive(Debug)]
+pub struct OpenListener {
+    /// Its name.
+    pub name: Name,
+    /// One bound socket for each worker.
+    pub sockets: Vec<StdListener>,
+    /// Its statistics.
+    pub shards: Arc<Sharded<ListenerShard>>,
+    /// Its settings, for as long as no snapshot has newer ones.
+    pub settings: ListenerSettings,
+}
+
+#[derive(Debug)]
+struct WorkerHandle {
+    commands: mpsc::Sender<Command>,
+    thread: thread::JoinHandle<()>,
+}
+
+enum Command {
+    Open { name: Name, socket: StdListener, shards: Arc<Sharded<ListenerShard>>, settings: ListenerSettings },
+    Close { name: Name },
+    Drain { timeout: Duration, done: oneshot::Sender<usize> },
+}
+
+/// A listener that accepts.
+struct Accepting {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+// === impl DataPlane ===
+
+impl DataPlane {
+    /// Starts `count` workers that read snapshots from `reader`.
+    ///
+    /// # Errors
+    /// When a thread or its runtime cannot be made.
+    pub fn start(count: usize, reader: &Reader) -> io::Result<Self> {
+        let workers = (0..count).map(|index| spawn(index, reader.clone()));
+        Ok(Self { workers: workers.collect::<io::Result<_>>()? })
+    }
+
+    /// Begins to accept on a listener, on every worker.
+    pub fn open(&self, listener: OpenListener) {
+        for (worker, socket) in self.workers.iter().zip(listener.sockets) {
+            worker.send(Command::Open {
+                name: listener.name.clone(),
+                socket,
+                shards: Arc::clone(&listener.shards),
+                settings: listener.settings,
+            });
+        }
+    }
+
+    /// Ends accepting on a listener; its connections go on.
+    pub fn close(&self, name: &Name) {
+        for worker in &self.workers {
+            worker.send(Command::Close { name: name.clone() });
+        }
+    }
+
+    /// Stops: no new connections, no further requests on those there are, and after `timeout` at the latest the end.
+    /// Returns how many connections were cut off.
+    pub async fn drain(self, timeout: Duration) -> usize {
+        let mut waiting = Vec::new();
+        for worker in &self.workers {
+            let (done, cut) = oneshot::channel();
+            worker.send(Command::Drain { timeout, done });
+            waiting.push(cut);
+        }
+        let mut cut_off = 0;
+        for cut in waiting {
+            cut_off += cut.await.unwrap_or_default();
+        }
+        for worker in self.workers {
+            drop(worker.thread.join());
+        }
+        cut_off
+    }
+}
+
+// === impl WorkerHandle ===
+
+impl WorkerHandle {
+    /// Sends without waiting: a worker takes its commands between two requests, and the inbox holds more listeners than
+    /// one change can name. A worker that has ended needs none.
+    fn send(&self, command: Command) {
+        drop(self.commands.try_send(command));
+    }
+}
+
+fn spawn(index: usize, reader: Reader) -> io::Result<WorkerHandle> {
+    let (commands, inbox) = mpsc::channel(INBOX);
+    let (ready, started) = std::sync::mpsc::sync_channel(1);
+    let thread = thread::Builder::new().name(format!("weir-worker-{index}")).spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        match runtime {
+            Ok(runtime) => {
+                drop(ready.send(Ok(())));
+                let worker = Rc::new(Worker::new(index, &reader, rand::random()));
+                runtime.block_on(run(worker, inbox));
+            }
+            Err(error) => drop(ready.send(Err(error))),
+        }
+    })?;
+    started.recv().unwrap_or_else(|_| Err(io::Error::other("the worker ended at its start")))?;
+    Ok(WorkerHandle { commands, thread })
+}
+
+/// A worker's main task: does as it is told, and sweeps in between.
+async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Command>) {
+    let mut listeners: BTreeMap<Name, Accepting> = BTreeMap::new();
+    let mut sweep = tokio::time::interval(SWEEP_EVERY);
+    sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let command = tokio::select! {
+            command = inbox.recv() => command,
+            _ = sweep.tick() => {
+                worker.sweep(clock::now());
+                continue;
+            }
+        };
+        match command {
+            Some(Command::Open { name, socket, shards, settings }) => {
+                let inlet = Inlet { name: name.clone(), shards, settings };
+                if let Ok(accepting) = accept(&worker, inlet, socket) {
+                    listeners.insert(name, accepting);
+                }
+            }
+            Some(Command::Close { name }) => {
+                if let Some(accepting) = listeners.remove(&name) {
+                    let _ = accepting.stop.send(());
+                }
+            }
+            Some(Command::Drain { timeout, done }) => {
+                stop_accepting(listeners).await;
+                let _ = done.send(drain(&worker, timeout).await);
+                return;
+            }
+            None => return,
+        }
+    }
+}
+
+fn accept(worker: &Rc<Worker>, inlet: Inlet, socket: StdListener) -> io::Result<Accepting> {
+    let listener = TcpListener::from_std(socket)?;
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::task::spawn_local(Rc::new(inlet).accept(Rc::clone(worker), listener, stopped));
+    Ok(Accepting { stop, task })
+}
+
+async fn stop_accepting(listeners: BTreeMap<Name, Accepting>) {
+    for accepting in listeners.into_values() {
+        let _ = accepting.stop.send(());
+        drop(accepting.task.await);
+    }
+}
+
+/// Lets requests under way finish; returns how many connections were left when time was up.
+async fn drain(worker: &Worker, timeout: Duration) -> usize {
+    worker.drain();
+    let deadline = clock::now() + timeout;
+    while worker.connections.get() > 0 && clock::now() < deadline {
+        tokio::time::sleep(DRAIN_POLL).await;
+    }
+    worker.connections.get()
+}

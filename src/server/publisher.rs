@@ -1,0 +1,350 @@
+//! Makes a state run: compiles it, opens what it needs, and swaps it in.
+//!
+//! What can fail (binding a socket, reading a database, opening a log) happens while compiling, so that a change that
+//! cannot run is refused before anything has changed.
+
+use std::{
+    collections::BTreeMap,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::watch as channel;
+
+use crate::{
+    config::{Config, model::LogTarget},
+    control::{Publisher, applier::CompileError, watch},
+    proxy::{DataPlane, OpenListener, listener},
+    snapshot::{Compiler, Listener, Reader, Resources, Snapshot, Writer, cell, compile::listeners},
+    split::{GeoDatabase, Keyring},
+    telemetry::{AccessLog, Registry, Sink},
+    types::{Name, Overlay, Revision},
+    upstream::health::HealthMonitor,
+};
+
+/// How long the log may take to write what it has at the end.
+const LOG_CLOSE: Duration = Duration::from_secs(2);
+
+/// Everything that a published state touches; shared by the applier and by whoever sees a database change.
+#[derive(Clone)]
+pub(super) struct Stage(Arc<Mutex<Inner>>);
+
+struct Inner {
+    workers: usize,
+    registry: Arc<Registry>,
+    compiler: Compiler,
+    cell: Option<(Writer, Reader)>,
+    plane: Option<DataPlane>,
+    /// Sockets that wait for the data plane to start.
+    waiting: Vec<OpenListener>,
+    health: HealthMonitor,
+    /// The address that each listener asked for, and the one it has.
+    listeners: BTreeMap<Name, (SocketAddr, SocketAddr)>,
+    database: Option<(PathBuf, Arc<GeoDatabase>)>,
+    database_path: channel::Sender<Option<PathBuf>>,
+    log: Option<(LogTarget, Arc<AccessLog>)>,
+    last: Option<(Arc<Config>, Overlay, Revision)>,
+}
+
+/// A state that can run.
+pub(super) struct Compiled {
+    snapshot: Snapshot,
+    opened: Vec<Opened>,
+    resources: Resources,
+    config: Arc<Config>,
+    overlay: Overlay,
+}
+
+struct Opened {
+    name: Name,
+    wanted: SocketAddr,
+    address: SocketAddr,
+    sockets: Vec<TcpListener>,
+}
+
+// === impl Stage ===
+
+impl Stage {
+    pub(super) fn new(registry: Arc<Registry>, keyring: Arc<Keyring>, workers: usize) -> Self {
+        Self(Arc::new(Mutex::new(Inner {
+            workers,
+            compiler: Compiler::new(Arc::clone(&registry), keyring),
+            registry,
+            cell: None,
+            plane: None,
+            waiting: Vec::new(),
+            health: HealthMonitor::default(),
+            listeners: BTreeMap::new(),
+            database: None,
+            database_path: channel::channel(None).0,
+            log: None,
+            last: None,
+        })))
+    }
+
+    /// Reads what is published. For after the first state was.
+    pub(super) fn reader(&self) -> Reader {
+        let inner = self.lock();
+        let (_, reader) = inner.cell.as_ref().expect("the applier publishes a state before it starts");
+        reader.clone()
+    }
+
+    /// Hands the data plane over, and the sockets that waited for it.
+    pub(super) fn attach(&self, plane: DataPlane) {
+        let mut inner = self.lock();
+        for listener in inner.waiting.drain(..) {
+            plane.open(listener);
+        }
+        inner.plane = Some(plane);
+    }
+
+    pub(super) fn listeners(&self) -> BTreeMap<Name, SocketAddr> {
+        self.lock().listeners.iter().map(|(name, (_, address))| (name.clone(), *address)).collect()
+    }
+
+    pub(super) fn reopen_log(&self) {
+        if let Some((_, log)) = &self.lock().log {
+            log.reopen();
+        }
+    }
+
+    pub(super) fn close_log(&self) {
+        if let Some((_, log)) = self.lock().log.take() {
+            log.close(LOG_CLOSE);
+        }
+    }
+
+    /// Ends the data plane; returns how many connections were cut off.
+    pub(super) async fn drain(&self, timeout: Duration) -> usize {
+        let plane = self.lock().plane.take();
+        match plane {
+            Some(plane) => plane.drain(timeout).await,
+            None => 0,
+        }
+    }
+
+    /// Watches the database of the control file, whichever it is, and puts a changed one in force. A damaged one is
+    /// reported, and the old one stays.
+    pub(super) async fn follow_database(self) {
+        let mut wanted = self.lock().database_path.subscribe();
+        loop {
+            let path = wanted.borrow_and_update().clone();
+            tokio::select! {
+                changed = wanted.changed() => if changed.is_err() { return },
+                () = self.follow_file(path) => return,
+            }
+        }
+    }
+
+    async fn follow_file(&self, path: Option<PathBuf>) {
+        let Some(path) = path else { return std::future::pending().await };
+        let (watcher, mut events, _rescan) = watch::watch(vec![(path, None)], watch::POLL);
+        let watcher = async {
+            watcher.run().await;
+            std::future::pending::<()>().await;
+        };
+        tokio::pin!(watcher);
+        // The first event tells the content that is in force already.
+        let mut first = true;
+        loop {
+            let event = tokio::select! {
+                event = events.recv() => event,
+                () = &mut watcher => None,
+            };
+            let Some(event) = event else { return };
+            if !std::mem::take(&mut first) {
+                let content = event.content.map(|content| content.to_vec());
+                if let Err(error) = self.replace_database(&event.path, content) {
+                    eprintln!(
+                        "weir: {}: {error}; the database read before stays in force",
+                        event.path.display()
+                    );
+                }
+            }
+        }
+    }
+
+    fn replace_database(&self, path: &Path, content: Result<Vec<u8>, String>) -> Result<(), String> {
+        let database = GeoDatabase::from_bytes(content?).map_err(|error| chain(&error))?;
+        let mut inner = self.lock();
+        inner.database = Some((path.to_owned(), Arc::new(database)));
+        let Some((config, overlay, revision)) = inner.last.clone() else { return Ok(()) };
+        let compiled = inner.compile(&config, &overlay, revision).map_err(|error| error.to_string())?;
+        inner.publish(compiled);
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Publisher for Stage {
+    type Compiled = Compiled;
+
+    fn compile(
+        &mut self,
+        config: &Arc<Config>,
+        overlay: &Overlay,
+        revision: Revision,
+    ) -> Result<Compiled, CompileError> {
+        self.lock().compile(config, overlay, revision)
+    }
+
+    fn publish(&mut self, compiled: Compiled) {
+        self.lock().publish(compiled);
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    fn compile(
+        &mut self,
+        config: &Arc<Config>,
+        overlay: &Overlay,
+        revision: Revision,
+    ) -> Result<Compiled, CompileError> {
+        let mut errors = Vec::new();
+        let mut take = |result: Result<(), String>| errors.extend(result.err());
+        let mut resources = Resources::default();
+        take(self.database(config).map(|database| resources.database = database));
+        take(self.log(config).map(|log| resources.log = log));
+        let mut opened = Vec::new();
+        take(self.bind(config).map(|bound| opened = bound));
+        let snapshot = self.compiler.compile(config, overlay, revision, &resources);
+        match snapshot {
+            Ok(snapshot) if errors.is_empty() => Ok(Compiled {
+                snapshot,
+                opened,
+                resources,
+                config: Arc::clone(config),
+                overlay: overlay.clone(),
+            }),
+            Ok(_) => Err(CompileError(errors)),
+            Err(routes) => {
+                errors.extend(routes.iter().map(ToString::to_string));
+                Err(CompileError(errors))
+            }
+        }
+    }
+
+    fn publish(&mut self, compiled: Compiled) {
+        let Compiled { snapshot, opened, resources, config, overlay } = compiled;
+        let revision = snapshot.revision;
+        self.compiler.forget_others(&snapshot);
+        let checks =
+            snapshot.backends.iter().filter_map(|backend| Some((backend, backend.health_check.as_ref()?)));
+        let checks = checks.flat_map(|(backend, check)| {
+            backend.endpoints.iter().map(|endpoint| (Arc::clone(endpoint), Arc::clone(check)))
+        });
+        self.health.apply(checks.collect());
+        match &mut self.cell {
+            Some((writer, _)) => writer.publish(snapshot),
+            None => self.cell = Some(cell(snapshot)),
+        }
+        self.open_listeners(&config, opened);
+        let path = config.geo.database.clone();
+        self.database = path.clone().zip(resources.database);
+        self.database_path.send_if_modified(|current| {
+            let changed = *current != path;
+            *current = path;
+            changed
+        });
+        let log = resources.log.map(|log| (config.access_log.target.clone(), log));
+        if let Some((_, old)) = std::mem::replace(&mut self.log, log.clone())
+            && log.is_none_or(|(_, log)| !Arc::ptr_eq(&log, &old))
+        {
+            // Requests under way may still hold it; what they say after this is lost, which is what closing means.
+            old.close(Duration::ZERO);
+        }
+        self.last = Some((config, overlay, revision));
+    }
+
+    /// The database that the file names: the one that is there, or read anew when the path has changed.
+    fn database(&self, config: &Config) -> Result<Option<Arc<GeoDatabase>>, String> {
+        let Some(path) = &config.geo.database else { return Ok(None) };
+        if let Some((known, database)) = &self.database
+            && known == path
+        {
+            return Ok(Some(Arc::clone(database)));
+        }
+        let database = GeoDatabase::open(path)
+            .map_err(|error| format!("geo.database {}: {}", path.display(), chain(&error)))?;
+        Ok(Some(Arc::new(database)))
+    }
+
+    fn log(&self, config: &Config) -> Result<Option<Arc<AccessLog>>, String> {
+        let target = &config.access_log.target;
+        let sink = match target {
+            LogTarget::Off => return Ok(None),
+            LogTarget::Stdout => Sink::Stdout,
+            LogTarget::File(path) => Sink::File(path.clone()),
+        };
+        if let Some((known, log)) = &self.log
+            && known == target
+        {
+            return Ok(Some(Arc::clone(log)));
+        }
+        let report = |error: &std::io::Error| eprintln!("weir: the access log cannot be written: {error}");
+        let log = AccessLog::start(sink, report).map_err(|error| format!("access_log: {error}"))?;
+        Ok(Some(Arc::new(log)))
+    }
+
+    /// Binds the listeners that are new or have moved.
+    fn bind(&self, config: &Config) -> Result<Vec<Opened>, String> {
+        let mut opened = Vec::new();
+        for (name, listener) in listeners(config) {
+            let wanted = listener.bind;
+            if self.listeners.get(&name).is_some_and(|(known, _)| *known == wanted) {
+                continue;
+            }
+            let ours = self.listeners.values().any(|(_, address)| *address == wanted);
+            let (address, sockets) = listener::bind(wanted, self.workers, !ours)
+                .map_err(|error| format!("listener `{name}` cannot bind {wanted}: {error}"))?;
+            opened.push(Opened { name, wanted, address, sockets });
+        }
+        Ok(opened)
+    }
+
+    /// Opens what was bound, and closes the listeners that are gone or have moved.
+    fn open_listeners(&mut self, config: &Config, opened: Vec<Opened>) {
+        let wanted: BTreeMap<Name, Listener> = listeners(config);
+        let gone: Vec<Name> = self
+            .listeners
+            .keys()
+            .filter(|name| !wanted.contains_key(*name) || opened.iter().any(|new| new.name == **name))
+            .cloned()
+            .collect();
+        for name in gone {
+            self.listeners.remove(&name);
+            if let Some(plane) = &self.plane {
+                plane.close(&name);
+            }
+        }
+        for Opened { name, wanted: asked, address, sockets } in opened {
+            let Some(listener) = wanted.get(&name) else { continue };
+            let shards = self.registry.listener(&name);
+            let open = OpenListener { name: name.clone(), sockets, shards, settings: listener.settings };
+            match &self.plane {
+                Some(plane) => plane.open(open),
+                None => self.waiting.push(open),
+            }
+            self.listeners.insert(name, (asked, address));
+        }
+    }
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,273 @@
+//! From what is written to what runs: the control file and the overlay lowered to a [`Snapshot`].
+//!
+//! This is the one place that knows both sides. Compiling starts nothing and changes nothing that runs; what it looks up
+//! by identity (endpoints, statistics) it finds again next time, which is how they outlive reloads.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use super::{Backend, Listener, ListenerSettings, Logging, Route, RouteBackend, Snapshot, Timeouts, lower};
+use crate::{
+    config::model,
+    routing::RouteTable,
+    split::{
+        GeoDatabase, KeySource, Keyring, Networks, PlanBackend, PlanParts, PlanRule, RegionHeader,
+        RegionSources, RuleTarget, Segment, SplitPlan,
+    },
+    telemetry::{AccessLog, Live, Registry},
+    types::{Name, Overlay, Revision, RouteOverlay},
+    upstream::{Directory, balance::P2c, health::HealthCheck},
+};
+
+/// Compiles snapshots, one after the other.
+#[derive(Debug)]
+pub struct Compiler {
+    registry: Arc<Registry>,
+    directory: Directory,
+    keyring: Arc<Keyring>,
+}
+
+/// What a snapshot needs that only I/O can give; opened by whoever compiles.
+#[derive(Debug, Default, Clone)]
+pub struct Resources {
+    /// The MaxMind database.
+    pub database: Option<Arc<GeoDatabase>>,
+    /// The access log.
+    pub log: Option<Arc<AccessLog>>,
+}
+
+/// Why a route cannot be compiled. The control file's validation finds nearly all of these first, with their place.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("route `{route}`: {reason}")]
+pub struct RouteError {
+    /// The route.
+    pub route: Name,
+    /// Why.
+    pub reason: String,
+}
+
+// === impl Compiler ===
+
+impl Compiler {
+    /// A compiler that takes statistics from `registry` and signs cookies with `keyring`.
+    #[must_use]
+    pub fn new(registry: Arc<Registry>, keyring: Arc<Keyring>) -> Self {
+        Self { registry, directory: Directory::default(), keyring }
+    }
+
+    /// Lowers the file and the overlay.
+    ///
+    /// # Errors
+    /// Every route that cannot be compiled, and why.
+    pub fn compile(
+        &mut self,
+        config: &model::Config,
+        overlay: &Overlay,
+        revision: Revision,
+        resources: &Resources,
+    ) -> Result<Snapshot, Vec<RouteError>> {
+        let backends: Vec<Backend> =
+            config.backends.iter().map(|(name, backend)| self.backend(name, backend)).collect();
+        let segments = lower::segments(config);
+        let mut routes = Vec::new();
+        let mut matchers = Vec::new();
+        let mut errors = Vec::new();
+        for route in &config.routes {
+            let overrides = overlay.routes.get(&route.name);
+            let compiled = self.route(route, overrides, &segments, &backends).and_then(|compiled| {
+                let matchers = route.matches.iter().map(lower::route_matcher).collect::<Result<Vec<_>, _>>();
+                Ok((compiled, matchers.map_err(|error| error.to_string())?))
+            });
+            match compiled {
+                Ok((compiled, matcher)) => {
+                    routes.push(compiled);
+                    matchers.push(matcher);
+                }
+                Err(reason) => errors.push(RouteError { route: route.name.clone(), reason }),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let logging = resources.log.as_ref().map(|log| Logging {
+            log: Arc::clone(log),
+            rate: f64::from(config.access_log.sample.buckets()) / f64::from(crate::types::BUCKETS),
+            query: config.access_log.query,
+        });
+        Ok(Snapshot {
+            revision,
+            table: RouteTable::new(matchers),
+            routes,
+            backends,
+            listeners: config.listeners.iter().map(listener).collect(),
+            trusted_proxies: config.trusted_proxies.iter().copied().collect(),
+            regions: regions(config, resources),
+            keyring: Arc::clone(&self.keyring),
+            logging,
+        })
+    }
+
+    /// Forgets the endpoints and statistics that `snapshot` no longer names. For after it was published.
+    pub fn forget_others(&mut self, snapshot: &Snapshot) {
+        let mut live = Live::default();
+        for backend in &snapshot.backends {
+            for endpoint in &backend.endpoints {
+                live.endpoints.insert((backend.name.clone(), endpoint.address.to_string().into()));
+            }
+        }
+        for route in &snapshot.routes {
+            live.routes.insert(route.name.clone());
+            for used in &route.backends {
+                let backend = snapshot.backends[used.backend].name.clone();
+                live.route_backends.insert((route.name.clone(), backend));
+            }
+        }
+        live.listeners.extend(snapshot.listeners.keys().cloned());
+        self.registry.retain(&live);
+        self.directory.retain(|backend, address| {
+            let of_name = |known: &&Backend| known.name == *backend;
+            let found = snapshot.backends.iter().find(of_name);
+            found.is_some_and(|known| known.endpoints.iter().any(|endpoint| endpoint.address == *address))
+        });
+    }
+
+    fn backend(&mut self, name: &Name, backend: &model::Backend) -> Backend {
+        let registry = &self.registry;
+        let endpoints = backend.endpoints.iter().map(|endpoint| {
+            let shards = || registry.endpoint(name, &endpoint.address.to_string());
+            self.directory.endpoint(name, endpoint.address, shards)
+        });
+        let endpoints: Vec<_> = endpoints.collect();
+        let weights: Vec<u32> = backend.endpoints.iter().map(|endpoint| endpoint.weight).collect();
+        Backend {
+            name: name.clone(),
+            endpoints,
+            chooser: match backend.lb_policy {
+                model::LbPolicy::P2c => P2c::new(&weights),
+            },
+            initially_healthy: backend.health_check.as_ref().is_none_or(|check| check.initially_healthy),
+            idle_timeout: backend.idle_timeout,
+            health_check: backend.health_check.as_ref().map(|check| Arc::new(health_check(check))),
+        }
+    }
+
+    fn route(
+        &self,
+        route: &model::Route,
+        overrides: Option<&RouteOverlay>,
+        segments: &HashMap<Name, Arc<Segment>>,
+        backends: &[Backend],
+    ) -> Result<Route, String> {
+        let plan = plan(route, overrides, segments)?;
+        let place = |name: &Name| {
+            let found = backends.iter().position(|backend| backend.name == *name);
+            found.ok_or_else(|| format!("there is no backend `{name}`"))
+        };
+        let used = plan.backends().iter().map(|used| {
+            Ok(RouteBackend {
+                backend: place(&used.name)?,
+                shards: self.registry.route_backend(&route.name, &used.name),
+            })
+        });
+        Ok(Route {
+            name: route.name.clone(),
+            backends: used.collect::<Result<_, String>>()?,
+            plan,
+            on_unavailable: route.split.on_unavailable,
+            timeouts: Timeouts {
+                connect: route.timeouts.connect,
+                response_headers: route.timeouts.response_headers,
+                stream_idle: route.timeouts.stream_idle,
+            },
+            shards: self.registry.route(&route.name),
+        })
+    }
+}
+
+fn plan(
+    route: &model::Route,
+    overrides: Option<&RouteOverlay>,
+    segments: &HashMap<Name, Arc<Segment>>,
+) -> Result<SplitPlan, String> {
+    let split = &route.split;
+    let weight = |backend: &model::SplitBackend| {
+        overrides.and_then(|overlay| overlay.weights.get(&backend.name)).copied().unwrap_or(backend.weight)
+    };
+    let backends = split.backends.iter().map(|backend| PlanBackend {
+        name: backend.name.clone(),
+        weight: weight(backend),
+        state: backend.state,
+    });
+    let rules = route.rules.iter().map(|rule| {
+        let salt = format!("{}/{}", route.name, rule.name);
+        Ok(PlanRule {
+            name: rule.name.clone(),
+            condition: lower::condition(&rule.condition, &salt, segments)?,
+            target: match &rule.target {
+                model::Target::Backend(name) => RuleTarget::Backend(name.clone()),
+                model::Target::Split(weights) => RuleTarget::Split(weights.clone()),
+            },
+        })
+    });
+    let keys = split.key.iter().map(|key| match key {
+        model::KeySource::Header(name) => KeySource::Header(name.as_str().into()),
+        model::KeySource::Cookie(name) => KeySource::Cookie(name.as_str().into()),
+        model::KeySource::ClientIp => KeySource::ClientIp,
+    });
+    SplitPlan::new(PlanParts {
+        backends: backends.collect(),
+        rules: rules.collect::<Result<_, String>>()?,
+        keys: keys.collect(),
+        salt: split.salt.clone(),
+        mode: split.sticky.mode,
+        cookie: lower::cookie(&split.sticky),
+        kill_switch: overrides.and_then(|overlay| overlay.kill_switch.clone()),
+        epoch: overrides.map_or(0, |overlay| overlay.epoch),
+    })
+    .map_err(|error| error.to_string())
+}
+
+fn health_check(check: &model::HealthCheck) -> HealthCheck {
+    HealthCheck {
+        path: check.path.clone(),
+        host: check.host.clone(),
+        interval: check.interval,
+        timeout: check.timeout,
+        healthy_threshold: check.healthy_threshold,
+        unhealthy_threshold: check.unhealthy_threshold,
+        expected_status: check.expected_status.clone(),
+    }
+}
+
+fn listener(listener: &model::Listener) -> (Name, Listener) {
+    let limits = &listener.limits;
+    let settings = ListenerSettings {
+        max_connections: limits.max_connections,
+        max_header_bytes: limits.max_header_bytes as usize,
+        max_headers: usize::from(limits.max_headers),
+        header_timeout: limits.header_timeout,
+        idle_timeout: limits.idle_timeout,
+    };
+    (listener.name.clone(), Listener { bind: listener.bind, region: listener.region.clone(), settings })
+}
+
+fn regions(config: &model::Config, resources: &Resources) -> Arc<RegionSources> {
+    let headers = config.geo.trusted_headers.iter().map(|header| {
+        let from = if header.from.is_empty() { &config.trusted_proxies } else { &header.from };
+        RegionHeader { name: header.name.as_str().into(), from: from.iter().copied().collect() }
+    });
+    let networks = config.geo.networks.iter().map(|network| (network.cidr, network.region.clone()));
+    Arc::new(RegionSources {
+        headers: headers.collect(),
+        database: resources.database.clone(),
+        networks: Networks::new(networks),
+    })
+}
+
+/// The listeners of a file by name; also for whoever opens the sockets.
+#[must_use]
+pub fn listeners(config: &model::Config) -> BTreeMap<Name, Listener> {
+    config.listeners.iter().map(listener).collect()
+}

@@ -1,0 +1,155 @@
+//! What the data plane reads: compiled, immutable, swapped as a whole.
+
+mod cell;
+pub mod compile;
+mod lower;
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+
+pub use cell::{Cached, Reader, Writer, cell};
+pub use compile::{Compiler, Resources, RouteError};
+
+use crate::{
+    routing::RouteTable,
+    split::{Keyring, NetworkSet, RegionSources, SplitPlan},
+    telemetry::{AccessLog, RouteBackendShard, RouteShard, Sharded},
+    types::{Name, OnUnavailable, Revision},
+    upstream::{Endpoint, balance::P2c, health::HealthCheck},
+};
+
+/// One revision of everything that a request depends on.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Its number.
+    pub revision: Revision,
+    /// Finds a request's route: a place in `routes`.
+    pub table: RouteTable,
+    /// Routes in file order.
+    pub routes: Vec<Route>,
+    /// Backends in order of their names.
+    pub backends: Vec<Backend>,
+    /// Listeners by name.
+    pub listeners: BTreeMap<Name, Listener>,
+    /// Peers whose forwarding headers are believed.
+    pub trusted_proxies: NetworkSet,
+    /// Where regions come from.
+    pub regions: Arc<RegionSources>,
+    /// What assignment cookies are signed with.
+    pub keyring: Arc<Keyring>,
+    /// How requests are logged, if at all.
+    pub logging: Option<Logging>,
+}
+
+/// A listener.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// Where it binds.
+    pub bind: SocketAddr,
+    /// The region of everything that comes in here.
+    pub region: Option<Name>,
+    /// What a client may cost.
+    pub settings: ListenerSettings,
+}
+
+/// What a client may cost. A duration or count of zero means no limit.
+#[derive(Debug, Clone, Copy)]
+pub struct ListenerSettings {
+    /// Open connections, over all workers.
+    pub max_connections: u32,
+    /// Bytes of a request head.
+    pub max_header_bytes: usize,
+    /// Fields of a request head.
+    pub max_headers: usize,
+    /// From a request's first byte to the end of its head.
+    pub header_timeout: Duration,
+    /// A connection without a request.
+    pub idle_timeout: Duration,
+}
+
+/// A route.
+#[derive(Debug)]
+pub struct Route {
+    /// Its name.
+    pub name: Name,
+    /// How its requests are split; its backends are those of `backends`, in the same order.
+    pub plan: SplitPlan,
+    /// The backends that its split and its rules name.
+    pub backends: Vec<RouteBackend>,
+    /// What happens when the chosen backend cannot take a request.
+    pub on_unavailable: OnUnavailable,
+    /// Upstream timeouts.
+    pub timeouts: Timeouts,
+    /// Its statistics.
+    pub shards: Arc<Sharded<RouteShard>>,
+}
+
+/// A backend as one route uses it.
+#[derive(Debug)]
+pub struct RouteBackend {
+    /// Its place in the snapshot's backends.
+    pub backend: usize,
+    /// The statistics of the route's requests to it.
+    pub shards: Arc<Sharded<RouteBackendShard>>,
+}
+
+/// Upstream timeouts; zero means none.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// To a TCP connection.
+    pub connect: Duration,
+    /// From the whole request sent to the response's head.
+    pub response_headers: Duration,
+    /// Without a byte in either direction.
+    pub stream_idle: Duration,
+}
+
+/// A backend.
+#[derive(Debug)]
+pub struct Backend {
+    /// Its name.
+    pub name: Name,
+    /// Its endpoints, in file order.
+    pub endpoints: Vec<Arc<Endpoint>>,
+    /// Chooses among them.
+    pub chooser: P2c,
+    /// Whether an endpoint takes requests before its first health check has ended.
+    pub initially_healthy: bool,
+    /// How long an unused connection is kept.
+    pub idle_timeout: Duration,
+    /// How its endpoints are checked.
+    pub health_check: Option<Arc<HealthCheck>>,
+}
+
+/// How requests are logged.
+#[derive(Debug)]
+pub struct Logging {
+    /// The log; it outlives reloads that do not change its target.
+    pub log: Arc<AccessLog>,
+    /// The part of successful requests that is logged, 0 to 1; errors always are.
+    pub rate: f64,
+    /// Whether query strings are logged.
+    pub query: bool,
+}
+
+// === impl Backend ===
+
+impl Backend {
+    /// Whether any endpoint takes requests.
+    #[must_use]
+    pub fn is_available(&self) -> bool {
+        self.endpoints.iter().any(|endpoint| endpoint.is_available(self.initially_healthy))
+    }
+}
+
+// === impl Snapshot ===
+
+impl Snapshot {
+    /// How long connections to the endpoint with this id are kept; `None` when there is no such endpoint.
+    #[must_use]
+    pub fn idle_timeout_of(&self, endpoint: usize) -> Option<Duration> {
+        self.backends
+            .iter()
+            .find(|backend| backend.endpoints.iter().any(|known| known.id == endpoint))
+            .map(|backend| backend.idle_timeout)
+    }
+}

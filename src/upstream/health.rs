@@ -1,0 +1,198 @@
+//! Active HTTP health checks, on the control plane's runtime.
+//!
+//! One task per endpoint that a backend wants checked. The set of tasks follows the snapshot by difference: a check that
+//! stays the same is not disturbed by a reload, and an endpoint keeps its verdict.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use http_body_util::{BodyExt as _, Empty};
+use hyper::{Request, body::Bytes, client::conn::http1, header};
+use hyper_util::rt::TokioIo;
+use tokio::task::JoinHandle;
+
+use super::{Endpoint, Verdict, connect};
+
+/// How an endpoint is checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HealthCheck {
+    /// The path of the GET.
+    pub path: String,
+    /// The Host; `None` is the endpoint's address.
+    pub host: Option<String>,
+    /// Between two probes; jittered by a tenth.
+    pub interval: Duration,
+    /// For a whole probe.
+    pub timeout: Duration,
+    /// Successes in a row that make it healthy.
+    pub healthy_threshold: u32,
+    /// Failures in a row that make it unhealthy.
+    pub unhealthy_threshold: u32,
+    /// Statuses that count as success, inclusive ranges.
+    pub expected_status: Vec<(u16, u16)>,
+}
+
+/// The running checks. Dropping it ends them.
+#[derive(Debug, Default)]
+pub struct HealthMonitor {
+    checks: BTreeMap<usize, Check>,
+}
+
+#[derive(Debug)]
+struct Check {
+    spec: Arc<HealthCheck>,
+    task: JoinHandle<()>,
+}
+
+/// Counts results in a row and says when the verdict changes.
+#[derive(Debug, Default)]
+struct Streak {
+    healthy: u32,
+    unhealthy: u32,
+}
+
+// === impl HealthMonitor ===
+
+impl HealthMonitor {
+    /// Runs exactly these checks from now on. Needs a tokio runtime.
+    pub fn apply(&mut self, wanted: Vec<(Arc<Endpoint>, Arc<HealthCheck>)>) {
+        let mut before = std::mem::take(&mut self.checks);
+        for (endpoint, spec) in wanted {
+            let id = endpoint.id;
+            let check = match before.remove(&id) {
+                Some(check) if *check.spec == *spec => check,
+                old => {
+                    if let Some(old) = old {
+                        old.task.abort();
+                    }
+                    Check { spec: Arc::clone(&spec), task: tokio::spawn(run(endpoint, spec)) }
+                }
+            };
+            self.checks.insert(id, check);
+        }
+        for check in before.into_values() {
+            check.task.abort();
+        }
+    }
+}
+
+impl Drop for HealthMonitor {
+    fn drop(&mut self) {
+        for check in self.checks.values() {
+            check.task.abort();
+        }
+    }
+}
+
+// === impl Streak ===
+
+impl Streak {
+    /// Takes one result. The first one settles an endpoint that nothing is known of; later ones need their thresholds.
+    fn take(&mut self, ok: bool, current: Verdict, spec: &HealthCheck) -> Verdict {
+        if ok {
+            self.healthy += 1;
+            self.unhealthy = 0;
+        } else {
+            self.unhealthy += 1;
+            self.healthy = 0;
+        }
+        match current {
+            Verdict::Unknown if ok => Verdict::Healthy,
+            Verdict::Unknown => Verdict::Unhealthy,
+            Verdict::Healthy if self.unhealthy >= spec.unhealthy_threshold => Verdict::Unhealthy,
+            Verdict::Unhealthy if self.healthy >= spec.healthy_threshold => Verdict::Healthy,
+            same => same,
+        }
+    }
+}
+
+/// Probes the endpoint at once and then at every interval, for ever.
+async fn run(endpoint: Arc<Endpoint>, spec: Arc<HealthCheck>) {
+    let mut streak = Streak::default();
+    loop {
+        let result = match tokio::time::timeout(spec.timeout, probe(endpoint.address, &spec)).await {
+            Ok(result) => result,
+            Err(_) => Err(format!("no answer within {:?}", spec.timeout)),
+        };
+        let before = endpoint.verdict();
+        let after = streak.take(result.is_ok(), before, &spec);
+        let detail = result.err().unwrap_or_default();
+        endpoint.set_verdict(after, &detail);
+        tokio::time::sleep(spec.interval.mul_f64(rand::random_range(0.9..=1.1))).await;
+    }
+}
+
+/// One probe: a new connection, a GET, and a status that is expected.
+async fn probe(address: SocketAddr, spec: &HealthCheck) -> Result<(), String> {
+    let stream = connect::tcp(address, Duration::ZERO).await.map_err(|error| chain(&error))?;
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| chain(&error))?;
+    let host = spec.host.clone().unwrap_or_else(|| address.to_string());
+    let request = Request::get(&spec.path)
+        .header(header::HOST, host)
+        .header(header::USER_AGENT, "weir-health-check")
+        .header(header::CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| chain(&error))?;
+    let exchange = async {
+        let response = sender.send_request(request).await.map_err(|error| chain(&error))?;
+        let status = response.status().as_u16();
+        // The body is read to its end, so that a backend that dies in the middle of it does not pass.
+        let mut body = response.into_body();
+        while let Some(frame) = body.frame().await {
+            frame.map_err(|error| chain(&error))?;
+        }
+        let expected = spec.expected_status.iter().any(|(low, high)| (*low..=*high).contains(&status));
+        if expected { Ok(()) } else { Err(format!("status {status}")) }
+    };
+    // The connection's own errors reach the exchange, so its end is nothing to wait for.
+    let driver = async {
+        drop(connection.await);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        result = exchange => result,
+        () = driver => Err("connection closed".to_owned()),
+    }
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> HealthCheck {
+        HealthCheck {
+            path: "/".into(),
+            host: None,
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(1),
+            healthy_threshold: 2,
+            unhealthy_threshold: 3,
+            expected_status: vec![(200, 299)],
+        }
+    }
+
+    #[test]
+    fn verdicts_follow_their_thresholds() {
+        let mut streak = Streak::default();
+        let mut verdict = Verdict::Unknown;
+        let mut seen = String::new();
+        for result in "fsfssfsffsfffss".chars() {
+            verdict = streak.take(result == 's', verdict, &spec());
+            seen.push(if verdict == Verdict::Healthy { 'H' } else { 'U' });
+        }
+        //           fsfssfsffsfffss
+        assert_eq!(seen, "UUUUHHHHHHHHUUH");
+    }
+}

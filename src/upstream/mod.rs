@@ -1,0 +1,13 @@
+//! Upstream: endpoints and what is known of them, how one is chosen, connections to them, and health checks.
+//!
+//! An endpoint's state is keyed by its identity (backend, address) and outlives reloads; connections belong to the worker
+//! that made them and never move.
+
+pub mod balance;
+pub mod connect;
+pub mod endpoint;
+pub mod health;
+pub mod pool;
+
+pub use endpoint::{Directory, Endpoint, Verdict};
+pub use pool::{Pools, UpstreamConnection};

@@ -1,0 +1,100 @@
+//! Upstream connections that wait for their next request, per worker and per endpoint.
+//!
+//! The one used last is taken first: it is the least likely to have been closed by the upstream, and the others age out.
+//! A connection on which anything has arrived since (nearly always its end) is never reused: the runtime already knows,
+//! so the check costs no system call.
+
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    task::{Context, Waker},
+    time::Duration,
+};
+
+use tokio::{net::TcpStream, time::Instant};
+
+/// Most connections kept per worker and endpoint; more are closed after use.
+const MAX_IDLE: usize = 512;
+
+/// A connection to an endpoint, between or during requests.
+#[derive(Debug)]
+pub struct UpstreamConnection {
+    /// The socket.
+    pub stream: TcpStream,
+    /// Whether it has carried a request before, so that the upstream may have closed it meanwhile.
+    pub reused: bool,
+}
+
+/// The waiting connections of one worker, by endpoint id.
+#[derive(Debug, Default)]
+pub struct Pools {
+    by_endpoint: RefCell<Vec<VecDeque<Idle>>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    stream: TcpStream,
+    since: Instant,
+}
+
+// === impl Pools ===
+
+impl Pools {
+    /// Takes the endpoint's connection that was used last, if one is open and not older than `idle_timeout` (zero: any age).
+    pub fn take(&self, endpoint: usize, now: Instant, idle_timeout: Duration) -> Option<UpstreamConnection> {
+        let mut pools = self.by_endpoint.borrow_mut();
+        let pool = pools.get_mut(endpoint)?;
+        while let Some(idle) = pool.pop_back() {
+            if !idle_timeout.is_zero() && now.saturating_duration_since(idle.since) > idle_timeout {
+                pool.clear();
+                return None;
+            }
+            if is_quiet(&idle.stream) {
+                return Some(UpstreamConnection { stream: idle.stream, reused: true });
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection whose response has been read to its end.
+    pub fn put(&self, endpoint: usize, connection: UpstreamConnection, now: Instant) {
+        let mut pools = self.by_endpoint.borrow_mut();
+        if pools.len() <= endpoint {
+            pools.resize_with(endpoint + 1, VecDeque::new);
+        }
+        let pool = &mut pools[endpoint];
+        if pool.len() < MAX_IDLE {
+            pool.push_back(Idle { stream: connection.stream, since: now });
+        }
+    }
+
+    /// Closes what is closed at the other end, what is too old by `idle_timeout(endpoint)`, and all connections of
+    /// endpoints that it has no answer for.
+    pub fn sweep(&self, now: Instant, idle_timeout: impl Fn(usize) -> Option<Duration>) {
+        for (endpoint, pool) in self.by_endpoint.borrow_mut().iter_mut().enumerate() {
+            match idle_timeout(endpoint) {
+                None => *pool = VecDeque::new(),
+                Some(limit) => pool.retain(|idle| {
+                    let fresh = limit.is_zero() || now.saturating_duration_since(idle.since) <= limit;
+                    fresh && is_quiet(&idle.stream)
+                }),
+            }
+        }
+    }
+
+    /// How many connections wait.
+    pub fn len(&self) -> usize {
+        self.by_endpoint.borrow().iter().map(VecDeque::len).sum()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Whether nothing has arrived, as far as the runtime knows. An idle upstream has nothing to say: bytes would be an answer
+/// to no request, and readiness without bytes is the connection's end.
+fn is_quiet(stream: &TcpStream) -> bool {
+    stream.poll_read_ready(&mut Context::from_waker(Waker::noop())).is_pending()
+}
