@@ -1,5 +1,6 @@
 //! Weir: an edge traffic-splitting reverse proxy with progressive delivery built in.
 
+pub mod admin;
 pub mod config;
 pub mod control;
 pub mod http;

@@ -378,8 +378,8 @@ impl<P: Publisher> Applier<P> {
     }
 
     async fn reload_refused(&mut self, failure: ReloadFailure) {
-        self.note_reload(Err(failure.rendered.clone()));
-        let row = self.row("reload", AuditResult::Refused, (Value::Null, failure.rendered.clone().into()));
+        self.note_reload(Err(failure.text.clone()));
+        let row = self.row("reload", AuditResult::Refused, (Value::Null, failure.text.clone().into()));
         if let Err(error) = self.audit(row).await {
             self.note_store(Some(error));
         }

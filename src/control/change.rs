@@ -55,7 +55,7 @@ fn reload(state: &State, file: &Arc<ControlFile>) -> Result<Plan, Refusal> {
         route: None,
         from: json!(state.file.digest),
         to: json!(file.digest),
-        warnings: file.warnings.clone(),
+        warnings: file.warnings.to_string().lines().map(str::to_owned).collect(),
     })
 }
 

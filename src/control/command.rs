@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::{
-    config::Config,
+    config::{self, Config, Diagnostics},
     types::{Revision, Weight},
 };
 
@@ -107,7 +107,7 @@ pub struct ControlFile {
     /// Which content it is.
     pub digest: Digest,
     /// What is allowed, but probably not meant.
-    pub warnings: Vec<String>,
+    pub warnings: Diagnostics,
 }
 
 /// A fingerprint of a file's content: tells contents apart, and is no protection against forgery.
@@ -176,15 +176,30 @@ impl Channel {
 // === impl ControlFile ===
 
 impl ControlFile {
-    /// A valid file with its fingerprint.
-    #[must_use]
-    pub fn new(config: Config, path: &Path, text: &str, warnings: Vec<String>) -> Self {
-        Self {
-            config: Arc::new(config),
+    /// Reads and checks the content of the control file at `path`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(path: &Path, content: &[u8]) -> Result<Self, Diagnostics> {
+        let loaded = config::parse_bytes(content, &path.to_string_lossy())?;
+        Ok(Self {
+            config: Arc::new(loaded.config),
             path: path.to_owned(),
-            text: text.into(),
-            digest: Digest::of(text.as_bytes()),
-            warnings,
+            text: loaded.source.text().into(),
+            digest: Digest::of(content),
+            warnings: loaded.warnings,
+        })
+    }
+
+    /// Reads and checks the control file at `path`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, or that it cannot be read.
+    pub fn load(path: &Path) -> Result<Self, Diagnostics> {
+        match std::fs::read(path) {
+            Ok(content) if content.len() <= config::MAX_FILE_BYTES => Self::parse(path, &content),
+            // It knows how to say why not.
+            _ => config::load(path).and_then(|loaded| Self::parse(path, loaded.source.text().as_bytes())),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     config::{
-        Config,
+        Config, Diagnostics,
         model::{
             AccessLog, Admin, Backend, Drain, Endpoint, Geo, KeySource, LbPolicy, Limits, Listener,
             LogTarget, Route, RouteMatch, Split, SplitBackend, Sticky, Timeouts,
@@ -19,11 +19,26 @@ use crate::{
     },
     control::{
         audit,
-        command::ControlFile,
+        command::{ControlFile, Digest},
         store::{MemoryStore, SigningKey, Store, StoreError, Stored},
     },
     types::{BackendState, Fraction, Name, OnUnavailable, StickyMode, Weight},
 };
+
+/// A control file as text, with `WEIGHT` in the place of the canary's weight.
+pub(crate) const TEXT: &str = "\
+version: 1
+listeners:
+  - { name: web, bind: 127.0.0.1:0 }
+backends:
+  stable: { endpoints: [ { address: 127.0.0.1:9001 } ] }
+  canary: { endpoints: [ { address: 127.0.0.1:9002 } ] }
+routes:
+  - name: shop
+    split:
+      key: [ { header: X-User } ]
+      backends: [ { name: stable, weight: 95 }, { name: canary, weight: WEIGHT } ]
+";
 
 /// A valid name.
 pub(crate) fn name(text: &str) -> Name {
@@ -101,7 +116,13 @@ pub(crate) fn file(routes: &[(&str, &[(&str, u32)])]) -> Arc<ControlFile> {
 /// `config` as a file.
 pub(crate) fn of(config: Config) -> Arc<ControlFile> {
     let text = format!("{config:?}");
-    Arc::new(ControlFile::new(config, Path::new("weir.yaml"), &text, Vec::new()))
+    Arc::new(ControlFile {
+        digest: Digest::of(text.as_bytes()),
+        config: Arc::new(config),
+        path: "weir.yaml".into(),
+        text: text.into(),
+        warnings: Diagnostics::default(),
+    })
 }
 
 /// The file that most tests begin with.

@@ -1,51 +1,47 @@
 //! From a changed control file to a command.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
-use crate::control::{
-    applier::Control,
-    command::{Change, Channel, Command, ControlFile, Digest, Origin},
-    refusal::Refusal,
-    watch::FileEvent,
+use crate::{
+    config::{Diagnostics, Look},
+    control::{
+        applier::Control,
+        command::{Change, Channel, Command, ControlFile, Digest, Origin},
+        refusal::Refusal,
+        watch::FileEvent,
+    },
 };
 
 /// How long to wait before trying again what the store refused.
 const STORE_RETRY: Duration = Duration::from_secs(5);
 
-/// Reads a control file's content: the whole of parsing and validating.
-pub type Loader = dyn Fn(&Path, &[u8]) -> Result<ControlFile, ReloadFailure> + Send + Sync;
-
 /// Why a control file was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{rendered}")]
+#[error("{text}")]
 pub struct ReloadFailure {
-    /// All reasons, rendered for a log, without colour.
+    /// All reasons, a line for each.
+    pub text: String,
+    /// All reasons with the lines of the file that they are about, without colour.
     pub rendered: String,
-    /// How many errors there are; at least one.
-    pub errors: usize,
 }
 
 /// Takes the control file's changes and sends them to the applier.
 pub struct Reloader {
     control: Control,
-    load: Arc<Loader>,
     events: mpsc::Receiver<FileEvent>,
 }
 
 // === impl ReloadFailure ===
 
 impl ReloadFailure {
-    /// A failure with one reason.
-    #[must_use]
-    pub fn one(rendered: impl Into<String>) -> Self {
-        Self { rendered: rendered.into(), errors: 1 }
+    fn one(text: String) -> Self {
+        Self { rendered: text.clone(), text }
     }
 
     /// A file that is valid in itself, but that the applier refused.
-    #[must_use]
-    pub fn refused(refusal: &Refusal) -> Self {
+    pub(super) fn refused(refusal: &Refusal) -> Self {
         let text = match refusal {
             Refusal::Store(error) => format!("{refusal}: {error}"),
             _ => refusal.to_string(),
@@ -54,13 +50,19 @@ impl ReloadFailure {
     }
 }
 
+impl From<Diagnostics> for ReloadFailure {
+    fn from(diagnostics: Diagnostics) -> Self {
+        Self { text: diagnostics.to_string(), rendered: diagnostics.render(Look::default()) }
+    }
+}
+
 // === impl Reloader ===
 
 impl Reloader {
-    /// Reads with `load` what `events` says has changed.
+    /// Sends `control` what `events` says has changed.
     #[must_use]
-    pub fn new(control: Control, load: Arc<Loader>, events: mpsc::Receiver<FileEvent>) -> Self {
-        Self { control, load, events }
+    pub fn new(control: Control, events: mpsc::Receiver<FileEvent>) -> Self {
+        Self { control, events }
     }
 
     /// Works until the watcher stops.
@@ -94,15 +96,85 @@ impl Reloader {
             self.control.reload_unchanged().await;
             return false;
         }
-        let file = match (self.load)(&event.path, content) {
+        let file = match ControlFile::parse(&event.path, content) {
             Ok(file) => Arc::new(file),
-            Err(failure) => {
-                self.control.reload_failed(failure).await;
+            Err(diagnostics) => {
+                self.control.reload_failed(diagnostics.into()).await;
                 return false;
             }
         };
         let command = Command::new(Change::Reload(file), Origin::new("watcher", Channel::File));
         // The applier has recorded and told why, when it refused.
         matches!(self.control.apply(command).await, Err(Refusal::Store(_)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::{
+        control::{
+            applier::{Applier, CompileError, Event, Publisher},
+            fixtures::{self, FailingStore},
+        },
+        types::Revision,
+    };
+
+    struct Anything;
+
+    impl Publisher for Anything {
+        type Compiled = ();
+        fn compile(
+            &mut self,
+            _: &Arc<crate::config::Config>,
+            _: &crate::types::Overlay,
+            _: Revision,
+        ) -> Result<(), CompileError> {
+            Ok(())
+        }
+        fn publish(&mut self, (): ()) {}
+    }
+
+    /// A file with the canary at `weight`.
+    fn text(weight: &str) -> String {
+        fixtures::TEXT.replace("WEIGHT", weight)
+    }
+
+    #[tokio::test]
+    async fn a_bad_file_is_refused_and_a_good_one_taken() {
+        let path = PathBuf::from("weir.yaml");
+        let file = Arc::new(ControlFile::parse(&path, text("5").as_bytes()).unwrap());
+        let store = Arc::new(FailingStore::default());
+        let dynamic: Arc<dyn crate::control::store::Store> = store;
+        let (control, applier) = Applier::start(file, Anything, dynamic).unwrap();
+        tokio::spawn(applier.run(std::future::pending()));
+        let mut told = control.events();
+        let (send, events) = mpsc::channel(8);
+        tokio::spawn(Reloader::new(control.clone(), events).run());
+        let say = async |content: Result<String, &str>| {
+            let content = content.map(|text| text.into_bytes().into()).map_err(str::to_owned);
+            send.send(FileEvent { path: path.clone(), content }).await.unwrap();
+        };
+
+        say(Ok(text("-1"))).await;
+        let Ok(Event::ReloadRefused(failure)) = told.recv().await else { panic!("the file is bad") };
+        assert!(failure.text.contains("negative") && failure.rendered.contains("1 error"), "{failure:?}");
+        assert!(!control.state().last_reload.ok);
+
+        say(Err("gone")).await;
+        let Ok(Event::ReloadRefused(failure)) = told.recv().await else { panic!("it cannot be read") };
+        assert_eq!(failure.text, "cannot read weir.yaml: gone");
+
+        // The content that runs already is no change, and ends the warning.
+        let mut states = control.watch();
+        say(Ok(text("5"))).await;
+        states.wait_for(|state| state.last_reload.ok).await.unwrap();
+        assert_eq!(control.state().revision, Revision(1));
+
+        say(Ok(text("6"))).await;
+        let Ok(Event::Applied { state, .. }) = told.recv().await else { panic!("the file is good") };
+        assert_eq!((state.revision, state.action), (Revision(2), "reload"));
     }
 }

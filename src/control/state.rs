@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{Config, model},
@@ -45,28 +45,26 @@ pub struct State {
 }
 
 /// An override that fits nothing in the control file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dangling {
     /// The route it is about.
     pub route: Name,
     /// The backend it is about; `None` when the route itself is gone.
     pub backend: Option<Name>,
     /// What it would override: `weight` or `kill_switch`.
-    pub what: &'static str,
+    pub what: String,
     /// What holds meanwhile.
-    pub effect: &'static str,
+    pub effect: String,
 }
 
 /// How the last reload of the control file went.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastReload {
     /// Whether the file was taken.
     pub ok: bool,
-    /// Why not, rendered for a terminal without colour.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Why not, a line for each reason.
     pub error: Option<String>,
     /// When, since the Unix epoch.
-    #[serde(skip)]
     pub at: Duration,
 }
 
@@ -82,7 +80,7 @@ pub struct StoreState {
 }
 
 /// A weight that differs between the file and what runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drift {
     /// The route.
     pub route: Name,
@@ -181,8 +179,9 @@ pub fn resolve(config: &Config, overlay: &Overlay) -> (Overlay, Vec<Dangling>) {
     let mut effective = Overlay::default();
     let mut dangling = Vec::new();
     for (name, wanted) in &overlay.routes {
-        let mut report = |backend: Option<&Name>, what, effect| {
-            dangling.push(Dangling { route: name.clone(), backend: backend.cloned(), what, effect });
+        let mut report = |backend: Option<&Name>, what: &str, effect: &str| {
+            let (route, backend) = (name.clone(), backend.cloned());
+            dangling.push(Dangling { route, backend, what: what.to_owned(), effect: effect.to_owned() });
         };
         let Some(route) = config.routes.iter().find(|route| route.name == *name) else {
             if !wanted.weights.is_empty() {

@@ -1,0 +1,93 @@
+//! `/v1/config`: the control file, what is in force of it, its schema, and checking another one.
+
+use axum::{
+    body::Body,
+    extract::{Query, State},
+    http::{HeaderMap, header},
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Answer, etag, json, problem::Kind, request, types::Checked};
+use crate::{
+    admin::AppState,
+    config::{self, Config, Diagnostics},
+    control::State as ControlState,
+};
+
+const YAML: &str = "application/yaml";
+/// What a control file may be sent as; curl's default is among them, for it is what people forget to change.
+const FILE_TYPES: [&str; 6] = [
+    YAML,
+    "application/x-yaml",
+    "text/yaml",
+    "text/plain",
+    "application/json",
+    "application/x-www-form-urlencoded",
+];
+
+/// How to write the effective configuration.
+#[derive(Debug, Deserialize)]
+pub(super) struct EffectiveQuery {
+    format: Option<String>,
+}
+
+/// The control file in force, as it was read.
+pub(super) async fn file(State(app): State<AppState>) -> Response {
+    let state = app.control.state();
+    yaml(&state, state.file.text.to_string())
+}
+
+/// The control file with every default filled in and the overlay on top; JSON, or YAML with `?format=yaml`.
+pub(super) async fn effective(State(app): State<AppState>, Query(query): Query<EffectiveQuery>) -> Answer {
+    let state = app.control.state();
+    let mut config = Config::clone(&state.file.config);
+    for route in &mut config.routes {
+        let weights = state.weights(route);
+        for (backend, (_, weight)) in route.split.backends.iter_mut().zip(weights) {
+            backend.weight = weight;
+        }
+    }
+    match query.format.as_deref() {
+        None | Some("json") => Ok(json(state.revision, &config)),
+        Some("yaml") => Ok(yaml(&state, config.to_yaml())),
+        Some(other) => {
+            Err(Kind::InvalidParameter.because(format!("`format` is json or yaml, not `{other}`")))
+        }
+    }
+}
+
+/// The JSON schema of control files.
+pub(super) async fn schema() -> Response {
+    let media_type = [(header::CONTENT_TYPE, "application/schema+json")];
+    (media_type, axum::Json(config::schema()).into_response().into_body()).into_response()
+}
+
+/// Whether a control file is good. Nothing changes.
+pub(super) async fn check(headers: HeaderMap, body: Body) -> Answer {
+    request::media_type(&headers, &FILE_TYPES)?;
+    let bytes = request::bytes(body, config::MAX_FILE_BYTES).await?;
+    match config::parse_bytes(&bytes, "(request)") {
+        Ok(loaded) => Ok(axum::Json(Checked { ok: true, warnings: items(&loaded.warnings) }).into_response()),
+        Err(diagnostics) => {
+            let refused = Kind::InvalidConfig.because(diagnostics.summary());
+            let refused = diagnostics
+                .iter()
+                .fold(refused, |refused, item| refused.at(item.pointer.clone(), item.message.clone()));
+            Err(refused.diagnostics(items(&diagnostics)))
+        }
+    }
+}
+
+fn items(diagnostics: &Diagnostics) -> Vec<Value> {
+    match diagnostics.to_json() {
+        Value::Array(items) => items,
+        other => vec![other],
+    }
+}
+
+fn yaml(state: &ControlState, text: String) -> Response {
+    let headers = [(header::CONTENT_TYPE, YAML)];
+    (headers, [(header::ETAG, etag(state.revision))], text).into_response()
+}

@@ -1,0 +1,48 @@
+//! `/livez`, `/readyz` and `/metrics`.
+
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+use super::{
+    Answer,
+    problem::Kind,
+    types::{Health, Readiness},
+};
+use crate::admin::AppState;
+
+/// The process runs and answers.
+pub(super) async fn livez() -> Response {
+    Json(Health { status: "ok".to_owned() }).into_response()
+}
+
+/// Whether new traffic should come here.
+pub(super) async fn readyz(State(app): State<AppState>) -> Response {
+    let readiness = readiness(&app);
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(readiness)).into_response()
+}
+
+/// Every metric.
+pub(super) async fn metrics(State(app): State<AppState>) -> Answer {
+    let text = app.view.metrics().map_err(|error| Kind::Internal.because(error))?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+}
+
+/// Whether new traffic should come here, and what an operator should know in any case.
+pub(super) fn readiness(app: &AppState) -> Readiness {
+    let state = app.control.state();
+    let reasons = app.view.not_ready();
+    let mut warnings = Vec::new();
+    if let Some(error) = &state.last_reload.error {
+        warnings.push(format!("the control file was refused, the last good one runs: {error}"));
+    }
+    if let Some(error) = &state.store.error {
+        warnings.push(format!("the store fails: {error}"));
+    }
+    warnings.extend(state.dangling.iter().map(ToString::to_string));
+    Readiness { ready: reasons.is_empty(), reasons, warnings }
+}

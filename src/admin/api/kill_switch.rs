@@ -1,0 +1,87 @@
+//! `/v1/routes/{route}/kill-switch`.
+
+use axum::{
+    body::Body,
+    extract::{Path, Query, State},
+    http::HeaderMap,
+};
+
+use super::{
+    Answer, json, request,
+    types::KillSwitch,
+    weights::{WriteQuery, with_current},
+};
+use crate::{
+    admin::AppState,
+    control::{self, Change, Command},
+    types::Name,
+};
+
+/// Whether it is on.
+pub(super) async fn read(State(app): State<AppState>, Path(route): Path<String>) -> Answer {
+    let state = app.control.state();
+    let answer = describe(&state, &state.route(&route)?.name);
+    Ok(json(state.revision, &answer))
+}
+
+/// Sends everything to one backend. Ignores `If-Match`: nobody pulls a brake on condition.
+pub(super) async fn on(
+    State(app): State<AppState>,
+    Path(route): Path<String>,
+    Query(query): Query<WriteQuery>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let body = request::json_object(&headers, body).await?.unwrap_or_default();
+    request::known_members(&body, &["backend", "reason"])?;
+    let change = Change::Kill { route: route.clone(), backend: request::text(&body, "backend")? };
+    let origin = request::origin(&headers, request::text(&body, "reason")?);
+    let command = Command { change, origin, expected: None, dry_run: query.dry_run()? };
+    write(&app, &route, command).await
+}
+
+/// Lets the split decide again.
+pub(super) async fn off(
+    State(app): State<AppState>,
+    Path(route): Path<String>,
+    Query(query): Query<WriteQuery>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let body = request::json_object(&headers, body).await?.unwrap_or_default();
+    request::known_members(&body, &["reason"])?;
+    let expected = request::if_match(&headers, app.control.state().revision)?;
+    let origin = request::origin(&headers, request::text(&body, "reason")?);
+    let change = Change::Unkill { route: route.clone() };
+    write(&app, &route, Command { change, origin, expected, dry_run: query.dry_run()? }).await
+}
+
+async fn write(app: &AppState, route: &str, command: Command) -> Answer {
+    let dry_run = command.dry_run;
+    let accepted = app.control.apply(command).await;
+    let accepted = accepted.map_err(|refusal| with_current(app, route, refusal.into()))?;
+    let mut answer = describe(&accepted.state, &accepted.state.route(route)?.name);
+    answer.changed = Some(accepted.changed);
+    answer.dry_run = dry_run;
+    answer.warnings = accepted.warnings;
+    if let (Some(error), false) = (&accepted.state.store.error, dry_run) {
+        answer.warnings.push(format!("in force, but a restart would forget it: {error}"));
+    }
+    // A dry run promises no revision.
+    answer.revision = if dry_run { app.control.state().revision } else { accepted.state.revision };
+    Ok(json(answer.revision, &answer))
+}
+
+fn describe(state: &control::State, route: &Name) -> KillSwitch {
+    let backend = state.kill_switch(route).cloned();
+    KillSwitch {
+        route: route.clone(),
+        revision: state.revision,
+        active: backend.is_some(),
+        backend,
+        persisted: state.store.persisted,
+        changed: None,
+        dry_run: false,
+        warnings: Vec::new(),
+    }
+}

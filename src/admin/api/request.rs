@@ -1,0 +1,123 @@
+//! What every handler that takes something needs to read: body, expected revision, origin.
+
+use axum::{
+    body::{Body, Bytes, to_bytes},
+    http::{HeaderMap, header},
+};
+use serde_json::Value;
+
+use super::problem::{Kind, Refused};
+use crate::{
+    control::{Channel, Origin},
+    types::Revision,
+};
+
+/// The largest JSON body, in bytes. A change of all weights of a large split takes a few KiB.
+const JSON_LIMIT: usize = 256 << 10;
+/// The longest reason or actor, in characters.
+const TEXT_LIMIT: usize = 500;
+/// Who asks, by their own account.
+const ACTOR: &str = "x-weir-actor";
+
+/// The JSON object in `body`; `None` when there is no body at all.
+pub(super) async fn json_object(
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Option<serde_json::Map<String, Value>>, Refused> {
+    let bytes = bytes(body, JSON_LIMIT).await?;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    media_type(headers, &["application/json", "application/merge-patch+json"])?;
+    match serde_json::from_slice(&bytes) {
+        Ok(Value::Object(object)) => Ok(Some(object)),
+        Ok(_) => Err(Kind::InvalidBody.because("the body has to be a JSON object").at("", "not an object")),
+        Err(error) => Err(Kind::InvalidBody.because(format!("the body is not JSON: {error}"))),
+    }
+}
+
+/// The whole body, up to `limit` bytes.
+pub(super) async fn bytes(body: Body, limit: usize) -> Result<Bytes, Refused> {
+    to_bytes(body, limit).await.map_err(|error| {
+        let too_large = std::error::Error::source(&error)
+            .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
+        if too_large {
+            Kind::BodyTooLarge.because(format!("the body has more than {} KiB", limit >> 10))
+        } else {
+            Kind::InvalidBody.because("the body ended early")
+        }
+    })
+}
+
+/// Refuses a body whose type is named and is none of `allowed`.
+pub(super) fn media_type(headers: &HeaderMap, allowed: &[&str]) -> Result<(), Refused> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let value = value.to_str().unwrap_or_default();
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    if allowed.iter().any(|allowed| essence.eq_ignore_ascii_case(allowed)) {
+        return Ok(());
+    }
+    let detail = format!("a body of type `{essence}` is not taken here");
+    Err(Kind::UnsupportedMediaType.because(detail).hint(format!("send {}", allowed.join(" or "))))
+}
+
+/// Refuses members of `object` that are not among `known`.
+pub(super) fn known_members(object: &serde_json::Map<String, Value>, known: &[&str]) -> Result<(), Refused> {
+    match object.keys().find(|key| !known.contains(&key.as_str())) {
+        None => Ok(()),
+        Some(unknown) => Err(Kind::InvalidBody
+            .because(format!("unknown member `{unknown}`"))
+            .at(super::problem::pointer(&[unknown]), "unknown")
+            .hint(format!("the members are {}", known.join(", ")))),
+    }
+}
+
+/// A member that is a text.
+pub(super) fn text(
+    object: &serde_json::Map<String, Value>,
+    member: &'static str,
+) -> Result<Option<String>, Refused> {
+    let fault = |detail: &str| {
+        Kind::InvalidBody.because(format!("`{member}` {detail}")).at(format!("/{member}"), detail.to_owned())
+    };
+    match object.get(member) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.chars().count() > TEXT_LIMIT => {
+            Err(fault(&format!("has more than {TEXT_LIMIT} characters")))
+        }
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(fault("has to be a text")),
+    }
+}
+
+/// The revision that the sender insists on: `If-Match: "r42"`. Of several, the one in force when it is among them.
+pub(super) fn if_match(headers: &HeaderMap, current: Revision) -> Result<Option<Revision>, Refused> {
+    let mut expected = None;
+    for value in headers.get_all(header::IF_MATCH) {
+        for tag in value.to_str().unwrap_or("?").split(',').map(str::trim) {
+            if tag == "*" {
+                return Ok(None);
+            }
+            let number = tag.trim_start_matches("W/").trim_matches('"').strip_prefix('r');
+            let revision = number.and_then(|number| number.parse().ok()).map(Revision).ok_or_else(|| {
+                Kind::InvalidParameter
+                    .because(format!("`If-Match: {tag}` is not a revision"))
+                    .hint(format!("send the ETag of an earlier answer, such as \"{current}\""))
+            })?;
+            if revision == current {
+                return Ok(Some(revision));
+            }
+            expected = expected.or(Some(revision));
+        }
+    }
+    Ok(expected)
+}
+
+/// Who asks, through what. Without authentication the name is the sender's own account of itself.
+pub(super) fn origin(headers: &HeaderMap, reason: Option<String>) -> Origin {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let is_cli = header(header::USER_AGENT.as_str()).is_some_and(|agent| agent.starts_with("weir-cli/"));
+    let actor = header(ACTOR).map(str::trim).filter(|actor| !actor.is_empty() && actor.len() <= TEXT_LIMIT);
+    let channel = if is_cli { Channel::Cli } else { Channel::Api };
+    Origin { actor: actor.unwrap_or("anonymous").to_owned(), channel, reason }
+}

@@ -1,0 +1,76 @@
+//! `/v1/routes`: routes, their splits, and what runs through them.
+
+use axum::extract::{Path, State};
+
+use super::{
+    Answer, json,
+    types::{Route, RouteBackend, Routes},
+};
+use crate::{
+    admin::AppState,
+    config::model,
+    control,
+    types::{BackendState, Name, Weight},
+};
+
+/// Every route.
+pub(super) async fn list(State(app): State<AppState>) -> Answer {
+    let state = app.control.state();
+    Ok(json(state.revision, &Routes { routes: all(&app, &state) }))
+}
+
+/// One route.
+pub(super) async fn one(State(app): State<AppState>, Path(route): Path<String>) -> Answer {
+    let state = app.control.state();
+    let route = describe(&app, &state, state.route(&route)?);
+    Ok(json(state.revision, &route))
+}
+
+/// Every route, in file order.
+pub(super) fn all(app: &AppState, state: &control::State) -> Vec<Route> {
+    state.file.config.routes.iter().map(|route| describe(app, state, route)).collect()
+}
+
+fn describe(app: &AppState, state: &control::State, route: &model::Route) -> Route {
+    let weights = state.weights(route);
+    let shares = shares(state, route, &weights);
+    let backends = route.split.backends.iter().zip(weights.into_iter().zip(shares));
+    let backends = backends.map(|(file, ((name, weight), target_ratio))| {
+        let endpoints = app.view.endpoints(&name);
+        RouteBackend {
+            traffic: app.view.traffic(&route.name, &name),
+            healthy: endpoints.iter().filter(|endpoint| endpoint.available).count(),
+            endpoints: endpoints.len(),
+            state: file.state,
+            file_weight: file.weight,
+            name,
+            weight,
+            target_ratio,
+        }
+    });
+    Route {
+        name: route.name.clone(),
+        sticky: route.split.sticky.mode,
+        kill_switch: state.kill_switch(&route.name).cloned(),
+        backends: backends.collect(),
+    }
+}
+
+/// The share of new users that each backend should get, 0 to 1, in the order of `weights`.
+pub(super) fn shares(state: &control::State, route: &model::Route, weights: &[(Name, Weight)]) -> Vec<f64> {
+    if let Some(killed) = state.kill_switch(&route.name) {
+        return weights.iter().map(|(name, _)| if name == killed { 1.0 } else { 0.0 }).collect();
+    }
+    let active = route.split.backends.iter().zip(weights).map(|(backend, (_, weight))| match backend.state {
+        BackendState::Active => weight.as_f64(),
+        BackendState::Drain | BackendState::Off => 0.0,
+    });
+    let active: Vec<f64> = active.collect();
+    let total: f64 = active.iter().sum();
+    active.into_iter().map(|weight| if total > 0.0 { tidy(weight / total) } else { 0.0 }).collect()
+}
+
+/// A ratio without the noise of its last digits; a bucket is 0.00001.
+pub(super) fn tidy(ratio: f64) -> f64 {
+    (ratio * 1e9).round() / 1e9
+}

@@ -1,0 +1,187 @@
+//! `/v1/routes/{route}/weights`.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    body::Body,
+    extract::{Path, Query, State},
+    http::HeaderMap,
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{
+    Answer, json,
+    problem::{Kind, Refused, pointer},
+    request, routes,
+    types::Weights,
+};
+use crate::{
+    admin::AppState,
+    config::model,
+    control::{self, Change, Command, WeightChange},
+    types::Weight,
+};
+
+/// What every write takes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct WriteQuery {
+    dry_run: Option<String>,
+}
+
+/// The weights in force.
+pub(super) async fn read(State(app): State<AppState>, Path(route): Path<String>) -> Answer {
+    let state = app.control.state();
+    let weights = describe(&state, state.route(&route)?);
+    Ok(json(state.revision, &weights))
+}
+
+/// Changes the weights that are named (RFC 7396).
+pub(super) async fn patch(
+    State(app): State<AppState>,
+    Path(route): Path<String>,
+    Query(query): Query<WriteQuery>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let body = request::json_object(&headers, body).await?.unwrap_or_default();
+    let weights = WeightChange::Patch(parse(&body)?);
+    write(&app, Write { route, weights, query, headers, reason: request::text(&body, "reason")? }).await
+}
+
+/// Replaces all weights of the split.
+pub(super) async fn replace(
+    State(app): State<AppState>,
+    Path(route): Path<String>,
+    Query(query): Query<WriteQuery>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let body = request::json_object(&headers, body).await?.unwrap_or_default();
+    let no_null = |(name, weight): (String, Option<Weight>)| match weight {
+        Some(weight) => Ok((name, weight)),
+        None => Err(Kind::InvalidBody
+            .because(format!("`{name}` has no weight"))
+            .at(pointer(&["weights", &name]), "null")
+            .hint("null gives the control file its say again, with PATCH only")),
+    };
+    let weights = parse(&body)?.into_iter().map(no_null).collect::<Result<_, _>>()?;
+    let weights = WeightChange::Replace(weights);
+    write(&app, Write { route, weights, query, headers, reason: request::text(&body, "reason")? }).await
+}
+
+/// A change of weights as it came in.
+struct Write {
+    route: String,
+    weights: WeightChange,
+    query: WriteQuery,
+    headers: HeaderMap,
+    reason: Option<String>,
+}
+
+async fn write(app: &AppState, write: Write) -> Answer {
+    let before = app.control.state();
+    let command = Command {
+        change: Change::SetWeights { route: write.route.clone(), weights: write.weights },
+        origin: request::origin(&write.headers, write.reason),
+        expected: request::if_match(&write.headers, before.revision)?,
+        dry_run: write.query.dry_run()?,
+    };
+    let dry_run = command.dry_run;
+    let accepted = match app.control.apply(command).await {
+        Ok(accepted) => accepted,
+        Err(refusal) => return Err(with_current(app, &write.route, refusal.into())),
+    };
+    let route = accepted.state.route(&write.route)?;
+    let mut answer = describe(&accepted.state, route);
+    answer.changed = Some(accepted.changed);
+    answer.dry_run = dry_run;
+    answer.warnings = accepted.warnings;
+    answer.moved_ratio = before.route(&write.route).ok().map(|old| {
+        let old = describe(&before, old).shares;
+        let gains = answer.shares.iter().map(|(name, new)| new - old.get(name).copied().unwrap_or(0.0));
+        routes::tidy(gains.filter(|gain| *gain > 0.0).sum())
+    });
+    // A dry run promises no revision.
+    let revision = if dry_run { app.control.state().revision } else { accepted.state.revision };
+    answer.revision = revision;
+    Ok(json(revision, &answer))
+}
+
+/// The weights in force of `route`, and the file's.
+pub(super) fn describe(state: &control::State, route: &model::Route) -> Weights {
+    let weights = state.weights(route);
+    let shares = routes::shares(state, route, &weights);
+    Weights {
+        route: route.name.clone(),
+        revision: state.revision,
+        shares: weights.iter().map(|(name, _)| name.clone()).zip(shares).collect(),
+        weights: weights.into_iter().collect(),
+        file: route.split.backends.iter().map(|b| (b.name.clone(), b.weight)).collect(),
+        kill_switch: state.kill_switch(&route.name).cloned(),
+        changed: None,
+        dry_run: false,
+        moved_ratio: None,
+        warnings: Vec::new(),
+    }
+}
+
+/// Shows who lost a race what won it.
+pub(super) fn with_current(app: &AppState, route: &str, refused: Refused) -> Refused {
+    let state = app.control.state();
+    match state.route(route) {
+        Ok(route) if refused.is_conflict() => refused.current(&describe(&state, route)),
+        _ => refused,
+    }
+}
+
+/// The `weights` of a body.
+fn parse(body: &serde_json::Map<String, Value>) -> Result<BTreeMap<String, Option<Weight>>, Refused> {
+    const EXAMPLE: &str = r#"send for example {"weights": {"stable": 80, "canary": 20}}"#;
+    request::known_members(body, &["weights", "reason"]).map_err(|refused| refused.hint(EXAMPLE))?;
+    let Some(Value::Object(weights)) = body.get("weights") else {
+        let refused =
+            Kind::InvalidBody.because("`weights` has to be an object of backends and their weights");
+        return Err(refused.at("/weights", "not an object").hint(EXAMPLE));
+    };
+    let mut parsed = BTreeMap::new();
+    let mut faults = Vec::new();
+    for (name, value) in weights {
+        let weight = match value {
+            Value::Null => Ok(None),
+            Value::Number(number) => number
+                .as_f64()
+                .ok_or_else(|| "a weight is a number such as 5 or 0.5".to_owned())
+                .and_then(|number| Weight::from_f64(number).map_err(|error| error.to_string()))
+                .map(Some),
+            _ => Err("a weight is a number such as 5 or 0.5".to_owned()),
+        };
+        match weight {
+            Ok(weight) => drop(parsed.insert(name.clone(), weight)),
+            Err(error) => faults.push((pointer(&["weights", name]), error)),
+        }
+    }
+    match faults.first() {
+        None => Ok(parsed),
+        Some((_, first)) => {
+            let refused = Kind::InvalidBody.because(first.clone());
+            Err(faults.iter().fold(refused, |refused, (pointer, error)| refused.at(pointer, error)))
+        }
+    }
+}
+
+// === impl WriteQuery ===
+
+impl WriteQuery {
+    /// Whether only to say what would happen: `?dry_run=true`, or `?dry_run` alone.
+    pub(super) fn dry_run(&self) -> Result<bool, Refused> {
+        match self.dry_run.as_deref() {
+            None | Some("false" | "0") => Ok(false),
+            Some("" | "true" | "1") => Ok(true),
+            Some(other) => {
+                Err(Kind::InvalidParameter.because(format!("`dry_run` is true or false, not `{other}`")))
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The admin API: what operators, scripts and the command line see and change.
+//!
+//! [`router`] answers requests, [`serve`] takes connections. Reading comes from two sources: [`Control`] has the state, and
+//! a [`View`] has what only the running system knows (traffic, health, explanations). Writing is a command to `Control`,
+//! always. The layers of [`guard`] stand before every handler: which host is asked, from which page, and what is counted.
+//!
+//! There is no authentication yet, so [`check_bind`] refuses any address but loopback.
+
+pub mod api;
+mod guard;
+mod server;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use std::{net::SocketAddr, sync::Arc};
+
+pub use api::router;
+pub use server::{BindError, check_bind, serve};
+pub use view::View;
+
+use crate::{control::Control, telemetry::ControlStats};
+
+/// What every handler has; cheap to clone.
+#[derive(Clone)]
+pub struct AppState {
+    /// The state, and the way to change it.
+    pub control: Control,
+    /// What only the running system knows.
+    pub view: Arc<dyn View>,
+    /// Where calls are counted.
+    pub stats: Arc<ControlStats>,
+    /// The address that is served; its host is one that may be asked.
+    pub bind: SocketAddr,
+}
