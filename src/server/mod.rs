@@ -4,23 +4,29 @@
 //! or an address ends the start before a single request was taken. Stop: readiness fails, listeners go on for the drain
 //! delay, then no new connections, requests under way finish, and at last the store and the log close.
 
+mod events;
 mod publisher;
+mod view;
 
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 use self::publisher::Stage;
 use crate::{
-    config::{self, Diagnostics, Look},
+    admin::{self, AppState},
+    config::Diagnostics,
     control::{
-        Applier, Control, ControlFile, ReloadFailure, Reloader,
+        Applier, Control, ControlFile, Reloader,
         applier::StartError as ApplierError,
         store::{FileStore, MemoryStore, Store, StoreError},
         watch,
@@ -49,11 +55,21 @@ pub struct Options {
 pub struct Running {
     /// Carries out commands and knows the state.
     pub control: Control,
+    /// Where the admin API listens.
+    pub admin_address: SocketAddr,
     stage: Stage,
-    stop_applier: oneshot::Sender<()>,
+    draining: Arc<AtomicBool>,
+    stops: Stops,
     applier: JoinHandle<()>,
+    admin: JoinHandle<()>,
     tasks: Vec<JoinHandle<()>>,
     rescan: watch::Rescan,
+}
+
+/// What ends the tasks that end in order.
+struct Stops {
+    applier: oneshot::Sender<()>,
+    admin: oneshot::Sender<()>,
 }
 
 /// Why Weir does not start.
@@ -68,6 +84,17 @@ pub enum StartError {
     /// The state cannot run: an address is taken, a database cannot be read.
     #[error("{0}")]
     State(String),
+    /// The admin API's address cannot be had.
+    #[error("the admin API cannot bind {address}")]
+    Admin {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The admin API may not be bound there.
+    #[error(transparent)]
+    AdminExposed(#[from] admin::BindError),
     /// A worker cannot be started.
     #[error("cannot start a worker thread")]
     Workers(#[source] std::io::Error),
@@ -78,8 +105,8 @@ pub enum StartError {
 /// # Errors
 /// When anything that is needed cannot be had; nothing has been served then.
 pub async fn start(options: &Options) -> Result<Running, StartError> {
-    let loaded = config::load(&options.config).map_err(|error| StartError::Config(Box::new(error)))?;
-    let file = Arc::new(control_file(loaded, &options.config));
+    let file = ControlFile::load(&options.config).map_err(|error| StartError::Config(Box::new(error)))?;
+    let file = Arc::new(file);
     let store = open_store(options, &file)?;
     let keys = store.signing_keys()?;
     let keyring = Arc::new(keyring(&keys));
@@ -87,6 +114,7 @@ pub async fn start(options: &Options) -> Result<Running, StartError> {
     let registry = Arc::new(Registry::new(workers));
     let windows = Arc::new(Windows::new(clock::now()));
     let control_stats = Arc::new(ControlStats::default());
+    let (admin_socket, admin_address) = bind_admin(file.config.admin.bind).await?;
     let stage = Stage::new(Arc::clone(&registry), keyring, workers);
     let digest = file.digest.clone();
     let path = file.path.clone();
@@ -102,16 +130,37 @@ pub async fn start(options: &Options) -> Result<Running, StartError> {
         // Dropping the sender means the same as sending.
         let _ = stopped.await;
     }));
+    let draining = Arc::new(AtomicBool::new(false));
+    let view = view::Overview {
+        stage: stage.clone(),
+        snapshots: stage.reader(),
+        registry: Arc::clone(&registry),
+        windows: Arc::clone(&windows),
+        control: Arc::clone(&control_stats),
+        draining: Arc::clone(&draining),
+        started: clock::now(),
+    };
+    let app = AppState {
+        control: control.clone(),
+        view: Arc::new(view),
+        stats: Arc::clone(&control_stats),
+        bind: admin_address,
+    };
+    let (stop_admin, admin_stopped) = oneshot::channel();
+    let admin = tokio::spawn(admin::serve(admin_socket, admin::router(app), async {
+        let _ = admin_stopped.await;
+    }));
     let (watcher, events, rescan) = watch::watch(vec![(path, Some(digest))], watch::POLL);
-    let reloader = Reloader::new(control.clone(), Arc::new(load_file), events);
+    let reloader = Reloader::new(control.clone(), events);
     let tasks = vec![
         tokio::spawn(watcher.run()),
         tokio::spawn(reloader.run()),
         tokio::spawn(tick(Arc::clone(&registry), Arc::clone(&windows))),
         tokio::spawn(stage.clone().follow_database()),
+        tokio::spawn(events::report(control.events(), control_stats)),
     ];
-    let _ = control_stats;
-    Ok(Running { control, stage, stop_applier, applier, tasks, rescan })
+    let stops = Stops { applier: stop_applier, admin: stop_admin };
+    Ok(Running { control, admin_address, stage, draining, stops, applier, admin, tasks, rescan })
 }
 
 // === impl Running ===
@@ -136,9 +185,12 @@ impl Running {
     /// Stops in order; returns how many connections were cut off because they took longer than the drain timeout.
     pub async fn stop(self) -> usize {
         let drain = self.control.state().file.config.drain.clone();
+        self.draining.store(true, Relaxed);
         tokio::time::sleep(drain.delay).await;
         let cut_off = self.stage.drain(drain.timeout).await;
-        let _ = self.stop_applier.send(());
+        let _ = self.stops.admin.send(());
+        let _ = self.admin.await;
+        let _ = self.stops.applier.send(());
         let _ = self.applier.await;
         for task in self.tasks {
             task.abort();
@@ -155,6 +207,14 @@ pub fn default_data_dir(config: &Path) -> PathBuf {
     config.with_extension("data")
 }
 
+async fn bind_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    admin::check_bind(address)?;
+    let failed = |source| StartError::Admin { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
 fn open_store(options: &Options, file: &ControlFile) -> Result<Arc<dyn Store>, StoreError> {
     if options.ephemeral {
         return Ok(Arc::new(MemoryStore::default()));
@@ -165,18 +225,6 @@ fn open_store(options: &Options, file: &ControlFile) -> Result<Arc<dyn Store>, S
         .or_else(|| file.config.data_dir.clone())
         .unwrap_or_else(|| default_data_dir(&options.config));
     Ok(Arc::new(FileStore::open(&directory)?))
-}
-
-fn control_file(loaded: config::Loaded, path: &Path) -> ControlFile {
-    let warnings = loaded.warnings.iter().map(|warning| warning.message.clone()).collect();
-    ControlFile::new(loaded.config, path, loaded.source.text(), warnings)
-}
-
-fn load_file(path: &Path, content: &[u8]) -> Result<ControlFile, ReloadFailure> {
-    match config::parse_bytes(content, &path.to_string_lossy()) {
-        Ok(loaded) => Ok(control_file(loaded, path)),
-        Err(errors) => Err(ReloadFailure { rendered: errors.render(Look::default()), errors: errors.len() }),
-    }
 }
 
 fn worker_count(wanted: usize) -> usize {

@@ -19,7 +19,7 @@ use crate::{
     proxy::{DataPlane, OpenListener, listener},
     snapshot::{Compiler, Listener, Reader, Resources, Snapshot, Writer, cell, compile::listeners},
     split::{GeoDatabase, Keyring},
-    telemetry::{AccessLog, Registry, Sink},
+    telemetry::{AccessLog, AccessLogCounts, Registry, Sink},
     types::{Name, Overlay, Revision},
     upstream::health::HealthMonitor,
 };
@@ -108,6 +108,11 @@ impl Stage {
         if let Some((_, log)) = &self.lock().log {
             log.reopen();
         }
+    }
+
+    /// What became of the access log's lines; all zero without a log.
+    pub(super) fn log_counts(&self) -> Arc<AccessLogCounts> {
+        self.lock().log.as_ref().map_or_else(Arc::default, |(_, log)| log.counts())
     }
 
     pub(super) fn close_log(&self) {
