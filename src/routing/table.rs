@@ -77,9 +77,10 @@ impl RouteTable {
     #[must_use]
     pub fn new(routes: impl IntoIterator<Item = Vec<RouteMatcher>>) -> Self {
         let mut table = Self::default();
-        let matches = routes.into_iter().enumerate().flat_map(|(route, matches)| {
-            matches.into_iter().map(move |matcher| (route, Arc::new(matcher)))
-        });
+        let matches = routes
+            .into_iter()
+            .enumerate()
+            .flat_map(|(route, matches)| matches.into_iter().map(move |matcher| (route, Arc::new(matcher))));
         for (order, (route, matcher)) in matches.enumerate() {
             let rank = (
                 matcher.methods.is_empty(),
@@ -166,9 +167,10 @@ impl Paths {
         if let Some(entry) = by_regex {
             return Some(entry.route);
         }
-        self.lengths.iter().filter(|length| **length <= path.len() && ends_segment(path, **length)).find_map(
-            |length| self.prefixes.get(&path[..*length]).and_then(|entries| first(entries)),
-        )
+        self.lengths
+            .iter()
+            .filter(|length| **length <= path.len() && ends_segment(path, **length))
+            .find_map(|length| self.prefixes.get(&path[..*length]).and_then(|entries| first(entries)))
     }
 }
 

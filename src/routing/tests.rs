@@ -1,3 +1,5 @@
+//! Matchers by table, and the route table against the rule as it is told.
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use proptest::{prelude::*, sample::select};
@@ -193,8 +195,7 @@ fn naive(routes: &[Vec<RouteMatcher>], request: &RequestView<'_>) -> Option<usiz
             && matcher.cookies.iter().all(|m| m.matches_cookie(request.headers))
             && matcher.query.iter().all(|m| m.matches_query(request.query));
         let named = matcher.headers.len() + matcher.cookies.len();
-        let rank =
-            (host, path_rank(&matcher.path), !matcher.methods.is_empty(), named, matcher.query.len());
+        let rank = (host, path_rank(&matcher.path), !matcher.methods.is_empty(), named, matcher.query.len());
         if holds && best.as_ref().is_none_or(|(other, _)| rank > *other) {
             best = Some((rank, index));
         }
