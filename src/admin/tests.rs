@@ -1,3 +1,5 @@
+//! The admin API over a fake backend of its own, request by request.
+
 use std::{sync::atomic::Ordering, time::Duration};
 
 use axum::http::{HeaderMap, Request, StatusCode};

@@ -1,3 +1,5 @@
+//! The applier with a publisher that remembers: order, refusals, persistence.
+
 use std::sync::{
     Mutex,
     atomic::{AtomicBool, Ordering},

@@ -1,3 +1,5 @@
+//! Watching real files: what is seen of a change, and when.
+
 use std::{fs, future::Future, io::Write, os::unix::fs::symlink};
 
 use tempfile::TempDir;

@@ -1,0 +1,11 @@
+//! Integration: a whole Weir in this process, real sockets, clients and origins that count every byte.
+//!
+//! One file per theme; [`support`] has the vocabulary.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::too_many_lines, reason = "a test says what it means by failing")]
+
+mod framing;
+mod hosts;
+mod keep_alive;
+mod limits;
+mod support;
