@@ -132,12 +132,16 @@ impl RequestHead {
                     Err(Refusal::Final(HeadError::TargetTooLong))
                 }
                 Ok(httparse::Status::Partial) => Err(Refusal::Final(HeadError::TooLarge)),
+                Err(httparse::Error::Version) if !has_version(bytes) => {
+                    Err(Refusal::Final(HeadError::Malformed))
+                }
                 Err(error) => Err(error.into()),
             }
         })?;
         let Some(head_len) = parsed else { return Ok(Progress::Partial) };
         if head_len > limits.bytes {
-            return Err(HeadError::TooLarge);
+            let in_line = self.target.end > limits.bytes;
+            return Err(if in_line { HeadError::TargetTooLong } else { HeadError::TooLarge });
         }
         if has_bare_lf(&bytes[..head_len]) {
             return Err(HeadError::BareLf);
@@ -290,6 +294,15 @@ fn slot(whole: &[u8], field: &httparse::Header<'_>) -> Slot {
         value_len: value.len() as u32,
         known: Known::of(field.name.as_bytes()),
     }
+}
+
+/// Whether the request line ends in a version of HTTP, whichever: then it is refused for that, else for being no request.
+fn has_version(bytes: &[u8]) -> bool {
+    let line = bytes.trim_ascii_start().split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let mut parts = line.split(|byte| *byte == b' ').skip(2);
+    let version = parts.next().and_then(|part| part.strip_prefix(b"HTTP/"));
+    parts.next().is_none()
+        && matches!(version, Some([major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit())
 }
 
 fn has_bare_lf(head: &[u8]) -> bool {

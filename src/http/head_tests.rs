@@ -66,7 +66,7 @@ fn request_lines_are_taken_or_refused() {
         ("GET /\r\n", Err(HeadError::Malformed)),
         (" GET / HTTP/1.1\r\n", Err(HeadError::Malformed)),
         ("G@T / HTTP/1.1\r\n", Err(HeadError::Malformed)),
-        (&format!("GET {long_target} HTTP/1.1\r\n"), Err(HeadError::TooLarge)),
+        (&format!("GET {long_target} HTTP/1.1\r\n"), Err(HeadError::TargetTooLong)),
         (&format!("GET {long_target}"), Err(HeadError::TargetTooLong)),
     ] {
         let text = format!("{line}Host: a\r\n\r\n");

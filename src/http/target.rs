@@ -113,7 +113,8 @@ impl Target {
         if !is_authority(authority) {
             return Err(TargetError::Malformed);
         }
-        if host.is_some_and(|host| !same_authority(host, authority)) {
+        let default_port: &[u8] = if scheme == "http://" { b"80" } else { b"443" };
+        if host.is_some_and(|host| !same_authority(host, authority, default_port)) {
             return Err(TargetError::Disagree);
         }
         let path_and_query = end..whole.end;
@@ -180,15 +181,15 @@ fn port_colon(authority: &[u8]) -> Option<usize> {
     authority[from..].iter().position(|byte| *byte == b':').map(|at| from + at)
 }
 
-/// Equal hosts, and ports where both or neither are the scheme's default.
-fn same_authority(a: &[u8], b: &[u8]) -> bool {
+/// Equal hosts and ports; no port is the scheme's own.
+fn same_authority(a: &[u8], b: &[u8], default_port: &[u8]) -> bool {
     let part = |text: &[u8]| match port_colon(text) {
         Some(at) => (text[..at].to_ascii_lowercase(), text[at + 1..].to_vec()),
         None => (text.to_ascii_lowercase(), Vec::new()),
     };
     let ((host_a, port_a), (host_b, port_b)) = (part(a), part(b));
-    let default = |port: &[u8]| port.is_empty() || port == b"80" || port == b"443";
-    host_a == host_b && (port_a == port_b || (default(&port_a) && default(&port_b)))
+    let or_default = |port: &Vec<u8>| if port.is_empty() { default_port.to_vec() } else { port.clone() };
+    host_a == host_b && or_default(&port_a) == or_default(&port_b)
 }
 
 fn offset_of(whole: &[u8], part: &[u8]) -> Range<usize> {

@@ -225,7 +225,7 @@ fn lines_and_bytes_of_a_head() {
         ("a name with brackets", field("X[]: a\r\n"), Refused(400)),
         ("a name in Latin-1", field("X\u{e9}: a\r\n"), Refused(400)),
         ("two spaces before the target", get("GET  / HTTP/1.1", ""), Refused(400)),
-        ("two spaces after the target", get("GET /  HTTP/1.1", ""), Refused(505)),
+        ("two spaces after the target", get("GET /  HTTP/1.1", ""), Refused(400)),
         ("a tab in the request line", get("GET\t/ HTTP/1.1", ""), Refused(400)),
         ("a space at the end of the request line", get("GET / HTTP/1.1 ", ""), Refused(400)),
         ("a space in the target", get("GET /a b HTTP/1.1", ""), Refused(400)),
@@ -237,7 +237,7 @@ fn lines_and_bytes_of_a_head() {
         ("HTTP/0.9", "GET /\r\n\r\n".to_owned(), Refused(400)),
         ("HTTP/1.2", get("GET / HTTP/1.2", ""), Refused(505)),
         ("HTTP/2.0", get("GET / HTTP/2.0", ""), Refused(505)),
-        ("http in lower case", get("GET / http/1.1", ""), Refused(505)),
+        ("http in lower case", get("GET / http/1.1", ""), Refused(400)),
         ("the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), Refused(505)),
         ("TLS", "\x16\x03\x01\x02\0\x01\0\x01\u{fc}\x03\x03\r\n".to_owned(), Refused(400)),
     ]
