@@ -7,6 +7,8 @@
 use std::{
     cell::RefCell,
     collections::VecDeque,
+    future::{Future as _, poll_fn},
+    pin::pin,
     task::{Context, Waker},
     time::Duration,
 };
@@ -96,5 +98,7 @@ impl Pools {
 /// Whether nothing has arrived, as far as the runtime knows. An idle upstream has nothing to say: bytes would be an answer
 /// to no request, and readiness without bytes is the connection's end.
 fn is_quiet(stream: &TcpStream) -> bool {
-    stream.poll_read_ready(&mut Context::from_waker(Waker::noop())).is_pending()
+    // Without this, a task that has used up its turn would be told "pending" whatever has arrived.
+    let ready = pin!(tokio::task::unconstrained(poll_fn(|cx| stream.poll_read_ready(cx))));
+    ready.poll(&mut Context::from_waker(Waker::noop())).is_pending()
 }
