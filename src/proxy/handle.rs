@@ -164,7 +164,7 @@ async fn answer_error(
     if matches!(error, ProxyError::ClientGone) {
         return After::Reset;
     }
-    let reusable = request.head.framing == Framing::None && !client.ended;
+    let reusable = request.head.framing == Framing::None && client.may_ask_again();
     let text = error.public_text();
     client.respond(worker, &local(worker, request.head, client, (error.status(), reusable, text))).await
 }
@@ -233,13 +233,13 @@ impl Request<'_> {
         endpoint: &Endpoint,
     ) {
         let bytes = client.buffer.all();
+        let client_host = self.target.authority.clone().map_or(&b""[..], |authority| &bytes[authority]);
         let address;
-        let host = match self.target.authority.clone() {
-            Some(authority) => &bytes[authority],
-            None => {
-                address = endpoint.address.to_string();
-                address.as_bytes()
-            }
+        let host = if client_host.is_empty() {
+            address = endpoint.address.to_string();
+            address.as_bytes()
+        } else {
+            client_host
         };
         let whole = &bytes[self.target.path_and_query.clone()];
         let rooted;
@@ -256,9 +256,11 @@ impl Request<'_> {
             method: self.head.method(bytes),
             path_and_query,
             host,
+            client_host,
             headers: self.head.headers(bytes),
             framing: self.head.framing,
             trusted: self.trusted,
+            region_headers: &forwarder.snapshot.regions.headers,
             peer_ip: self.peer_ip,
             scheme: "http",
             entropy: [worker.random(), worker.random(), worker.random(), worker.random()],

@@ -5,7 +5,10 @@
 
 use std::{fmt::Write as _, net::IpAddr};
 
-use crate::http::{BodyDecoder, Framing, Headers, Known, ResponseHead, Version, framing};
+use crate::{
+    http::{BodyDecoder, Framing, Headers, Known, ResponseHead, Version, framing},
+    split::RegionHeader,
+};
 
 /// Writes a request's head for the upstream.
 #[derive(Debug, Clone, Copy)]
@@ -16,12 +19,16 @@ pub(super) struct UpstreamHead<'a> {
     pub(super) path_and_query: &'a [u8],
     /// The Host that is sent.
     pub(super) host: &'a [u8],
+    /// The Host that the client sent; empty when it sent none.
+    pub(super) client_host: &'a [u8],
     /// The client's fields.
     pub(super) headers: Headers<'a>,
     /// How the body is delimited.
     pub(super) framing: Framing,
     /// Whether the peer's forwarding fields are believed.
     pub(super) trusted: bool,
+    /// Headers that name a region, and from whom they are believed.
+    pub(super) region_headers: &'a [RegionHeader],
     /// The address of the connection's other end.
     pub(super) peer_ip: IpAddr,
     /// `http` or `https`: how the client came in.
@@ -58,7 +65,7 @@ impl UpstreamHead<'_> {
         let named = ConnectionOptions::of(self.headers);
         let mut seen = Seen::default();
         for (known, name, value) in self.headers.iter_known() {
-            if self.passes(known, value, &mut seen) && !named.names(known, name) {
+            if self.passes((known, name), value, &mut seen) && !named.names(known, name) {
                 write_field(out, name, value);
             }
         }
@@ -70,7 +77,7 @@ impl UpstreamHead<'_> {
         out.extend_from_slice(b"\r\n");
     }
 
-    fn passes(&self, known: Known, value: &[u8], seen: &mut Seen) -> bool {
+    fn passes(&self, (known, name): (Known, &[u8]), value: &[u8], seen: &mut Seen) -> bool {
         match known {
             Known::Host
             | Known::Connection
@@ -100,8 +107,16 @@ impl UpstreamHead<'_> {
             }
             Known::Expect => value.eq_ignore_ascii_case(b"100-continue") && self.framing != Framing::None,
             Known::ContentLength => self.framing != Framing::Chunked,
-            Known::Cookie | Known::Other => true,
+            Known::Cookie => true,
+            Known::Other => !is_disguised(name) && !self.is_forged_region(name),
         }
+    }
+
+    /// Whether this is a region's header from a peer that is not believed, as a backend might believe it.
+    fn is_forged_region(&self, name: &[u8]) -> bool {
+        self.region_headers.iter().any(|header| {
+            header.name.as_bytes().eq_ignore_ascii_case(name) && !header.from.contains(self.peer_ip)
+        })
     }
 
     /// X-Forwarded-For is appended to where it is believed, and begun anew where not; the others are set where missing.
@@ -126,8 +141,8 @@ impl UpstreamHead<'_> {
         if !has[0] {
             write_field(out, b"x-forwarded-proto", self.scheme.as_bytes());
         }
-        if !has[1] && !self.host.is_empty() {
-            write_field(out, b"x-forwarded-host", self.host);
+        if !has[1] && !self.client_host.is_empty() {
+            write_field(out, b"x-forwarded-host", self.client_host);
         }
     }
 
@@ -226,7 +241,8 @@ pub(super) fn write_trailers(lines: &[u8], out: &mut Vec<u8>) {
         return;
     };
     for field in fields {
-        if Known::of(field.name.as_bytes()) == Known::Other && !is_forbidden_trailer(field.name) {
+        let name = field.name.as_bytes();
+        if Known::of(name) == Known::Other && !is_disguised(name) && !is_forbidden_trailer(field.name) {
             write_field(out, field.name.as_bytes(), field.value);
         }
     }
@@ -308,6 +324,20 @@ fn is_protected(known: Known, name: &[u8]) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether servers that turn `-` into `_` (CGI, WSGI) would take the name for one that some rule is about: such a field
+/// passes no rule, so it does not pass at all.
+fn is_disguised(name: &[u8]) -> bool {
+    const LONGEST: usize = 32;
+    if memchr::memchr(b'_', name).is_none() {
+        return false;
+    }
+    let mut plain = [0; LONGEST];
+    let len = name.len().min(LONGEST);
+    plain[..len].copy_from_slice(&name[..len]);
+    plain.iter_mut().filter(|byte| **byte == b'_').for_each(|byte| *byte = b'-');
+    Known::of(&plain[..len]) != Known::Other
 }
 
 fn is_hop_by_hop(known: Known) -> bool {
