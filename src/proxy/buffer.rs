@@ -86,7 +86,7 @@ impl Buffer {
         self.start = len;
     }
 
-    /// The head is no longer needed: what is unread moves to the front.
+    /// What lies before the unread bytes is no longer needed: what is unread moves to the front.
     pub(super) fn release_head(&mut self) {
         self.data.copy_within(self.start..self.end, 0);
         self.end -= self.start;
@@ -169,6 +169,11 @@ impl BufferPool {
         } else if buffer.data.len() < limit {
             buffer.data.resize(limit, 0);
         }
+    }
+
+    /// Makes room in a buffer that a kept head fills to its end.
+    pub(super) fn make_room(&self, buffer: &mut Buffer) {
+        self.grow_to(buffer, buffer.data.len() + SMALL);
     }
 
     /// Takes a buffer's memory back. What is unread in it is lost.

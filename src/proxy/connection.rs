@@ -19,6 +19,8 @@ use crate::{
 /// at once would reset the connection, and the reset could overtake the response.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1024 * 1024;
+/// How long a connection that is new when Weir stops may take to send its first request.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
 /// A client and what has been read from it.
 pub(super) struct Client {
@@ -28,6 +30,8 @@ pub(super) struct Client {
     pub(super) timer: Timer,
     /// Whether the client has closed its sending side.
     pub(super) ended: bool,
+    /// Whether it has sent a request.
+    asked: bool,
     idle_slot: Option<usize>,
 }
 
@@ -62,6 +66,7 @@ pub(super) async fn serve(worker: Rc<Worker>, inlet: Rc<Inlet>, stream: TcpStrea
         buffer: Buffer::default(),
         timer: Timer::default(),
         ended: false,
+        asked: false,
         idle_slot: None,
     };
     let mut head = RequestHead::default();
@@ -81,6 +86,7 @@ pub(super) async fn serve(worker: Rc<Worker>, inlet: Rc<Inlet>, stream: TcpStrea
             Next::Over => After::Close,
         };
         client.buffer.release_head();
+        client.asked = true;
         if after != After::KeepAlive {
             break after;
         }
@@ -92,6 +98,11 @@ pub(super) async fn serve(worker: Rc<Worker>, inlet: Rc<Inlet>, stream: TcpStrea
 // === impl Client ===
 
 impl Client {
+    /// Whether another request may come, or is there already.
+    pub(super) fn may_ask_again(&self) -> bool {
+        !self.ended || !self.buffer.is_drained()
+    }
+
     /// Reads until a whole head is there.
     async fn next_head(
         &mut self,
@@ -121,10 +132,10 @@ impl Client {
                 self.timer.set(clock::now(), settings.header_timeout);
             }
             let filled = if seen == 0 {
-                if !self.wait_idle(worker, settings.idle_timeout).await {
-                    return Next::Over;
+                match self.first_bytes(worker, settings.idle_timeout).await {
+                    None => return Next::Over,
+                    some => some,
                 }
-                self.fill(worker, limits.bytes).await
             } else {
                 self.fill(worker, limits.bytes).await
             };
@@ -136,37 +147,36 @@ impl Client {
         }
     }
 
-    /// Waits for the first byte of a request, without a buffer. False when the connection is to end.
-    async fn wait_idle(&mut self, worker: &Worker, timeout: Duration) -> bool {
-        if self.ended || worker.draining.get() {
-            return false;
+    /// Reads the first bytes of a request; while there are none, it has no buffer. `None` when the connection is to end.
+    ///
+    /// What has arrived is read even when Weir stops, and a new connection has a moment for its first request: its client
+    /// could not know.
+    async fn first_bytes(&mut self, worker: &Worker, timeout: Duration) -> Option<io::Result<usize>> {
+        if self.ended {
+            return None;
         }
-        if self.stream_is_ready().await {
-            worker.buffers.provide(&mut self.buffer);
-            return true;
-        }
-        worker.buffers.reclaim(&mut self.buffer);
-        self.timer.set(clock::now(), timeout);
-        let ready = poll_fn(|cx| {
-            if worker.draining.get() {
-                return Poll::Ready(false);
-            }
+        let mut allowed = None;
+        poll_fn(|cx| {
             if self.stream.poll_read_ready(cx).is_ready() {
-                return Poll::Ready(true);
+                worker.buffers.provide(&mut self.buffer);
+                let (mut read, _) = self.stream.split();
+                if let Poll::Ready(filled) = poll_fill(cx, &mut read, &mut self.buffer) {
+                    return Poll::Ready(Some(filled));
+                }
+            }
+            worker.buffers.reclaim(&mut self.buffer);
+            let draining = worker.draining.get();
+            if draining && self.asked {
+                return Poll::Ready(None);
+            }
+            if allowed != Some(draining) {
+                allowed = Some(draining);
+                self.timer.set(clock::now(), if draining { FIRST_REQUEST } else { timeout });
             }
             worker.idle.register(&mut self.idle_slot, cx.waker());
-            self.timer.poll(cx).map(|()| false)
+            self.timer.poll(cx).map(|()| None)
         })
-        .await;
-        if ready {
-            worker.buffers.provide(&mut self.buffer);
-            self.timer.set_deadline(None);
-        }
-        ready
-    }
-
-    async fn stream_is_ready(&self) -> bool {
-        poll_fn(|cx| Poll::Ready(self.stream.poll_read_ready(cx).is_ready())).await
+        .await
     }
 
     /// Reads once; `None` when the timer ran out.

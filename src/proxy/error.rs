@@ -19,8 +19,8 @@ pub(super) enum ProxyError {
     /// The client's body is malformed.
     #[error("the request's body is malformed")]
     ClientBody,
-    /// The client sent nothing of its body for too long.
-    #[error("the request's body did not arrive")]
+    /// The client sent nothing of its body, or took nothing of the response, for too long.
+    #[error("the client kept still")]
     ClientIdle,
     /// No endpoint of the backend can take the request.
     #[error("no endpoint is available")]

@@ -24,7 +24,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    http::{BodyDecoder, HeadLimits, Progress, ResponseHead, Version},
+    http::{BodyDecoder, HeadError, HeadLimits, Progress, ResponseHead, Version},
     types::clock,
     upstream::UpstreamConnection,
 };
@@ -35,6 +35,8 @@ const HALF_CLOSE_GRACE: Duration = Duration::from_millis(500);
 /// How long the upstream may think about `Expect: 100-continue` before Weir itself tells the client to go on, so that an
 /// upstream that ignores the expectation is no deadlock (RFC 9110, section 10.1.1 lets a client wait for ever).
 const CONTINUE_AFTER: Duration = Duration::from_millis(250);
+/// Most interim responses to one request. A few are usual; a stream of them would never let the request time out.
+const MAX_INTERIM: u32 = 100;
 /// What an upstream's response head may hold.
 const RESPONSE_LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, fields: 256 };
 
@@ -55,6 +57,8 @@ pub(super) struct Exchange<'a> {
     written_since_end: bool,
     expects_continue: bool,
     client_version: Version,
+    /// Interim responses so far.
+    interim: u32,
 }
 
 /// What an exchange is allowed to take.
@@ -109,6 +113,7 @@ impl<'a> Exchange<'a> {
         upload: Relay,
         (facts, limits): (RequestFacts, Limits),
     ) -> Self {
+        let half_closed = client.ended.then(|| clock::now() + HALF_CLOSE_GRACE);
         Self {
             worker,
             client,
@@ -117,12 +122,13 @@ impl<'a> Exchange<'a> {
             upload,
             upload_state: Upload::Running,
             download: Relay::new(BodyDecoder::Length(0), Coding::Plain, worker.buffers.take_outgoing()),
-            deadlines: Deadlines::default(),
+            deadlines: Deadlines { client: half_closed, ..Deadlines::default() },
             limits,
             answered: false,
             written_since_end: false,
             expects_continue: facts.expects_continue,
             client_version: facts.version,
+            interim: 0,
         }
     }
 
@@ -154,6 +160,23 @@ impl<'a> Exchange<'a> {
         poll_fn(|cx| self.poll_body(cx)).await
     }
 
+    /// Goes on with the request after its response, as long as the upstream takes it: many answer first and read then, and
+    /// the client, which was told nothing else, goes on sending.
+    pub(super) async fn rest_of_request(&mut self) {
+        self.deadlines.phase = None;
+        poll_fn(|cx| self.poll_rest(cx)).await;
+    }
+
+    /// Whether the client got any byte.
+    pub(super) fn is_response_begun(&self) -> bool {
+        self.download.touched
+    }
+
+    /// Whether the client took a part of an interim response and not the whole.
+    pub(super) fn is_interim_cut(&self) -> bool {
+        self.download.is_cut()
+    }
+
     /// Body bytes that went to the client.
     pub(super) fn body_bytes(&self) -> u64 {
         self.download.data_written
@@ -181,8 +204,9 @@ impl<'a> Exchange<'a> {
         to_head: bool,
     ) -> Poll<Result<(), ProxyError>> {
         let sent_up = self.poll_upload(cx)?;
-        let sent_down = self.poll_interim(cx)?;
-        loop {
+        self.poll_interim(cx)?;
+        // A client that does not take interim responses slows the upstream down, as everywhere.
+        while self.download.is_flushed() {
             match self.poll_upstream(cx) {
                 Poll::Pending => break,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -195,12 +219,12 @@ impl<'a> Exchange<'a> {
                 if !head.is_interim() {
                     return Poll::Ready(Ok(()));
                 }
-                self.take_interim(head);
+                self.take_interim(head)?;
             }
-            let _ = self.poll_interim(cx)?;
+            self.poll_interim(cx)?;
         }
         self.poll_client(cx)?;
-        if sent_up || sent_down || self.deadlines.phase.is_none() {
+        if sent_up || self.deadlines.phase.is_none() {
             self.touch_head();
         }
         self.poll_deadlines(cx)
@@ -223,6 +247,23 @@ impl<'a> Exchange<'a> {
             self.deadlines.phase = phase(clock::now(), self.limits.stream_idle, Phase::Stream);
         }
         self.poll_deadlines(cx)
+    }
+
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let moved = self.poll_upload(cx);
+        // Whatever the upstream says now answers nothing; nearly always it is the connection's end.
+        let over =
+            moved.is_err() || (self.upload_state == Upload::Running && self.poll_upstream(cx).is_ready());
+        if over {
+            self.upload_state = Upload::Broken;
+        }
+        if self.upload_state != Upload::Running {
+            return Poll::Ready(());
+        }
+        if matches!(moved, Ok(true)) || self.deadlines.phase.is_none() {
+            self.deadlines.phase = phase(clock::now(), self.limits.stream_idle, Phase::Stream);
+        }
+        self.poll_deadlines(cx).map(|_| ())
     }
 
     /// Moves the request. An upstream that stops taking it may still answer, so that is no error here.
@@ -249,20 +290,24 @@ impl<'a> Exchange<'a> {
     }
 
     /// Sends interim responses down.
-    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Result<bool, ProxyError> {
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Result<(), ProxyError> {
         let (mut read, _) = self.upstream.stream.split();
         let (_, mut write) = self.client.stream.split();
         let mut ends =
             Ends { read: &mut read, buffer: &mut self.upstream_buffer, write: &mut write, moved: false };
         match self.download.poll_flush(cx, &mut ends) {
             Poll::Ready(Err(_)) => Err(ProxyError::ClientGone),
-            _ => Ok(ends.moved),
+            _ => Ok(()),
         }
     }
 
     /// Reads once from the upstream.
     fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
         self.worker.buffers.provide_large(&mut self.upstream_buffer);
+        if self.upstream_buffer.is_full() {
+            // Interim responses were before what is there of the next head.
+            self.upstream_buffer.release_head();
+        }
         let (mut read, _) = self.upstream.stream.split();
         let filled = poll_fill(cx, &mut read, &mut self.upstream_buffer);
         if filled.is_pending() {
@@ -294,7 +339,11 @@ impl<'a> Exchange<'a> {
     }
 
     /// Passes an interim response on (RFC 9110, section 15.2: a proxy must, but not to HTTP/1.0).
-    fn take_interim(&mut self, head: &ResponseHead) {
+    fn take_interim(&mut self, head: &ResponseHead) -> Result<(), ProxyError> {
+        self.interim += 1;
+        if self.interim > MAX_INTERIM {
+            return Err(ProxyError::Head(HeadError::TooMany));
+        }
         let is_continue = head.status == 100;
         let wanted = self.client_version == Version::Http11 && (!is_continue || self.expects_continue);
         if wanted {
@@ -305,6 +354,7 @@ impl<'a> Exchange<'a> {
             self.deadlines.go_on = None;
         }
         self.upstream_buffer.consume(head.head_len);
+        Ok(())
     }
 
     /// Looks whether the client is still there, once its request has been read. What it pipelines meanwhile is kept.
@@ -356,7 +406,7 @@ impl<'a> Exchange<'a> {
             if self.deadlines.go_on.take_if(|at| *at <= now).is_some() {
                 self.expects_continue = false;
                 self.download.out_mut().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-                let _ = self.poll_interim(cx)?;
+                self.poll_interim(cx)?;
             }
         }
     }
@@ -368,12 +418,12 @@ impl<'a> Exchange<'a> {
     }
 
     fn timed_out(&self, phase: Phase) -> ProxyError {
-        let waits_for_client = self.upload_state == Upload::Running && !self.upload.is_read();
+        let uploading = self.upload_state == Upload::Running && !self.upload.is_read();
+        let client_sends_nothing = uploading && self.upload.is_flushed() && !self.answered;
+        let client_takes_nothing = !self.download.is_flushed();
         match phase {
             Phase::ResponseHead => ProxyError::ResponseTimeout(self.limits.response_headers),
-            Phase::Stream if waits_for_client && self.client.buffer.is_drained() && !self.answered => {
-                ProxyError::ClientIdle
-            }
+            Phase::Stream if client_sends_nothing || client_takes_nothing => ProxyError::ClientIdle,
             Phase::Stream => ProxyError::StreamIdle(self.limits.stream_idle),
         }
     }

@@ -96,10 +96,16 @@ impl Forwarder<'_> {
             if !more || !self.replayable(client, mark) {
                 return state;
             }
+            let at_fault = error.is_endpoints_fault();
+            if at_fault {
+                tried.push(endpoint.id);
+            }
+            if self.pick(state.backend, &tried).is_none() && self.fallback(&state).is_none() {
+                return state;
+            }
             let shard = self.shard(state.backend);
             shard.retried();
-            if error.is_endpoints_fault() {
-                tried.push(endpoint.id);
+            if at_fault {
                 shard.failed(ErrorKind::Connect);
             }
             state.retries += 1;
@@ -174,18 +180,25 @@ impl Forwarder<'_> {
             Ok(()) => {
                 let head_at = clock::now();
                 let (mut delivered, streamed) = self.deliver(&mut exchange, &head, (sent_at, head_at)).await;
+                // Until a byte of it was written, an answer of ours can still take the response's place.
+                let begun = exchange.is_response_begun();
                 if let Some(connection) = exchange.finish(head.keep_alive && streamed) {
-                    self.worker.pools.put(endpoint.id, connection, head_at);
+                    self.worker.pools.put(endpoint.id, connection, clock::now());
                 }
-                if client.ended && delivered.after == After::KeepAlive {
+                if !client.may_ask_again() && delivered.after == After::KeepAlive {
                     delivered.after = After::Close;
                 }
                 endpoint_shard.record(head_at.saturating_duration_since(sent_at));
-                Ok(delivered)
+                match delivered.error.take_if(|_| !begun) {
+                    Some(error) => Err(error),
+                    None => Ok(delivered),
+                }
             }
             Err(error) => {
+                let cut = exchange.is_interim_cut();
                 exchange.finish(false);
-                Err(error)
+                // Nothing can be said to a client that took half of an interim response.
+                Err(if cut { ProxyError::ClientGone } else { error })
             }
         };
         self.worker.put_response_head(head);
@@ -231,11 +244,16 @@ impl Forwarder<'_> {
             });
         });
         let error = exchange.response_body().await.err();
+        if error.is_none() && !early && !ends_with_connection {
+            exchange.rest_of_request().await;
+        }
         let after = match (&error, exchange.is_request_sent()) {
             (Some(_), _) if ends_with_connection => After::Reset,
             (Some(_), _) => After::Close,
             (None, false) => After::Linger,
             (None, true) if keep_alive => After::KeepAlive,
+            // The client wanted to go on, and may have sent its next request already.
+            (None, true) if self.request.head.keep_alive && !ends_with_connection => After::Linger,
             (None, true) => After::Close,
         };
         let complete = error.is_none();

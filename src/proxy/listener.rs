@@ -1,16 +1,14 @@
 //! Accepting connections: one socket per listener and worker, spread by the kernel (SO_REUSEPORT).
 
 use std::{
-    future::poll_fn,
     io,
-    net::{SocketAddr, TcpListener as StdListener},
+    net::{Shutdown, SocketAddr, TcpListener as StdListener},
     rc::Rc,
     sync::Arc,
-    task::Poll,
     time::Duration,
 };
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::oneshot,
@@ -103,13 +101,14 @@ impl Inlet {
             _ = stop => {}
             () = self.accept_on(&worker, &listener) => {}
         }
-        poll_fn(|cx| {
-            while let Poll::Ready(Ok((stream, peer))) = listener.poll_accept(cx) {
+        // The runtime may not know of the last ones yet, so the socket itself is asked.
+        let Ok(listener) = listener.into_std() else { return };
+        while let Ok((stream, peer)) = listener.accept() {
+            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+            if let Ok(stream) = stream {
                 self.admit(&worker, stream, peer);
             }
-            Poll::Ready(())
-        })
-        .await;
+        }
     }
 
     async fn accept_on(self: &Rc<Self>, worker: &Rc<Worker>, listener: &TcpListener) {
@@ -150,7 +149,10 @@ impl Inlet {
             keep_alive: false,
         };
         worker.with_date(|date| local.write(date, &mut out));
-        drop(stream.try_write(&out));
+        // Not through the runtime, which does not know yet that a new connection can be written to.
+        let socket = SockRef::from(stream);
+        let _ = socket.send(&out);
+        let _ = socket.shutdown(Shutdown::Write);
     }
 }
 

@@ -99,7 +99,13 @@ impl Relay {
         self.ended || self.decoder.is_done()
     }
 
-    fn is_flushed(&self) -> bool {
+    /// Whether something was begun to be written and is not there as a whole.
+    pub(super) fn is_cut(&self) -> bool {
+        self.sent > 0
+    }
+
+    /// Whether nothing waits to be written.
+    pub(super) fn is_flushed(&self) -> bool {
         self.sent == self.out.len() && self.direct.is_empty()
     }
 
@@ -223,6 +229,9 @@ impl Relay {
         let long = self.decoder.known_left() > SMALL as u64 || self.data_written > SMALL as u64;
         if long || buffer.is_full() {
             pool.enlarge(buffer);
+        }
+        if buffer.is_full() {
+            pool.make_room(buffer);
         }
     }
 }
