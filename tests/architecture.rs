@@ -66,7 +66,8 @@ const SERVER: [&str; 14] = [
 const MAX_LINES: usize = 500;
 
 /// What no file may mention: paths of somebody's machine.
-const FORBIDDEN: [&str; 4] = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!("/Us", "ers/")];
+const FORBIDDEN: [&str; 4] =
+    [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!("/Us", "ers/")];
 
 /// What is not ours to check.
 const SKIPPED: [&str; 5] = [".git", ".tools", "target", "proptest-regressions", "node_modules"];
@@ -112,7 +113,8 @@ fn files_are_short_and_say_what_they_are_for() {
         for file in rust_files(folder) {
             let text = read(&file);
             if !text.starts_with("//!") {
-                writeln!(breaches, "  {}: does not begin with `//!` and its purpose", file.display()).unwrap();
+                writeln!(breaches, "  {}: does not begin with `//!` and its purpose", file.display())
+                    .unwrap();
             }
             let lines = text.lines().count();
             if folder == "src" && !is_test(&file) && lines > MAX_LINES {

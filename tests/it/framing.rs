@@ -80,10 +80,17 @@ fn a_body_has_one_length() {
         ),
         (
             "TE.CL",
-            post("Transfer-Encoding: chunked\r\nContent-Length: 4\r\n", &format!("5c\r\n{SMUGGLED}\r\n0\r\n\r\n")),
+            post(
+                "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
+                &format!("5c\r\n{SMUGGLED}\r\n0\r\n\r\n"),
+            ),
             Refused(400),
         ),
-        ("CL.TE, both agree", post("Content-Length: 15\r\nTransfer-Encoding: chunked\r\n", chunks), Refused(400)),
+        (
+            "CL.TE, both agree",
+            post("Content-Length: 15\r\nTransfer-Encoding: chunked\r\n", chunks),
+            Refused(400),
+        ),
         ("TE with CL 0", post("Transfer-Encoding: chunked\r\nContent-Length: 0\r\n", chunks), Refused(400)),
         ("two lengths", post("Content-Length: 5\r\nContent-Length: 6\r\n", five), Refused(400)),
         ("the same length twice", post("Content-Length: 5\r\nContent-Length: 5\r\n", five), Refused(400)),
@@ -134,7 +141,8 @@ fn a_body_has_one_length() {
 fn names_that_some_servers_take_for_the_length_do_not_pass() {
     let origin = Origin::answering(ok("ok"));
     let weir = Weir::before(&origin);
-    let fields = "Content_Length: 40\r\nTransfer_Encoding: chunked\r\nX_Forwarded_For: 6.6.6.6\r\nMy_Own: 1\r\n";
+    let fields =
+        "Content_Length: 40\r\nTransfer_Encoding: chunked\r\nX_Forwarded_For: 6.6.6.6\r\nMy_Own: 1\r\n";
     let mut client = weir.client();
     assert_eq!(client.ask(post(&format!("Content-Length: 5\r\n{fields}"), "hello")).status, 200);
     let request = origin.only_request();

@@ -62,7 +62,8 @@ fn an_upstream_that_says_close_is_not_asked_again() {
         }
         assert_eq!(origin.seen().connections.len(), 3, "{response:?}");
     }
-    let origin = Origin::answering("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok");
+    let origin =
+        Origin::answering("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok");
     let weir = Weir::before(&origin);
     weir.client().ask(GET);
     weir.client().ask(GET);

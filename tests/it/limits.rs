@@ -36,10 +36,8 @@ fn large_limits_hold_as_well() {
     let origin = Origin::answering(ok("ok"));
     let weir = Setup::before(&origin).limits("max_header_bytes: 128KiB, max_headers: 1000").start();
     for len in [10_000, 17_000, 65_000, 65_400, 66_000, 127_000] {
-        let request = format!(
-            "POST / HTTP/1.1\r\nHost: a\r\nX: {}\r\nContent-Length: 5\r\n\r\nhello",
-            "x".repeat(len)
-        );
+        let request =
+            format!("POST / HTTP/1.1\r\nHost: a\r\nX: {}\r\nContent-Length: 5\r\n\r\nhello", "x".repeat(len));
         assert_eq!(weir.client().ask(request).status, 200, "{len}");
     }
     assert!(origin.requests().iter().all(|request| request.body == b"hello"));
@@ -64,7 +62,9 @@ fn a_head_may_come_byte_by_byte() {
     let weir = Setup::before(&origin).start();
     let mut client = weir.client();
     for _ in 0..2 {
-        for byte in b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nA: b\r\n\r\n" {
+        for byte in
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nA: b\r\n\r\n"
+        {
             client.send([*byte]);
         }
         assert_eq!(client.response().text(), "ok");

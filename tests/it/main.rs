@@ -2,10 +2,18 @@
 //!
 //! One file per theme; [`support`] has the vocabulary.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::too_many_lines, reason = "a test says what it means by failing")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::too_many_lines,
+    reason = "a test says what it means by failing"
+)]
 
+mod failures;
 mod framing;
 mod hosts;
 mod keep_alive;
 mod limits;
+mod responses;
+mod retries;
 mod support;

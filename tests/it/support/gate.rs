@@ -1,6 +1,9 @@
 //! A gate between threads: closed until somebody opens it.
 
-use std::sync::{Arc, Condvar, Mutex};
+use std::{
+    sync::{Arc, Condvar, Mutex},
+    time::Duration,
+};
 
 use super::PATIENCE;
 
@@ -17,7 +20,12 @@ impl Gate {
 
     /// Waits until the gate is open. After [`PATIENCE`] it lets through as well; the case fails by what it sees then.
     pub(crate) fn wait(&self) {
+        self.wait_at_most(PATIENCE);
+    }
+
+    /// The same with another patience; for what must take a while and happens without an event.
+    pub(crate) fn wait_at_most(&self, patience: Duration) {
         let (lock, changed) = &*self.0;
-        let _open = changed.wait_timeout_while(lock.lock().unwrap(), PATIENCE, |open| !*open).unwrap();
+        let _open = changed.wait_timeout_while(lock.lock().unwrap(), patience, |open| !*open).unwrap();
     }
 }

@@ -34,5 +34,7 @@ pub(crate) fn ok(body: &str) -> String {
 
 /// `len` bytes that differ from place to place, so that a lost or repeated piece is seen.
 pub(crate) fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|at| (at.wrapping_mul(31) ^ (at >> 8).wrapping_mul(17) ^ (at >> 16)).to_le_bytes()[0]).collect()
+    (0..len)
+        .map(|at| (at.wrapping_mul(31) ^ (at >> 8).wrapping_mul(17) ^ (at >> 16)).to_le_bytes()[0])
+        .collect()
 }

@@ -102,7 +102,10 @@ impl Setup {
 
     /// The file.
     pub(crate) fn text(&self) -> String {
-        let mut text = format!("workers: {}\nadmin: {{ bind: \"127.0.0.1:0\" }}\ndrain: {{ {} }}\n{}", self.workers, self.drain, self.top);
+        let mut text = format!(
+            "workers: {}\nadmin: {{ bind: \"127.0.0.1:0\" }}\ndrain: {{ {} }}\n{}",
+            self.workers, self.drain, self.top
+        );
         text.push_str("listeners:\n");
         for listener in &self.listeners {
             writeln!(text, "  - {{ {listener} }}").unwrap();

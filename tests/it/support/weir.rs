@@ -62,6 +62,26 @@ impl Weir {
         Client::to(self.address())
     }
 
+    /// The sum of all samples of a metric whose labels contain this text.
+    pub(crate) fn metric(&self, name: &str, labels: &str) -> f64 {
+        let mut admin = Client::to(self.running().admin_address);
+        let page = admin.ask("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").text();
+        let samples = page.lines().filter(|line| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(labels)
+        });
+        samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// Attempts beside the first, of all requests up to now.
+    pub(crate) fn retries(&self) -> u64 {
+        self.count("weir_retries_total", "")
+    }
+
+    /// A metric that counts.
+    pub(crate) fn count(&self, name: &str, labels: &str) -> u64 {
+        format!("{:.0}", self.metric(name, labels)).parse().expect("a count")
+    }
+
     /// A folder for whatever a case needs.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
@@ -80,8 +100,9 @@ impl Weir {
         let digest = Digest::of(text.as_bytes());
         let mut states = self.running().control.watch();
         let waiting = states.wait_for(|state| state.file.digest == digest);
-        let waited =
-            self.runtime.block_on(async { tokio::time::timeout(PATIENCE, waiting).await.map(|state| state.is_ok()) });
+        let waited = self
+            .runtime
+            .block_on(async { tokio::time::timeout(PATIENCE, waiting).await.map(|state| state.is_ok()) });
         assert!(
             waited.is_ok_and(|there| there),
             "not taken: {:#?}\n{text}",

@@ -160,7 +160,8 @@ impl Wire {
     /// Reads one chunk; `None` is the last one.
     pub(crate) fn chunk(&mut self) -> Result<Option<Vec<u8>>, Broken> {
         let line = self.line()?;
-        let size = usize::from_str_radix(&line, 16).map_err(|_| Broken::Malformed(format!("chunk size {line:?}")))?;
+        let size = usize::from_str_radix(&line, 16)
+            .map_err(|_| Broken::Malformed(format!("chunk size {line:?}")))?;
         if size == 0 {
             return Ok(None);
         }
