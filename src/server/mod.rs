@@ -5,29 +5,38 @@
 //! delay, then no new connections, requests under way finish, and at last the store and the log close.
 
 mod publisher;
+mod view;
 
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{broadcast, oneshot},
+    task::JoinHandle,
+};
 
-use self::publisher::Stage;
+use self::{publisher::Stage, view::SystemView};
 use crate::{
-    config::{self, Diagnostics, Look},
+    admin,
+    config::Diagnostics,
     control::{
-        Applier, Control, ControlFile, ReloadFailure, Reloader,
+        Applier, Channel, Control, ControlFile, Event, Reloader,
         applier::StartError as ApplierError,
         store::{FileStore, MemoryStore, Store, StoreError},
         watch,
     },
     proxy::DataPlane,
     split::Keyring,
-    telemetry::{ControlStats, Registry, Windows},
+    telemetry::{ChangeResult, ChangeSource, ControlStats, Registry, Windows},
     types::{Name, clock},
 };
 
@@ -50,8 +59,12 @@ pub struct Running {
     /// Carries out commands and knows the state.
     pub control: Control,
     stage: Stage,
+    admin: SocketAddr,
+    draining: Arc<AtomicBool>,
     stop_applier: oneshot::Sender<()>,
     applier: JoinHandle<()>,
+    stop_admin: oneshot::Sender<()>,
+    serving_admin: JoinHandle<()>,
     tasks: Vec<JoinHandle<()>>,
     rescan: watch::Rescan,
 }
@@ -62,6 +75,12 @@ pub enum StartError {
     /// The control file is wrong.
     #[error("{0}")]
     Config(Box<Diagnostics>),
+    /// The admin API must not be bound there.
+    #[error(transparent)]
+    AdminAddress(#[from] admin::BindError),
+    /// The admin API cannot be bound there.
+    #[error("the admin API cannot bind {0}")]
+    Admin(SocketAddr, #[source] std::io::Error),
     /// The data directory cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -78,8 +97,10 @@ pub enum StartError {
 /// # Errors
 /// When anything that is needed cannot be had; nothing has been served then.
 pub async fn start(options: &Options) -> Result<Running, StartError> {
-    let loaded = config::load(&options.config).map_err(|error| StartError::Config(Box::new(error)))?;
-    let file = Arc::new(control_file(loaded, &options.config));
+    let file = ControlFile::load(&options.config).map_err(|error| StartError::Config(Box::new(error)))?;
+    let file = Arc::new(file);
+    let bind = file.config.admin.bind;
+    admin::check_bind(bind)?;
     let store = open_store(options, &file)?;
     let keys = store.signing_keys()?;
     let keyring = Arc::new(keyring(&keys));
@@ -95,6 +116,8 @@ pub async fn start(options: &Options) -> Result<Running, StartError> {
             ApplierError::Store(error) => StartError::Store(error),
             ApplierError::Compile(error) => StartError::State(error.to_string()),
         })?;
+    let admin_socket = TcpListener::bind(bind).await.map_err(|error| StartError::Admin(bind, error))?;
+    let admin_address = admin_socket.local_addr().map_err(|error| StartError::Admin(bind, error))?;
     let plane = DataPlane::start(workers, &stage.reader()).map_err(StartError::Workers)?;
     stage.attach(plane);
     let (stop_applier, stopped) = oneshot::channel();
@@ -103,15 +126,47 @@ pub async fn start(options: &Options) -> Result<Running, StartError> {
         let _ = stopped.await;
     }));
     let (watcher, events, rescan) = watch::watch(vec![(path, Some(digest))], watch::POLL);
-    let reloader = Reloader::new(control.clone(), Arc::new(load_file), events);
+    let reloader = Reloader::new(control.clone(), events);
     let tasks = vec![
         tokio::spawn(watcher.run()),
         tokio::spawn(reloader.run()),
         tokio::spawn(tick(Arc::clone(&registry), Arc::clone(&windows))),
         tokio::spawn(stage.clone().follow_database()),
+        tokio::spawn(count_reloads(control.events(), Arc::clone(&control_stats))),
     ];
-    let _ = control_stats;
-    Ok(Running { control, stage, stop_applier, applier, tasks, rescan })
+    let draining = Arc::<AtomicBool>::default();
+    let view = SystemView {
+        control: control.clone(),
+        reader: stage.reader(),
+        stage: stage.clone(),
+        registry,
+        windows,
+        stats: Arc::clone(&control_stats),
+        started: clock::now(),
+        draining: Arc::clone(&draining),
+    };
+    let app = admin::AppState {
+        control: control.clone(),
+        view: Arc::new(view),
+        stats: control_stats,
+        bind: admin_address,
+    };
+    let (stop_admin, stopped) = oneshot::channel();
+    let serving_admin = tokio::spawn(admin::serve(admin_socket, admin::router(app), async {
+        let _ = stopped.await;
+    }));
+    Ok(Running {
+        control,
+        stage,
+        admin: admin_address,
+        draining,
+        stop_applier,
+        applier,
+        stop_admin,
+        serving_admin,
+        tasks,
+        rescan,
+    })
 }
 
 // === impl Running ===
@@ -121,6 +176,12 @@ impl Running {
     #[must_use]
     pub fn listeners(&self) -> BTreeMap<Name, SocketAddr> {
         self.stage.listeners()
+    }
+
+    /// The address of the admin API, with the port that was chosen for port 0.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
     }
 
     /// Reads the control file again, whether or not it has changed.
@@ -135,11 +196,14 @@ impl Running {
 
     /// Stops in order; returns how many connections were cut off because they took longer than the drain timeout.
     pub async fn stop(self) -> usize {
+        self.draining.store(true, Relaxed);
         let drain = self.control.state().file.config.drain.clone();
         tokio::time::sleep(drain.delay).await;
         let cut_off = self.stage.drain(drain.timeout).await;
         let _ = self.stop_applier.send(());
         let _ = self.applier.await;
+        let _ = self.stop_admin.send(());
+        let _ = self.serving_admin.await;
         for task in self.tasks {
             task.abort();
         }
@@ -167,18 +231,6 @@ fn open_store(options: &Options, file: &ControlFile) -> Result<Arc<dyn Store>, S
     Ok(Arc::new(FileStore::open(&directory)?))
 }
 
-fn control_file(loaded: config::Loaded, path: &Path) -> ControlFile {
-    let warnings = loaded.warnings.iter().map(|warning| warning.message.clone()).collect();
-    ControlFile::new(loaded.config, path, loaded.source.text(), warnings)
-}
-
-fn load_file(path: &Path, content: &[u8]) -> Result<ControlFile, ReloadFailure> {
-    match config::parse_bytes(content, &path.to_string_lossy()) {
-        Ok(loaded) => Ok(control_file(loaded, path)),
-        Err(errors) => Err(ReloadFailure { rendered: errors.render(Look::default()), errors: errors.len() }),
-    }
-}
-
 fn worker_count(wanted: usize) -> usize {
     match wanted {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -197,5 +249,19 @@ async fn tick(registry: Arc<Registry>, windows: Arc<Windows>) {
     loop {
         interval.tick().await;
         windows.tick(&registry, clock::now());
+    }
+}
+
+/// Counts what becomes of the control file; the admin API counts its own changes.
+async fn count_reloads(mut events: broadcast::Receiver<Event>, stats: Arc<ControlStats>) {
+    loop {
+        match events.recv().await {
+            Ok(Event::Applied { state, .. }) if state.origin.channel == Channel::File => {
+                stats.change(ChangeSource::File, ChangeResult::Applied);
+            }
+            Ok(Event::ReloadRefused(_)) => stats.change(ChangeSource::File, ChangeResult::Refused),
+            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     proxy::{DataPlane, OpenListener, listener},
     snapshot::{Compiler, Listener, Reader, Resources, Snapshot, Writer, cell, compile::listeners},
     split::{GeoDatabase, Keyring},
-    telemetry::{AccessLog, Registry, Sink},
+    telemetry::{AccessLog, AccessLogCounts, Registry, Sink},
     types::{Name, Overlay, Revision},
     upstream::health::HealthMonitor,
 };
@@ -108,6 +108,10 @@ impl Stage {
         if let Some((_, log)) = &self.lock().log {
             log.reopen();
         }
+    }
+
+    pub(super) fn log_counts(&self) -> Arc<AccessLogCounts> {
+        self.lock().log.as_ref().map(|(_, log)| log.counts()).unwrap_or_default()
     }
 
     pub(super) fn close_log(&self) {

@@ -1,0 +1,222 @@
+//! The running system as the admin API shows it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::publisher::Stage;
+use crate::{
+    admin::{
+        View,
+        api::types::{Endpoint, ExplainRequest, ExplainStep, Explanation, Listener, Traffic},
+    },
+    control::Control,
+    http::{HeaderList, RequestView},
+    snapshot::{Reader, Snapshot},
+    split::{self, AssignContext},
+    telemetry::{ControlStats, Registry, Windows, prometheus},
+    types::{BackendState, Name, clock},
+};
+
+/// The time that traffic is shown for: short enough to see a change of weights, long enough for a percentile.
+const TRAFFIC_OVER: Duration = Duration::from_secs(10);
+
+/// What the API reads from.
+pub(super) struct SystemView {
+    pub(super) control: Control,
+    pub(super) stage: Stage,
+    pub(super) reader: Reader,
+    pub(super) registry: Arc<Registry>,
+    pub(super) windows: Arc<Windows>,
+    pub(super) stats: Arc<ControlStats>,
+    pub(super) started: Instant,
+    /// Whether the stop has begun.
+    pub(super) draining: Arc<AtomicBool>,
+}
+
+// === impl SystemView ===
+
+impl SystemView {
+    fn gauges(&self) -> prometheus::Gauges {
+        let snapshot = self.reader.current();
+        let mut gauges = prometheus::Gauges { revision: snapshot.revision, ..prometheus::Gauges::default() };
+        for route in &snapshot.routes {
+            let split = &route.plan.backends()[..route.plan.split_len()];
+            let weight = |backend: &split::PlanBackend| match backend.state {
+                BackendState::Active => backend.weight.as_f64(),
+                BackendState::Drain | BackendState::Off => 0.0,
+            };
+            let total: f64 = split.iter().map(weight).sum();
+            for backend in split {
+                let ratio = if total > 0.0 { weight(backend) / total } else { 0.0 };
+                gauges.weight_ratios.insert((route.name.clone(), backend.name.clone()), ratio);
+            }
+        }
+        for backend in &snapshot.backends {
+            for endpoint in &backend.endpoints {
+                let identity = (backend.name.clone(), endpoint.address.to_string().into());
+                gauges.endpoints_healthy.insert(identity, endpoint.is_available(backend.initially_healthy));
+            }
+        }
+        let state = self.control.state();
+        for route in &state.file.config.routes {
+            gauges.kill_switches.insert(route.name.clone(), state.kill_switch(&route.name).is_some());
+        }
+        gauges
+    }
+}
+
+impl View for SystemView {
+    fn traffic(&self, route: &Name, backend: &Name) -> Traffic {
+        let Some(window) = self.windows.rate(route, backend, TRAFFIC_OVER) else {
+            return Traffic { window_seconds: TRAFFIC_OVER.as_secs_f64(), ..Traffic::default() };
+        };
+        let seconds = |duration: Option<Duration>| duration.map(|duration| duration.as_secs_f64());
+        Traffic {
+            window_seconds: window.covered.as_secs_f64(),
+            requests: window.requests,
+            errors: window.errors_5xx(),
+            requests_per_second: window.rps,
+            observed_ratio: window.share,
+            error_ratio: window.error_ratio,
+            p50_seconds: seconds(window.p50()),
+            p95_seconds: seconds(window.p95()),
+            p99_seconds: seconds(window.p99()),
+        }
+    }
+
+    fn endpoints(&self, backend: &Name) -> Vec<Endpoint> {
+        let snapshot = self.reader.current();
+        let Some(found) = snapshot.backends.iter().find(|known| known.name == *backend) else {
+            return Vec::new();
+        };
+        let state = self.control.state();
+        let configured = state.file.config.backends.get(backend);
+        let weights: BTreeMap<_, _> = configured
+            .into_iter()
+            .flat_map(|backend| &backend.endpoints)
+            .map(|endpoint| (endpoint.address, endpoint.weight))
+            .collect();
+        let endpoints = found.endpoints.iter().map(|endpoint| Endpoint {
+            address: endpoint.address.to_string(),
+            weight: weights.get(&endpoint.address).copied().unwrap_or(1),
+            health: endpoint.verdict().as_str().to_owned(),
+            detail: endpoint.detail(),
+            available: endpoint.is_available(found.initially_healthy),
+            in_flight: endpoint.shards.iter().map(|shard| shard.in_flight()).sum(),
+        });
+        endpoints.collect()
+    }
+
+    fn listeners(&self) -> Vec<Listener> {
+        let listeners = self.stage.listeners().into_iter();
+        listeners.map(|(name, address)| Listener { name, address: address.to_string() }).collect()
+    }
+
+    fn explain(&self, route: &Name, request: &ExplainRequest) -> Result<Explanation, String> {
+        explain(&self.reader.current(), route, request)
+    }
+
+    fn metrics(&self) -> Result<String, String> {
+        let exporter = prometheus::Exporter::new(
+            Arc::clone(&self.registry),
+            Arc::clone(&self.windows),
+            Arc::clone(&self.stats),
+            self.stage.log_counts(),
+        );
+        exporter.render(&self.gauges()).map_err(|error| error.to_string())
+    }
+
+    fn not_ready(&self) -> Vec<String> {
+        if self.draining.load(Relaxed) { vec!["Weir is stopping".to_owned()] } else { Vec::new() }
+    }
+
+    fn uptime(&self) -> Duration {
+        clock::now().saturating_duration_since(self.started)
+    }
+}
+
+/// Which backend `request` gets on `route` by `snapshot`.
+fn explain(snapshot: &Snapshot, route: &Name, request: &ExplainRequest) -> Result<Explanation, String> {
+    let found = snapshot.routes.iter().find(|known| known.name == *route);
+    let found = found.ok_or_else(|| format!("route `{route}` is gone"))?;
+    let is_token = |text: &str| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    };
+    if !is_token(&request.method) {
+        return Err(format!("`{}` is no method", request.method));
+    }
+    if !request.path.starts_with('/') || request.path.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+        return Err(format!("`{}` is no path: it begins with / and has no spaces", request.path));
+    }
+    let mut headers = HeaderList::default();
+    let host = request.host.to_ascii_lowercase();
+    if !host.is_empty() && !request.headers.keys().any(|name| name.eq_ignore_ascii_case("host")) {
+        headers.push("Host", host.as_bytes());
+    }
+    for (name, values) in &request.headers {
+        for value in &values.0 {
+            if !is_token(name) || value.bytes().any(|byte| (byte < b' ' && byte != b'\t') || byte == 0x7f) {
+                return Err(format!("`{name}: {value}` is no header field"));
+            }
+            headers.push(name, value.as_bytes());
+        }
+    }
+    let (path, query) = match request.path.split_once('?') {
+        Some((path, query)) => (path, Some(query.as_bytes())),
+        None => (request.path.as_str(), None),
+    };
+    let client_ip = request.client_ip.to_canonical();
+    let view = RequestView {
+        method: &request.method,
+        host: without_port(&host),
+        path: path.as_bytes(),
+        query,
+        headers: headers.view(),
+        client_ip,
+        peer_ip: client_ip,
+        listener_region: None,
+    };
+    let context = AssignContext {
+        keyring: &snapshot.keyring,
+        now_unix_secs: clock::unix_now().as_secs(),
+        regions: &snapshot.regions,
+        secure: false,
+    };
+    let explained = split::explain(&found.plan, &view, &context, rand::random());
+    let steps = explained.steps.into_iter().map(|step| ExplainStep {
+        step: step.step,
+        result: match step.result {
+            split::Outcome::Decided => "decided".to_owned(),
+            split::Outcome::Passed => "passed".to_owned(),
+        },
+        detail: step.detail,
+    });
+    Ok(Explanation {
+        route: route.clone(),
+        matched_route: snapshot.table.find(&view).map(|place| snapshot.routes[place].name.clone()),
+        revision: snapshot.revision,
+        backend: explained.backend,
+        reason: explained.reason.as_str().to_owned(),
+        rule: explained.rule,
+        bucket: explained.bucket.map(|bucket| bucket.number()),
+        region: explained.region,
+        sets_cookie: explained.sets_cookie,
+        steps: steps.collect(),
+    })
+}
+
+/// A host without its port; an IPv6 literal keeps its brackets.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => name,
+        _ => host,
+    }
+}
