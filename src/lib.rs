@@ -1,6 +1,7 @@
 //! Weir: an edge traffic-splitting reverse proxy with progressive delivery built in.
 
 pub mod admin;
+pub mod cli;
 pub mod config;
 pub mod control;
 pub mod http;
