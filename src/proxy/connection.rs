@@ -121,14 +121,12 @@ impl Client {
                 self.timer.set(clock::now(), settings.header_timeout);
             }
             let filled = if seen == 0 {
-                if !self.wait_idle(worker, settings.idle_timeout).await {
-                    return Next::Over;
-                }
-                self.fill(worker, limits.bytes).await
+                self.first_bytes(worker, settings.idle_timeout).await
             } else {
                 self.fill(worker, limits.bytes).await
             };
             match filled {
+                None if seen == 0 => return Next::Over,
                 None => return Next::Late,
                 Some(Ok(count)) if count > 0 => {}
                 Some(_) => return Next::Over,
@@ -136,37 +134,30 @@ impl Client {
         }
     }
 
-    /// Waits for the first byte of a request, without a buffer. False when the connection is to end.
-    async fn wait_idle(&mut self, worker: &Worker, timeout: Duration) -> bool {
-        if self.ended || worker.draining.get() {
-            return false;
-        }
-        if self.stream_is_ready().await {
-            worker.buffers.provide(&mut self.buffer);
-            return true;
-        }
-        worker.buffers.reclaim(&mut self.buffer);
-        self.timer.set(clock::now(), timeout);
-        let ready = poll_fn(|cx| {
-            if worker.draining.get() {
-                return Poll::Ready(false);
+    /// Waits for the first bytes of a request; holds no buffer while there are none. `None` when the connection is to
+    /// end: it was idle for too long, or Weir is stopping.
+    async fn first_bytes(&mut self, worker: &Worker, timeout: Duration) -> Option<io::Result<usize>> {
+        let mut timed = false;
+        poll_fn(|cx| {
+            if self.ended || worker.draining.get() {
+                return Poll::Ready(None);
             }
+            // A socket may look readable and have nothing: one that was just accepted always looks so.
             if self.stream.poll_read_ready(cx).is_ready() {
-                return Poll::Ready(true);
+                worker.buffers.provide(&mut self.buffer);
+                let (mut read, _) = self.stream.split();
+                if let Poll::Ready(filled) = poll_fill(cx, &mut read, &mut self.buffer) {
+                    return Poll::Ready(Some(filled));
+                }
             }
+            worker.buffers.reclaim(&mut self.buffer);
             worker.idle.register(&mut self.idle_slot, cx.waker());
-            self.timer.poll(cx).map(|()| false)
+            if !std::mem::replace(&mut timed, true) {
+                self.timer.set(clock::now(), timeout);
+            }
+            self.timer.poll(cx).map(|()| None)
         })
-        .await;
-        if ready {
-            worker.buffers.provide(&mut self.buffer);
-            self.timer.set_deadline(None);
-        }
-        ready
-    }
-
-    async fn stream_is_ready(&self) -> bool {
-        poll_fn(|cx| Poll::Ready(self.stream.poll_read_ready(cx).is_ready())).await
+        .await
     }
 
     /// Reads once; `None` when the timer ran out.

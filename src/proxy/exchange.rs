@@ -109,6 +109,10 @@ impl<'a> Exchange<'a> {
         upload: Relay,
         (facts, limits): (RequestFacts, Limits),
     ) -> Self {
+        let deadlines = Deadlines {
+            client: client.ended.then(|| clock::now() + HALF_CLOSE_GRACE),
+            ..Deadlines::default()
+        };
         Self {
             worker,
             client,
@@ -117,7 +121,7 @@ impl<'a> Exchange<'a> {
             upload,
             upload_state: Upload::Running,
             download: Relay::new(BodyDecoder::Length(0), Coding::Plain, worker.buffers.take_outgoing()),
-            deadlines: Deadlines::default(),
+            deadlines,
             limits,
             answered: false,
             written_since_end: false,
@@ -262,7 +266,7 @@ impl<'a> Exchange<'a> {
 
     /// Reads once from the upstream.
     fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
-        self.worker.buffers.provide_large(&mut self.upstream_buffer);
+        self.worker.buffers.provide(&mut self.upstream_buffer);
         let (mut read, _) = self.upstream.stream.split();
         let filled = poll_fill(cx, &mut read, &mut self.upstream_buffer);
         if filled.is_pending() {

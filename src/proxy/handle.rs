@@ -261,6 +261,7 @@ impl Request<'_> {
             trusted: self.trusted,
             peer_ip: self.peer_ip,
             scheme: "http",
+            region_headers: &forwarder.snapshot.regions.headers,
             entropy: [worker.random(), worker.random(), worker.random(), worker.random()],
         }
         .write(out);

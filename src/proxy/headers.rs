@@ -5,7 +5,10 @@
 
 use std::{fmt::Write as _, net::IpAddr};
 
-use crate::http::{BodyDecoder, Framing, Headers, Known, ResponseHead, Version, framing};
+use crate::{
+    http::{BodyDecoder, Framing, Headers, Known, ResponseHead, Version, framing},
+    split::RegionHeader,
+};
 
 /// Writes a request's head for the upstream.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +29,8 @@ pub(super) struct UpstreamHead<'a> {
     pub(super) peer_ip: IpAddr,
     /// `http` or `https`: how the client came in.
     pub(super) scheme: &'static str,
+    /// Headers that name a region, and the peers that each is believed from.
+    pub(super) region_headers: &'a [RegionHeader],
     /// 256 random bits, for the ids that are missing.
     pub(super) entropy: [u64; 4],
 }
@@ -58,7 +63,7 @@ impl UpstreamHead<'_> {
         let named = ConnectionOptions::of(self.headers);
         let mut seen = Seen::default();
         for (known, name, value) in self.headers.iter_known() {
-            if self.passes(known, value, &mut seen) && !named.names(known, name) {
+            if self.passes(known, value, &mut seen) && !named.names(known, name) && !self.is_withheld(name) {
                 write_field(out, name, value);
             }
         }
@@ -102,6 +107,13 @@ impl UpstreamHead<'_> {
             Known::ContentLength => self.framing != Framing::Chunked,
             Known::Cookie | Known::Other => true,
         }
+    }
+
+    /// Whether the field names a region and the peer is not one that may: the backend would believe it.
+    fn is_withheld(&self, name: &[u8]) -> bool {
+        self.region_headers.iter().any(|header| {
+            header.name.as_bytes().eq_ignore_ascii_case(name) && !header.from.contains(self.peer_ip)
+        })
     }
 
     /// X-Forwarded-For is appended to where it is believed, and begun anew where not; the others are set where missing.
