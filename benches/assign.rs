@@ -5,7 +5,6 @@
     reason = "criterion's macros write undocumented functions; a bench may panic"
 )]
 
-use std::sync::Arc;
 use std::{
     hint::black_box,
     net::{IpAddr, Ipv4Addr},
@@ -82,7 +81,7 @@ fn headers(extra: &[(&str, &str)]) -> HeaderList {
 fn ways(c: &mut Criterion) {
     let database = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/country-test.mmdb");
     let regions = RegionSources {
-        database: Some(Arc::new(GeoDatabase::open(&database).unwrap())),
+        database: Some(std::sync::Arc::new(GeoDatabase::open(&database).unwrap())),
         ..RegionSources::default()
     };
     let keyring = Keyring::new([7; 16], None);

@@ -1,3 +1,5 @@
+//! Matchers by table, and the route table against the rule as it is told.
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use proptest::{prelude::*, sample::select};

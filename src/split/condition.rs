@@ -19,6 +19,10 @@ use crate::{
     types::{Bucket, Fraction, Name, Reason, StickyMode},
 };
 
+/// How many cookies of the assignment cookie's name are looked at. Browsers send one per path; each costs a mac, and a
+/// head has room for hundreds.
+const MAX_COOKIES: usize = 8;
+
 /// A condition over a request. An empty `All` is true, an empty `Any` is false.
 #[derive(Debug, Clone)]
 pub enum Condition {
@@ -203,6 +207,7 @@ impl<'a> Facts<'a> {
             self.request
                 .headers
                 .cookies(cookie.name())
+                .take(MAX_COOKIES)
                 .find_map(|text| cookie.verify(text, self.context.keyring, today))
         })
     }

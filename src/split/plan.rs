@@ -225,6 +225,12 @@ impl SplitPlan {
         self.rules.get(index).map(|rule| &rule.name)
     }
 
+    /// The index of the backend that takes everything, while the kill switch is on.
+    #[must_use]
+    pub fn kill_switch(&self) -> Option<usize> {
+        self.kill_switch
+    }
+
     /// Who owns which buckets of the split.
     #[must_use]
     pub fn allocation(&self) -> &Allocation {

@@ -15,13 +15,16 @@ use crate::types::Bucket;
 pub(super) const HIGH: u16 = 250;
 pub(super) const LOW: u16 = 400;
 
-/// A permutation of the buckets, about 2 KiB.
+/// A permutation of the buckets, 3 KiB.
 #[derive(Debug, Clone)]
 pub(super) struct Shuffle {
-    first: Box<[u16]>,
-    second: Box<[u16]>,
-    third: Box<[u16]>,
+    first: Box<Table>,
+    second: Box<Table>,
+    third: Box<Table>,
 }
+
+/// What to add, by the other half. 512 is the power of two above both halves: an index cut to 9 bits needs no check.
+type Table = [u16; 512];
 
 // === impl Shuffle ===
 
@@ -30,13 +33,13 @@ impl Shuffle {
     pub(super) fn new(domain: &str, text: &str) -> Self {
         let key = SipHasher24::new_with_key(&key_of(domain, text));
         let mut counter = 0_u64;
-        let mut table = |length: u16, values: u16| -> Box<[u16]> {
-            (0..length)
-                .map(|_| {
-                    counter += 1;
-                    below(values, key.hash(&counter.to_le_bytes()))
-                })
-                .collect()
+        let mut table = |length: u16, values: u16| -> Box<Table> {
+            let mut table = Box::new([0; 512]);
+            for value in &mut table[..usize::from(length)] {
+                counter += 1;
+                *value = below(values, key.hash(&counter.to_le_bytes()));
+            }
+            table
         };
         Self { first: table(LOW, HIGH), second: table(HIGH, LOW), third: table(LOW, HIGH) }
     }
@@ -44,9 +47,9 @@ impl Shuffle {
     /// Where the permutation takes the pair: again a number below 100,000.
     #[inline]
     pub(super) fn place(&self, high: u16, low: u16) -> u32 {
-        let high = wrap(high + self.first[usize::from(low)], HIGH);
-        let low = wrap(low + self.second[usize::from(high)], LOW);
-        let high = wrap(high + self.third[usize::from(low)], HIGH);
+        let high = wrap(high + self.first[usize::from(low) & 511], HIGH);
+        let low = wrap(low + self.second[usize::from(high) & 511], LOW);
+        let high = wrap(high + self.third[usize::from(low) & 511], HIGH);
         u32::from(high) * u32::from(LOW) + u32::from(low)
     }
 

@@ -1,6 +1,7 @@
 //! Splitting as a whole: allocation laws, steps of the assignment, and that `explain` tells what `assign` does.
 
 mod allocation;
+mod cookie;
 mod regions;
 mod steps;
 

@@ -1,3 +1,5 @@
+//! Where regions come from, with a database of the documentation networks (tests/fixtures/make_mmdb.py).
+
 use std::path::Path;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The steps of an assignment, stickiness over time, and that explaining tells the same.
+
 use std::sync::Arc;
 
 use proptest::{prelude::*, sample::select};

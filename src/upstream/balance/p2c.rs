@@ -24,6 +24,12 @@ impl P2c {
         Self { weights: weights.into(), lottery }
     }
 
+    /// The weight of the endpoint at `place`.
+    #[must_use]
+    pub fn weight(&self, place: usize) -> u32 {
+        self.weights.get(place).copied().unwrap_or_default()
+    }
+
     /// The place of the endpoint that takes the request; `None` when none may.
     ///
     /// `bits` is entropy, `load` the requests in flight, `may` whether an endpoint can take it at all.
