@@ -63,7 +63,7 @@ impl SetWeight {
         Ok(Exit::Done)
     }
 
-    async fn send(&self, client: &Client) -> Result<Weights, Failure> {
+    pub(super) async fn send(&self, client: &Client) -> Result<Weights, Failure> {
         let path = format!("/v1/routes/{}/weights", segment(&self.route));
         let mut expected = self.if_rev.map(Revision);
         let shares =
