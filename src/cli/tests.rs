@@ -187,11 +187,23 @@ fn status() -> types::Status {
 #[test]
 fn status_fits_on_a_screen() {
     let now = Duration::from_secs(1_769_860_800 + 130);
-    insta::assert_snapshot!(super::status::render(&status(), now, PLAIN), @"");
+    insta::assert_snapshot!(super::status::render(&status(), now, PLAIN), @r"
+    weir 0.1.0 up 3h12m  rev 42 (api, alice, 2m10s ago)  file: DRIFTED (rev 41)
+    ROUTE     BACKEND  WEIGHT  TARGET  OBSERVED  HEALTH    RPS  ERR%   P50   P95   P99  STATE
+    checkout  stable       95    95 %    95.1 %   1/1 ✔  1,204  0.02  11ms  41ms  88ms
+              canary        5     5 %     4.9 %   1/1 ✔     62  0.00  11ms  41ms  88ms
+    drift: checkout canary: file 1, running 5
+    ");
     let mut refused = status();
     refused.last_reload.ok = false;
     refused.routes[0].kill_switch = Some(name("stable"));
-    insta::assert_snapshot!(super::status::render(&refused, now, PLAIN), @"");
+    insta::assert_snapshot!(super::status::render(&refused, now, PLAIN), @r"
+    weir 0.1.0 up 3h12m  rev 42 (api, alice, 2m10s ago)  file: REFUSED, the last good one runs
+    ROUTE     BACKEND  WEIGHT  TARGET  OBSERVED  HEALTH    RPS  ERR%   P50   P95   P99  STATE
+    checkout  stable       95    95 %    95.1 %   1/1 ✔  1,204  0.02  11ms  41ms  88ms  KILL SWITCH: takes all
+              canary        5     5 %     4.9 %   1/1 ✔     62  0.00  11ms  41ms  88ms  KILL SWITCH: cut off
+    drift: checkout canary: file 1, running 5
+    ");
 }
 
 /// A server of two backends that nobody asks, and its directory.

@@ -21,6 +21,8 @@ use std::{
 
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
+pub use crate::control::{Event, audit::rfc3339};
+
 use self::publisher::Stage;
 use crate::{
     admin::{self, AppState},
