@@ -46,8 +46,6 @@ impl View for FakeView {
             detail: String::new(),
             available: true,
             in_flight: 0,
-            p50_seconds: None,
-            p99_seconds: None,
         }]
     }
     fn listeners(&self) -> Vec<Listener> {

@@ -104,7 +104,7 @@ fn announce(running: &Running, ephemeral: bool) {
     if ephemeral {
         log("ephemeral: overrides, kill switches and the cookie key are forgotten at the end");
     }
-    let (version, admin) = (env!("CARGO_PKG_VERSION"), running.admin_address);
+    let (version, admin) = (env!("CARGO_PKG_VERSION"), running.admin());
     log(&format!("weir {version} runs revision {}, admin API on http://{admin}", state.revision));
 }
 
@@ -147,7 +147,7 @@ pub(super) fn start_failure(error: StartError) -> Failure {
                 format!("bad control file\n{}", diagnostics.render(look).trim_end()),
             )
         }
-        error @ StartError::AdminExposed(_) => Failure::new(Exit::BadConfig, error),
+        error @ StartError::AdminAddress(_) => Failure::new(Exit::BadConfig, error),
         error => Failure::new(Exit::Error, error),
     }
 }

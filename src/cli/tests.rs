@@ -219,7 +219,7 @@ async fn server() -> (server::Running, tempfile::TempDir) {
 #[tokio::test]
 async fn commands_talk_to_a_real_server() {
     let (running, _directory) = server().await;
-    let url = format!("http://{}", running.admin_address);
+    let url = format!("http://{}", running.admin());
     let client = Client::new(&url).unwrap();
     let status: types::Status = client.get("/v1/status").await.unwrap();
     assert_eq!(status.routes[0].name, name("shop"));

@@ -21,15 +21,17 @@ const TEXT_LIMIT: usize = 500;
 /// Who asks, by their own account.
 const ACTOR: &str = "x-weir-actor";
 
-/// Carries out `command`, and counts it unless it is applied: that is an event, which the server counts.
+/// Carries out `command`, and counts it.
 pub(super) async fn apply(app: &AppState, command: Command) -> Result<Accepted, Refusal> {
     let dry_run = command.dry_run;
     let answer = app.control.apply(command).await;
-    match &answer {
-        _ if dry_run => {}
-        Ok(accepted) if accepted.changed => {}
-        Ok(_) => app.stats.change(ChangeSource::Api, ChangeResult::Unchanged),
-        Err(_) => app.stats.change(ChangeSource::Api, ChangeResult::Refused),
+    let result = match &answer {
+        Ok(accepted) if accepted.changed => ChangeResult::Applied,
+        Ok(_) => ChangeResult::Unchanged,
+        Err(_) => ChangeResult::Refused,
+    };
+    if !dry_run {
+        app.stats.change(ChangeSource::Api, result);
     }
     answer
 }

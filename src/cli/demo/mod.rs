@@ -83,7 +83,7 @@ impl Demo {
         world: &World,
         addresses: &Addresses,
     ) -> Result<Exit, Failure> {
-        let client = Client::new(&format!("http://{}", running.admin_address))?;
+        let client = Client::new(&format!("http://{}", running.admin()))?;
         let mut screen = Screen::new(self.output, addresses, self.seed);
         let walk = Walk { client: &client, ledger: world.ledger(), short: self.exit, seed: self.seed };
         let outcome = tokio::select! {
