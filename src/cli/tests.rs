@@ -79,6 +79,10 @@ fn shares_leave_the_others_their_proportions() {
         };
         assert_eq!(shown, expected);
     }
+    let ends: BTreeMap<_, _> =
+        [("v1", 0), ("v2", 100)].map(|(n, weight)| (name(n), Weight::of(weight))).into();
+    let spread = spread(&ends, &[("v2".to_owned(), Setting::Percent(20.0))]).unwrap();
+    assert_eq!(spread["v1"], Weight::of(80), "the only other backend gets the rest");
 }
 
 #[test]
