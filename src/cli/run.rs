@@ -12,8 +12,7 @@ use tokio::{
 use super::{Exit, Failure, output};
 use crate::{
     config,
-    control::{Event, audit::rfc3339},
-    server::{self, Options, Running, StartError},
+    server::{self, Event, Options, Running, StartError, rfc3339},
     types::clock,
 };
 

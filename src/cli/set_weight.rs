@@ -63,7 +63,7 @@ impl SetWeight {
         Ok(Exit::Done)
     }
 
-    async fn send(&self, client: &Client) -> Result<Weights, Failure> {
+    pub(super) async fn send(&self, client: &Client) -> Result<Weights, Failure> {
         let path = format!("/v1/routes/{}/weights", segment(&self.route));
         let mut expected = self.if_rev.map(Revision);
         let shares =
@@ -108,7 +108,8 @@ fn setting(text: &str) -> Result<(String, Setting), String> {
     Ok((backend.to_owned(), setting))
 }
 
-/// Weights that sum to 100 and give the named backends their shares, the others the rest in proportion to `current`.
+/// Weights that sum to 100 and give the named backends their shares, the others the rest in proportion to `current`; where
+/// there is one other, it gets the rest even from a weight of 0.
 pub(super) fn spread(
     current: &BTreeMap<Name, Weight>,
     wanted: &[(String, Setting)],
@@ -127,13 +128,15 @@ pub(super) fn spread(
     if rest < -1e-9 {
         return Err(format!("the shares sum to {} %", 100.0 - rest));
     }
-    if rest > 1e-9 && total <= 0.0 {
+    let only_other = left.len() == 1;
+    if rest > 1e-9 && total <= 0.0 && !only_other {
         return Err(format!(
             "{rest} % are left for nobody: the other backends have no weight; name one of them too"
         ));
     }
     for (name, weight) in left {
-        let share = if total > 0.0 { rest.max(0.0) * weight / total } else { 0.0 };
+        let part = if total > 0.0 { weight / total } else { f64::from(u8::from(only_other)) };
+        let share = rest.max(0.0) * part;
         spread.insert(name, share);
     }
     let weight =

@@ -24,12 +24,14 @@ use tokio::{
     task::JoinHandle,
 };
 
+pub use crate::control::{Event, audit::rfc3339};
+
 use self::{publisher::Stage, view::SystemView};
 use crate::{
     admin,
     config::Diagnostics,
     control::{
-        Applier, Channel, Control, ControlFile, Event, Reloader,
+        Applier, Channel, Control, ControlFile, Reloader,
         applier::StartError as ApplierError,
         store::{FileStore, MemoryStore, Store, StoreError},
         watch,
