@@ -1,6 +1,14 @@
-//! A version of the demo's service: answers with its name after a few milliseconds.
+//! The demo's two backends: ordinary HTTP servers that say which version they are.
+//!
+//! Every request takes a few milliseconds, drawn from a generator of the demo's seed, so that quantiles have something
+//! to show. Health checks and probes are answered at once.
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use http_body_util::Full;
 use hyper::{
@@ -8,83 +16,160 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::Version;
+use super::{
+    background::Background,
+    version::{PerVersion, Version},
+};
 
-/// The shortest answer; like a service that reads something from a cache.
-const FLOOR: Duration = Duration::from_millis(2);
-/// The mean of what is added to it, exponentially distributed as waiting times are.
-const MEAN: Duration = Duration::from_micros(1500);
-/// The longest answer.
-const CEILING: Duration = Duration::from_millis(25);
+/// The response header that names the backend.
+pub(super) const BACKEND_HEADER: &str = "x-backend";
+/// Where health checks ask.
+pub(super) const HEALTH_PATH: &str = "/healthz";
+/// Where probes ask: answered at once, so that they measure Weir alone.
+pub(super) const PROBE_PATH: &str = "/probe";
+/// The least that a request takes.
+const FASTEST: Duration = Duration::from_millis(2);
+/// What is added on average, exponentially distributed as waiting for something shared is.
+const MEAN_EXTRA: Duration = Duration::from_millis(2);
+/// The most that is added: the tail is cut, so that no run waits for an outlier.
+const MOST_EXTRA: Duration = Duration::from_millis(40);
+/// After the kernel refused a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until it is dropped.
-pub(super) async fn serve(listener: TcpListener, version: Version, seed: u64) {
-    let mut connections = tokio::task::JoinSet::new();
-    for number in 0_u64.. {
-        let stream = loop {
-            tokio::select! {
-                Some(_) = connections.join_next() => {}
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => break stream,
-                    // No file descriptor is left; one may be soon.
-                    Err(_) => tokio::time::sleep(FLOOR).await,
-                },
-            }
-        };
-        let seed = seed.rotate_left(17) ^ number.wrapping_mul(2) ^ u64::from(version == Version::V2);
-        connections.spawn(connection(stream, version, seed));
+/// Both backends, running; they end when dropped.
+pub(super) struct Backends {
+    addresses: PerVersion<SocketAddr>,
+    _background: Background,
+}
+
+/// What a backend answers.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Page {
+    pub(super) version: Version,
+    pub(super) path: String,
+}
+
+/// What the requests of one backend take.
+struct Pace(Mutex<StdRng>);
+
+// === impl Backends ===
+
+impl Backends {
+    /// Starts both on ports that the system chooses.
+    ///
+    /// # Errors
+    /// When there is no port or no thread.
+    pub(super) async fn start(seed: u64) -> io::Result<Self> {
+        let background = Background::start("demo-backends")?;
+        let v1 = serve(&background, Version::V1, Pace::new(seed, Version::V1)).await?;
+        let v2 = serve(&background, Version::V2, Pace::new(seed, Version::V2)).await?;
+        Ok(Self { addresses: PerVersion { v1, v2 }, _background: background })
+    }
+
+    /// Where they listen.
+    pub(super) fn addresses(&self) -> PerVersion<SocketAddr> {
+        self.addresses
     }
 }
 
-async fn connection(stream: TcpStream, version: Version, seed: u64) {
-    let random = std::sync::Mutex::new(StdRng::seed_from_u64(seed));
-    let service = service_fn(|request: Request<Incoming>| {
-        let wait = {
-            let mut random = random.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            latency(random.random())
-        };
-        answer(request, version, wait)
-    });
-    // The other end is the proxy; what it does with its connections is its own business.
+/// Starts one backend and returns its address.
+async fn serve(background: &Background, version: Version, pace: Pace) -> io::Result<SocketAddr> {
+    // Bound there: a socket belongs to the runtime that made it.
+    let bound = background.spawn(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).await;
+    let listener = bound.map_err(io::Error::other)??;
+    let address = listener.local_addr()?;
+    background.spawn(accept(listener, version, Arc::new(pace)));
+    Ok(address)
+}
+
+async fn accept(listener: TcpListener, version: Version, pace: Arc<Pace>) {
+    loop {
+        match listener.accept().await {
+            // The runtime owns the task and ends it.
+            Ok((stream, _)) => drop(tokio::spawn(connection(stream, version, Arc::clone(&pace)))),
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, version: Version, pace: Arc<Pace>) {
+    // Without it, answers are right and late.
     let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| answer(request, version, Arc::clone(&pace)));
+    // A connection that breaks off is seen, and counted, by whoever waits for the answer.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn answer(
     request: Request<Incoming>,
     version: Version,
-    wait: Duration,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+    pace: Arc<Pace>,
+) -> Result<Response<Full<Bytes>>, hyper::http::Error> {
     let path = request.uri().path();
-    if path != "/healthz" {
-        tokio::time::sleep(wait).await;
+    if path != HEALTH_PATH && path != PROBE_PATH {
+        tokio::time::sleep(pace.draw()).await;
     }
-    let body = serde_json::json!({"version": version.as_str(), "path": path}).to_string();
-    let response = Response::builder()
+    let page = Page { version, path: path.to_owned() };
+    let body = serde_json::to_vec(&page).expect("a page has only texts");
+    Response::builder()
         .header(header::CONTENT_TYPE, "application/json")
-        .header("x-backend", version.as_str())
-        .body(Full::new(Bytes::from(body)));
-    Ok(response.expect("the header values are valid"))
+        .header(BACKEND_HEADER, version.as_str())
+        .body(Full::from(body))
 }
 
-/// The time an answer takes; `uniform` is 0 to 1.
-fn latency(uniform: f64) -> Duration {
-    let tail = MEAN.mul_f64(-(1.0 - uniform).max(f64::MIN_POSITIVE).ln());
-    (FLOOR + tail).min(CEILING)
+// === impl Pace ===
+
+impl Pace {
+    fn new(seed: u64, version: Version) -> Self {
+        // Two sequences of one seed: equal distributions, other values.
+        Self(Mutex::new(StdRng::seed_from_u64(seed.wrapping_mul(2).wrapping_add(version as u64))))
+    }
+
+    /// What the next request takes.
+    fn draw(&self) -> Duration {
+        let uniform: f64 = self.0.lock().unwrap_or_else(PoisonError::into_inner).random();
+        // 1 - uniform is above zero, so its logarithm is finite.
+        FASTEST + MEAN_EXTRA.mul_f64(-(1.0 - uniform).ln()).min(MOST_EXTRA)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::demo::client::Client;
 
     #[test]
-    fn latencies_are_a_few_milliseconds() {
-        for (uniform, expected) in [(0.0, 2.0), (0.5, 3.04), (0.99, 8.91), (0.999_999_999_999, 25.0)] {
-            let millis = latency(uniform).as_secs_f64() * 1e3;
-            assert!((millis - expected).abs() < 0.01, "{uniform}: {millis}");
+    fn paces_follow_the_seed() {
+        let draws = |seed, version| {
+            let pace = Pace::new(seed, version);
+            (0..500).map(|_| pace.draw()).collect::<Vec<_>>()
+        };
+        let v1 = draws(1, Version::V1);
+        assert_eq!(v1, draws(1, Version::V1));
+        assert_ne!(v1, draws(1, Version::V2));
+        assert_ne!(v1, draws(2, Version::V1));
+        assert!(v1.iter().all(|draw| (FASTEST..=FASTEST + MOST_EXTRA).contains(draw)));
+        let mean = v1.iter().sum::<Duration>() / 500;
+        assert!(mean > Duration::from_millis(3) && mean < Duration::from_millis(5), "{mean:?}");
+    }
+
+    #[tokio::test]
+    async fn backends_say_which_they_are() {
+        let backends = Backends::start(1).await.unwrap();
+        for version in Version::ALL {
+            let address = *backends.addresses().get(version);
+            let mut client = Client::new(address);
+            for path in ["/", "/a\"b", HEALTH_PATH, PROBE_PATH] {
+                let request = Request::get(path.replace('"', "%22")).header("host", "demo");
+                let answer = client.send(request.body(Full::default()).unwrap()).await.unwrap();
+                assert_eq!(answer.head.status, 200);
+                assert_eq!(answer.head.headers[BACKEND_HEADER], version.as_str());
+                let page: Page = serde_json::from_slice(&answer.body).unwrap();
+                assert_eq!(page, Page { version, path: path.replace('"', "%22") });
+            }
         }
-        assert_eq!(latency(1.0), CEILING);
     }
 }
