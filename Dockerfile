@@ -22,6 +22,7 @@ LABEL org.opencontainers.image.title="weir" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build --chown=65532:65532 /image/ /
 USER 65532:65532
+ENV WEIR_DATA_DIR=/var/lib/weir
 VOLUME ["/var/lib/weir"]
 EXPOSE 8080
 STOPSIGNAL SIGTERM

@@ -1,8 +1,10 @@
 //! Weir: an edge traffic-splitting reverse proxy with progressive delivery built in.
 
 pub mod admin;
+pub mod cli;
 pub mod config;
 pub mod control;
+pub mod demo;
 pub mod http;
 pub mod proxy;
 pub mod routing;

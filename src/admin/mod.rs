@@ -2,7 +2,7 @@
 //!
 //! [`router`] answers requests, [`serve`] takes connections. Reading comes from two sources: [`Control`] has the state, and
 //! a [`View`] has what only the running system knows (traffic, health, explanations). Writing is a command to `Control`,
-//! always. The layers of [`guard`] stand before every handler: which host is asked, from which page, and what is counted.
+//! always. The layers of `guard` stand before every handler: which host is asked, from which page, and what is counted.
 //!
 //! There is no authentication yet, so [`check_bind`] refuses any address but loopback.
 

@@ -48,8 +48,6 @@ impl View for FakeView {
             detail: String::new(),
             available: true,
             in_flight: 0,
-            p50_seconds: None,
-            p99_seconds: None,
         }]
     }
     fn listeners(&self) -> Vec<Listener> {
@@ -217,6 +215,13 @@ const ERRORS: &[(&str, &str, &str)] = &[
         "400 invalid-body | unknown member `user` | the members are method, path, host, headers, client_ip /user",
     ),
     ("POST /v1/routes/shop/explain", "{}", "400 invalid-body | no user"),
+    ("POST /v1/routes/shop/explain", "{\"method\": \"\"}", "400 invalid-body | `` is no method /method"),
+    ("POST /v1/routes/shop/explain", "{\"path\": \"a\"}", "400 invalid-body | `a` is no path /path"),
+    (
+        "POST /v1/routes/shop/explain",
+        "{\"headers\": {\"a b\": \"1\"}}",
+        "400 invalid-body | `a b` could not be sent as a header field /headers/a b",
+    ),
     (
         "GET /v1/status\nhost: evil.example:9900",
         "",

@@ -1,8 +1,9 @@
 //! The single writer: one task that owns the state and carries out commands, one at a time.
 //!
 //! The order is validate, compile, persist, publish, audit, broadcast. Everything up to publishing can fail and then has
-//! changed nothing; nothing after it can fail the change. The kill switch alone is published before it is persisted, and
-//! stays in force when it cannot be: the disk must not stand between an operator and the brake.
+//! changed nothing; nothing after it can fail the change. Two changes are published before they are persisted, and stay in
+//! force when they cannot be: the kill switch, because no disk must stand between an operator and the brake, and a new
+//! control file, because it is on disk already.
 
 use std::{sync::Arc, time::Duration};
 
@@ -291,7 +292,7 @@ impl<P: Publisher> Applier<P> {
             file: next.file.digest.clone(),
             overlay: Overlay::clone(&next.overlay),
         };
-        let saved = if emergency {
+        let saved = if command.change.comes_before_the_disk() {
             self.publisher.publish(compiled);
             self.save(stored).await
         } else {

@@ -110,7 +110,7 @@ fn set_weights(state: &State, route: &model::Route, change: &WeightChange) -> Re
         }
     }
     let after = state::weights(route, Some(&wanted));
-    if after.iter().all(|(_, weight)| weight.is_zero()) {
+    if state::takes_nobody(route, &after) {
         return Err(Refusal::AllZero { route: route.name.clone() });
     }
     let killed = state.kill_switch(&route.name);

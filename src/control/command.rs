@@ -139,10 +139,17 @@ impl Change {
         }
     }
 
-    /// Whether this is an emergency brake: it ignores the expected revision, and works with a broken store.
+    /// Whether this is an emergency brake, which ignores the expected revision.
     #[must_use]
     pub fn is_emergency(&self) -> bool {
         matches!(self, Self::Kill { .. })
+    }
+
+    /// Whether this is put in force before it is on disk, and even when it cannot be written. The brake must not wait for
+    /// a disk; and a control file is on disk already, so that a crash before the write forgets nothing but who noticed.
+    #[must_use]
+    pub fn comes_before_the_disk(&self) -> bool {
+        matches!(self, Self::Kill { .. } | Self::Reload(_))
     }
 }
 

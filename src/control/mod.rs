@@ -5,7 +5,7 @@
 //! time; so two changes never interleave, and an accepted change is on disk before anybody hears of it.
 //!
 //! - [`command`]: what can be asked, by whom; [`refusal`]: why it was not done
-//! - [`change`]: what a command does to the state, as a pure function
+//! - `change`: what a command does to the state, as a pure function
 //! - [`state`]: the state as everybody else sees it, and what of the overlay is in force
 //! - [`store`]: the data directory: overlay, audit, signing keys
 //! - [`watch`]: files and their changes; [`reload`]: from a changed control file to a command

@@ -1,6 +1,6 @@
 //! From a changed control file to a command.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
@@ -13,9 +13,6 @@ use crate::{
         watch::FileEvent,
     },
 };
-
-/// How long to wait before trying again what the store refused.
-const STORE_RETRY: Duration = Duration::from_secs(5);
 
 /// Why a control file was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,45 +64,34 @@ impl Reloader {
 
     /// Works until the watcher stops.
     pub async fn run(mut self) {
-        let mut next = self.events.recv().await;
-        while let Some(event) = next {
-            let again = self.reload(&event).await;
-            next = if again {
-                // A later change of the file makes trying this one again pointless.
-                match tokio::time::timeout(STORE_RETRY, self.events.recv()).await {
-                    Ok(newer) => newer,
-                    Err(_) => Some(event),
-                }
-            } else {
-                self.events.recv().await
-            };
+        while let Some(event) = self.events.recv().await {
+            self.reload(&event).await;
         }
     }
 
-    /// Tries the file once; says whether to try again later.
-    async fn reload(&self, event: &FileEvent) -> bool {
+    async fn reload(&self, event: &FileEvent) {
         let content = match &event.content {
             Ok(content) => content,
             Err(error) => {
                 let text = format!("cannot read {}: {error}", event.path.display());
                 self.control.reload_failed(ReloadFailure::one(text)).await;
-                return false;
+                return;
             }
         };
         if Digest::of(content) == self.control.state().file.digest {
             self.control.reload_unchanged().await;
-            return false;
+            return;
         }
         let file = match ControlFile::parse(&event.path, content) {
             Ok(file) => Arc::new(file),
             Err(diagnostics) => {
                 self.control.reload_failed(diagnostics.into()).await;
-                return false;
+                return;
             }
         };
         let command = Command::new(Change::Reload(file), Origin::new("watcher", Channel::File));
         // The applier has recorded and told why, when it refused.
-        matches!(self.control.apply(command).await, Err(Refusal::Store(_)))
+        let _ = self.control.apply(command).await;
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
         command::{ControlFile, Origin},
         refusal::{Refusal, nearest},
     },
-    types::{Name, Overlay, Revision, RouteOverlay, Weight},
+    types::{BackendState, Name, Overlay, Revision, RouteOverlay, Weight},
 };
 
 /// What runs, at one revision. Shared, and replaced as a whole.
@@ -170,6 +170,12 @@ impl fmt::Display for Dangling {
     }
 }
 
+/// Whether `weights` leave no backend that takes new users.
+pub(super) fn takes_nobody(route: &model::Route, weights: &[(Name, Weight)]) -> bool {
+    let mut backends = route.split.backends.iter().zip(weights);
+    backends.all(|(backend, (_, weight))| backend.state != BackendState::Active || weight.is_zero())
+}
+
 /// Parts `overlay` into what fits `config` and what does not.
 ///
 /// Weights that would leave a split with nothing but zeros are left out as a whole, and a kill switch whose backend left
@@ -201,7 +207,7 @@ pub fn resolve(config: &Config, overlay: &Overlay) -> (Overlay, Vec<Dangling>) {
                 report(Some(backend), "weight", "kept until the split has the backend again");
             }
         }
-        if weights(route, Some(&kept)).iter().all(|(_, weight)| weight.is_zero()) {
+        if takes_nobody(route, &weights(route, Some(&kept))) && !kept.weights.is_empty() {
             kept.weights = BTreeMap::new();
             report(None, "weight", "the file's weights hold, because all others would be zero");
         }

@@ -5,12 +5,11 @@
 
 use std::cell::RefCell;
 
-/// What a message is first read into: every usual head, and most small bodies with it.
-pub(super) const SMALL: usize = 16 * 1024;
-/// What a body that turns out to be large is moved through: few system calls, and it stays in the second-level cache.
-pub(super) const LARGE: usize = 64 * 1024;
+/// The size of a buffer: a usual body with its head in one read, a large one in few. Two of them, one for each
+/// direction, stay in the second-level cache.
+pub(super) const SIZE: usize = 128 * 1024;
 /// How many spare buffers of a size a worker keeps.
-const SPARE: usize = 256;
+const SPARE: usize = 512;
 
 /// Bytes read and not yet used: those from `start` to `end` of `data`. What lies before `start` may still be in use (a
 /// request's head is, until its response is done).
@@ -36,8 +35,7 @@ pub(super) struct Mark {
 /// A worker's spare memory.
 #[derive(Debug, Default)]
 pub(super) struct BufferPool {
-    small: RefCell<Vec<Vec<u8>>>,
-    large: RefCell<Vec<Vec<u8>>>,
+    spare: RefCell<Vec<Vec<u8>>>,
     outgoing: RefCell<Vec<Vec<u8>>>,
 }
 
@@ -99,6 +97,11 @@ impl Buffer {
         self.end == self.data.len()
     }
 
+    /// How many bytes fit in all.
+    pub(super) fn capacity(&self) -> usize {
+        self.data.len()
+    }
+
     /// Whether there is memory at all.
     pub(super) fn is_empty(&self) -> bool {
         self.data.is_empty()
@@ -132,14 +135,7 @@ impl BufferPool {
     /// Gives an empty buffer its memory, if it has none.
     pub(super) fn provide(&self, buffer: &mut Buffer) {
         if buffer.is_empty() {
-            buffer.data = self.small.borrow_mut().pop().unwrap_or_else(|| vec![0; SMALL]);
-        }
-    }
-
-    /// Gives an empty buffer a large memory, if it has none.
-    pub(super) fn provide_large(&self, buffer: &mut Buffer) {
-        if buffer.is_empty() {
-            buffer.data = self.large.borrow_mut().pop().unwrap_or_else(|| vec![0; LARGE]);
+            buffer.data = self.spare.borrow_mut().pop().unwrap_or_else(|| vec![0; SIZE]);
         }
     }
 
@@ -152,28 +148,11 @@ impl BufferPool {
         }
     }
 
-    /// Moves what the buffer holds into a large one, if it is not large already.
-    pub(super) fn enlarge(&self, buffer: &mut Buffer) {
-        if buffer.data.len() >= LARGE {
-            return;
-        }
-        let mut data = self.large.borrow_mut().pop().unwrap_or_else(|| vec![0; LARGE]);
-        data[..buffer.end].copy_from_slice(&buffer.data[..buffer.end]);
-        self.recycle(std::mem::replace(&mut buffer.data, data));
-    }
-
-    /// Makes room for a head of `limit` bytes.
+    /// Makes the buffer at least `limit` bytes large.
     pub(super) fn grow_to(&self, buffer: &mut Buffer, limit: usize) {
-        if buffer.data.len() < LARGE && limit > SMALL {
-            self.enlarge(buffer);
-        } else if buffer.data.len() < limit {
+        if buffer.data.len() < limit {
             buffer.data.resize(limit, 0);
         }
-    }
-
-    /// Makes room in a buffer that a kept head fills to its end.
-    pub(super) fn make_room(&self, buffer: &mut Buffer) {
-        self.grow_to(buffer, buffer.data.len() + SMALL);
     }
 
     /// Takes a buffer's memory back. What is unread in it is lost.
@@ -183,14 +162,9 @@ impl BufferPool {
     }
 
     fn recycle(&self, data: Vec<u8>) {
-        let spares = match data.len() {
-            SMALL => &self.small,
-            LARGE => &self.large,
-            _ => return,
-        };
-        let mut spares = spares.borrow_mut();
-        if spares.len() < SPARE {
-            spares.push(data);
+        let mut spare = self.spare.borrow_mut();
+        if data.len() == SIZE && spare.len() < SPARE {
+            spare.push(data);
         }
     }
 
@@ -202,7 +176,7 @@ impl BufferPool {
     /// Takes such a vector back.
     pub(super) fn put_outgoing(&self, mut bytes: Vec<u8>) {
         let mut spares = self.outgoing.borrow_mut();
-        if spares.len() < SPARE && bytes.capacity() <= LARGE {
+        if spares.len() < SPARE && bytes.capacity() <= SIZE {
             bytes.clear();
             spares.push(bytes);
         }

@@ -132,14 +132,12 @@ impl Client {
                 self.timer.set(clock::now(), settings.header_timeout);
             }
             let filled = if seen == 0 {
-                match self.first_bytes(worker, settings.idle_timeout).await {
-                    None => return Next::Over,
-                    some => some,
-                }
+                self.first_bytes(worker, settings.idle_timeout).await
             } else {
                 self.fill(worker, limits.bytes).await
             };
             match filled {
+                None if seen == 0 => return Next::Over,
                 None => return Next::Late,
                 Some(Ok(count)) if count > 0 => {}
                 Some(_) => return Next::Over,
@@ -147,7 +145,8 @@ impl Client {
         }
     }
 
-    /// Reads the first bytes of a request; while there are none, it has no buffer. `None` when the connection is to end.
+    /// Reads the first bytes of a request; holds no buffer while there are none. `None` when the connection is to end: it
+    /// was idle for too long, or Weir is stopping.
     ///
     /// What has arrived is read even when Weir stops, and a new connection has a moment for its first request: its client
     /// could not know.
@@ -155,8 +154,9 @@ impl Client {
         if self.ended {
             return None;
         }
-        let mut allowed = None;
+        let mut timed = None;
         poll_fn(|cx| {
+            // A socket may look readable and have nothing: one that was just accepted always looks so.
             if self.stream.poll_read_ready(cx).is_ready() {
                 worker.buffers.provide(&mut self.buffer);
                 let (mut read, _) = self.stream.split();
@@ -169,8 +169,8 @@ impl Client {
             if draining && self.asked {
                 return Poll::Ready(None);
             }
-            if allowed != Some(draining) {
-                allowed = Some(draining);
+            if timed != Some(draining) {
+                timed = Some(draining);
                 self.timer.set(clock::now(), if draining { FIRST_REQUEST } else { timeout });
             }
             worker.idle.register(&mut self.idle_slot, cx.waker());

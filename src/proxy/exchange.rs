@@ -113,7 +113,10 @@ impl<'a> Exchange<'a> {
         upload: Relay,
         (facts, limits): (RequestFacts, Limits),
     ) -> Self {
-        let half_closed = client.ended.then(|| clock::now() + HALF_CLOSE_GRACE);
+        let deadlines = Deadlines {
+            client: client.ended.then(|| clock::now() + HALF_CLOSE_GRACE),
+            ..Deadlines::default()
+        };
         Self {
             worker,
             client,
@@ -122,7 +125,7 @@ impl<'a> Exchange<'a> {
             upload,
             upload_state: Upload::Running,
             download: Relay::new(BodyDecoder::Length(0), Coding::Plain, worker.buffers.take_outgoing()),
-            deadlines: Deadlines { client: half_closed, ..Deadlines::default() },
+            deadlines,
             limits,
             answered: false,
             written_since_end: false,
@@ -303,7 +306,7 @@ impl<'a> Exchange<'a> {
 
     /// Reads once from the upstream.
     fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
-        self.worker.buffers.provide_large(&mut self.upstream_buffer);
+        self.worker.buffers.provide(&mut self.upstream_buffer);
         if self.upstream_buffer.is_full() {
             // Interim responses were before what is there of the next head.
             self.upstream_buffer.release_head();

@@ -260,9 +260,9 @@ impl Request<'_> {
             headers: self.head.headers(bytes),
             framing: self.head.framing,
             trusted: self.trusted,
-            region_headers: &forwarder.snapshot.regions.headers,
             peer_ip: self.peer_ip,
             scheme: "http",
+            region_headers: &forwarder.snapshot.regions.headers,
             entropy: [worker.random(), worker.random(), worker.random(), worker.random()],
         }
         .write(out);

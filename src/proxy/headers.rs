@@ -27,12 +27,12 @@ pub(super) struct UpstreamHead<'a> {
     pub(super) framing: Framing,
     /// Whether the peer's forwarding fields are believed.
     pub(super) trusted: bool,
-    /// Headers that name a region, and from whom they are believed.
-    pub(super) region_headers: &'a [RegionHeader],
     /// The address of the connection's other end.
     pub(super) peer_ip: IpAddr,
     /// `http` or `https`: how the client came in.
     pub(super) scheme: &'static str,
+    /// Headers that name a region, and the peers that each is believed from.
+    pub(super) region_headers: &'a [RegionHeader],
     /// 256 random bits, for the ids that are missing.
     pub(super) entropy: [u64; 4],
 }
@@ -65,7 +65,8 @@ impl UpstreamHead<'_> {
         let named = ConnectionOptions::of(self.headers);
         let mut seen = Seen::default();
         for (known, name, value) in self.headers.iter_known() {
-            if self.passes((known, name), value, &mut seen) && !named.names(known, name) {
+            let passes = self.passes(known, value, &mut seen);
+            if passes && !named.names(known, name) && !self.is_withheld(known, name) {
                 write_field(out, name, value);
             }
         }
@@ -77,7 +78,7 @@ impl UpstreamHead<'_> {
         out.extend_from_slice(b"\r\n");
     }
 
-    fn passes(&self, (known, name): (Known, &[u8]), value: &[u8], seen: &mut Seen) -> bool {
+    fn passes(&self, known: Known, value: &[u8], seen: &mut Seen) -> bool {
         match known {
             Known::Host
             | Known::Connection
@@ -107,12 +108,17 @@ impl UpstreamHead<'_> {
             }
             Known::Expect => value.eq_ignore_ascii_case(b"100-continue") && self.framing != Framing::None,
             Known::ContentLength => self.framing != Framing::Chunked,
-            Known::Cookie => true,
-            Known::Other => !is_disguised(name) && !self.is_forged_region(name),
+            Known::Cookie | Known::Other => true,
         }
     }
 
-    /// Whether this is a region's header from a peer that is not believed, as a backend might believe it.
+    /// Whether the field says under another name what only those may say who are believed: it passes every rule, and a
+    /// backend might believe it.
+    fn is_withheld(&self, known: Known, name: &[u8]) -> bool {
+        known == Known::Other && (is_disguised(name) || self.is_forged_region(name))
+    }
+
+    /// Whether the field names a region and the peer is not one that may.
     fn is_forged_region(&self, name: &[u8]) -> bool {
         self.region_headers.iter().any(|header| {
             header.name.as_bytes().eq_ignore_ascii_case(name) && !header.from.contains(self.peer_ip)

@@ -14,9 +14,12 @@ fn upstream(fields: &[(&str, &str)], trusted: bool, framing: Framing) -> String 
         headers: list.view(),
         framing,
         trusted,
-        region_headers: &[],
         peer_ip: "203.0.113.9".parse().unwrap(),
         scheme: "http",
+        region_headers: &[RegionHeader {
+            name: "CF-IPCountry".into(),
+            from: ["198.51.100.0/24".parse().unwrap()].into_iter().collect(),
+        }],
         entropy: [1, 2, 3, 4],
     }
     .write(&mut out);
@@ -41,6 +44,7 @@ fn an_untrusted_request_is_cleaned() {
             ("Forwarded", "for=6.6.6.6"),
             ("X-Real-IP", "6.6.6.6"),
             ("X-Weir-Backend", "canary"),
+            ("cf-ipcountry", "DE"),
             ("X-Request-Id", "mine"),
             ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
             ("Accept", "*/*"),

@@ -1,7 +1,7 @@
 //! The data plane: connections in, requests forwarded, outcomes counted.
 //!
-//! Read in the order of a request: [`listener`] → [`connection`] → [`handle`] → routing and split → [`forward`] →
-//! [`exchange`] → [`relay`]. [`DataPlane`] starts the workers and is all that the composition root sees.
+//! Read in the order of a request: `listener` → `connection` → `handle` → routing and split → `forward` → `exchange` →
+//! `relay`. [`DataPlane`] starts the workers and is all that the composition root sees.
 
 mod buffer;
 mod client_address;

@@ -13,7 +13,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::buffer::{Buffer, BufferPool, SMALL};
+use super::buffer::{Buffer, BufferPool, SIZE};
 use crate::http::{BodyDecoder, chunked, chunked::Piece};
 
 /// Pieces up to this are copied behind what waits to be sent; larger ones are sent from where they are.
@@ -125,7 +125,11 @@ impl Relay {
             if !ends.buffer.is_drained() {
                 continue;
             }
-            self.fit_buffer(ends.buffer, pool);
+            pool.provide(ends.buffer);
+            if ends.buffer.is_full() {
+                // All of it is a head that is kept.
+                pool.grow_to(ends.buffer, ends.buffer.capacity() + SIZE);
+            }
             let filled = poll_fill(cx, ends.read, ends.buffer);
             if filled.is_pending() {
                 // A stream that says nothing for a while shall not hold memory meanwhile.
@@ -220,18 +224,6 @@ impl Relay {
             self.out.extend_from_slice(b"0\r\n");
             super::headers::write_trailers(self.decoder.trailers(), &mut self.out);
             self.out.extend_from_slice(b"\r\n");
-        }
-    }
-
-    /// A body that is known to be large gets a large buffer; it is drained, so nothing but a kept head is copied.
-    fn fit_buffer(&self, buffer: &mut Buffer, pool: &BufferPool) {
-        pool.provide_large(buffer);
-        let long = self.decoder.known_left() > SMALL as u64 || self.data_written > SMALL as u64;
-        if long || buffer.is_full() {
-            pool.enlarge(buffer);
-        }
-        if buffer.is_full() {
-            pool.make_room(buffer);
         }
     }
 }

@@ -4,7 +4,6 @@
 //! or an address ends the start before a single request was taken. Stop: readiness fails, listeners go on for the drain
 //! delay, then no new connections, requests under way finish, and at last the store and the log close.
 
-mod events;
 mod publisher;
 mod view;
 
@@ -19,21 +18,27 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{broadcast, oneshot},
+    task::JoinHandle,
+};
 
-use self::publisher::Stage;
+pub use crate::control::{Event, audit::rfc3339};
+
+use self::{publisher::Stage, view::SystemView};
 use crate::{
-    admin::{self, AppState},
+    admin,
     config::Diagnostics,
     control::{
-        Applier, Control, ControlFile, Reloader,
+        Applier, Channel, Control, ControlFile, Reloader,
         applier::StartError as ApplierError,
         store::{FileStore, MemoryStore, Store, StoreError},
         watch,
     },
     proxy::DataPlane,
     split::Keyring,
-    telemetry::{ControlStats, Registry, Windows},
+    telemetry::{ChangeResult, ChangeSource, ControlStats, Registry, Windows},
     types::{Name, clock},
 };
 
@@ -55,21 +60,15 @@ pub struct Options {
 pub struct Running {
     /// Carries out commands and knows the state.
     pub control: Control,
-    /// Where the admin API listens.
-    pub admin_address: SocketAddr,
     stage: Stage,
+    admin: SocketAddr,
     draining: Arc<AtomicBool>,
-    stops: Stops,
+    stop_applier: oneshot::Sender<()>,
     applier: JoinHandle<()>,
-    admin: JoinHandle<()>,
+    stop_admin: oneshot::Sender<()>,
+    serving_admin: JoinHandle<()>,
     tasks: Vec<JoinHandle<()>>,
     rescan: watch::Rescan,
-}
-
-/// What ends the tasks that end in order.
-struct Stops {
-    applier: oneshot::Sender<()>,
-    admin: oneshot::Sender<()>,
 }
 
 /// Why Weir does not start.
@@ -78,23 +77,18 @@ pub enum StartError {
     /// The control file is wrong.
     #[error("{0}")]
     Config(Box<Diagnostics>),
+    /// The admin API must not be bound there.
+    #[error(transparent)]
+    AdminAddress(#[from] admin::BindError),
+    /// The admin API cannot be bound there.
+    #[error("the admin API cannot bind {0}")]
+    Admin(SocketAddr, #[source] std::io::Error),
     /// The data directory cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The state cannot run: an address is taken, a database cannot be read.
     #[error("{0}")]
     State(String),
-    /// The admin API's address cannot be had.
-    #[error("the admin API cannot bind {address}")]
-    Admin {
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The admin API may not be bound there.
-    #[error(transparent)]
-    AdminExposed(#[from] admin::BindError),
     /// A worker cannot be started.
     #[error("cannot start a worker thread")]
     Workers(#[source] std::io::Error),
@@ -107,60 +101,92 @@ pub enum StartError {
 pub async fn start(options: &Options) -> Result<Running, StartError> {
     let file = ControlFile::load(&options.config).map_err(|error| StartError::Config(Box::new(error)))?;
     let file = Arc::new(file);
+    let bind = file.config.admin.bind;
+    admin::check_bind(bind)?;
     let store = open_store(options, &file)?;
-    let keys = store.signing_keys()?;
-    let keyring = Arc::new(keyring(&keys));
-    let workers = worker_count(file.config.workers);
-    let registry = Arc::new(Registry::new(workers));
-    let windows = Arc::new(Windows::new(clock::now()));
-    let control_stats = Arc::new(ControlStats::default());
-    let (admin_socket, admin_address) = bind_admin(file.config.admin.bind).await?;
-    let stage = Stage::new(Arc::clone(&registry), keyring, workers);
-    let digest = file.digest.clone();
-    let path = file.path.clone();
+    let measured = Measured::new(worker_count(file.config.workers));
+    let stage =
+        Stage::new(Arc::clone(&measured.registry), Arc::new(keyring(&*store)?), measured.registry.workers());
     let (control, applier) =
-        Applier::start(file, stage.clone(), Arc::clone(&store)).map_err(|error| match error {
+        Applier::start(Arc::clone(&file), stage.clone(), store).map_err(|error| match error {
             ApplierError::Store(error) => StartError::Store(error),
             ApplierError::Compile(error) => StartError::State(error.to_string()),
         })?;
-    let plane = DataPlane::start(workers, &stage.reader()).map_err(StartError::Workers)?;
+    let admin_socket = TcpListener::bind(bind).await.map_err(|error| StartError::Admin(bind, error))?;
+    let admin = admin_socket.local_addr().map_err(|error| StartError::Admin(bind, error))?;
+    let plane =
+        DataPlane::start(measured.registry.workers(), &stage.reader()).map_err(StartError::Workers)?;
     stage.attach(plane);
-    let (stop_applier, stopped) = oneshot::channel();
-    let applier = tokio::spawn(applier.run(async {
-        // Dropping the sender means the same as sending.
-        let _ = stopped.await;
-    }));
-    let draining = Arc::new(AtomicBool::new(false));
-    let view = view::Overview {
-        stage: stage.clone(),
-        snapshots: stage.reader(),
-        registry: Arc::clone(&registry),
-        windows: Arc::clone(&windows),
-        control: Arc::clone(&control_stats),
-        draining: Arc::clone(&draining),
-        started: clock::now(),
-    };
-    let app = AppState {
-        control: control.clone(),
-        view: Arc::new(view),
-        stats: Arc::clone(&control_stats),
-        bind: admin_address,
-    };
+    let (stop_applier, applier_stopped) = oneshot::channel();
     let (stop_admin, admin_stopped) = oneshot::channel();
-    let admin = tokio::spawn(admin::serve(admin_socket, admin::router(app), async {
-        let _ = admin_stopped.await;
-    }));
-    let (watcher, events, rescan) = watch::watch(vec![(path, Some(digest))], watch::POLL);
-    let reloader = Reloader::new(control.clone(), events);
+    let draining = Arc::<AtomicBool>::default();
+    let app = app(&control, &stage, &measured, (admin, &draining));
+    let (watcher, events, rescan) =
+        watch::watch(vec![(file.path.clone(), Some(file.digest.clone()))], watch::POLL);
     let tasks = vec![
         tokio::spawn(watcher.run()),
-        tokio::spawn(reloader.run()),
-        tokio::spawn(tick(Arc::clone(&registry), Arc::clone(&windows))),
+        tokio::spawn(Reloader::new(control.clone(), events).run()),
+        tokio::spawn(tick(Arc::clone(&measured.registry), Arc::clone(&measured.windows))),
         tokio::spawn(stage.clone().follow_database()),
-        tokio::spawn(events::report(control.events(), control_stats)),
+        tokio::spawn(count_reloads(control.events(), measured.control)),
     ];
-    let stops = Stops { applier: stop_applier, admin: stop_admin };
-    Ok(Running { control, admin_address, stage, draining, stops, applier, admin, tasks, rescan })
+    Ok(Running {
+        control,
+        stage,
+        admin,
+        draining,
+        stop_applier,
+        applier: tokio::spawn(applier.run(ended(applier_stopped))),
+        stop_admin,
+        serving_admin: tokio::spawn(admin::serve(admin_socket, admin::router(app), ended(admin_stopped))),
+        tasks,
+        rescan,
+    })
+}
+
+/// Everything that counts.
+struct Measured {
+    registry: Arc<Registry>,
+    windows: Arc<Windows>,
+    control: Arc<ControlStats>,
+}
+
+// === impl Measured ===
+
+impl Measured {
+    fn new(workers: usize) -> Self {
+        Self {
+            registry: Arc::new(Registry::new(workers)),
+            windows: Arc::new(Windows::new(clock::now())),
+            control: Arc::default(),
+        }
+    }
+}
+
+/// What the admin API answers from.
+fn app(
+    control: &Control,
+    stage: &Stage,
+    measured: &Measured,
+    (bind, draining): (SocketAddr, &Arc<AtomicBool>),
+) -> admin::AppState {
+    let view = SystemView {
+        control: control.clone(),
+        reader: stage.reader(),
+        stage: stage.clone(),
+        registry: Arc::clone(&measured.registry),
+        windows: Arc::clone(&measured.windows),
+        stats: Arc::clone(&measured.control),
+        started: clock::now(),
+        draining: Arc::clone(draining),
+    };
+    let stats = Arc::clone(&measured.control);
+    admin::AppState { control: control.clone(), view: Arc::new(view), stats, bind }
+}
+
+/// Waits until the sender sends or is gone; both mean stop.
+async fn ended(stop: oneshot::Receiver<()>) {
+    let _ = stop.await;
 }
 
 // === impl Running ===
@@ -170,6 +196,12 @@ impl Running {
     #[must_use]
     pub fn listeners(&self) -> BTreeMap<Name, SocketAddr> {
         self.stage.listeners()
+    }
+
+    /// The address of the admin API, with the port that was chosen for port 0.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
     }
 
     /// Reads the control file again, whether or not it has changed.
@@ -184,14 +216,14 @@ impl Running {
 
     /// Stops in order; returns how many connections were cut off because they took longer than the drain timeout.
     pub async fn stop(self) -> usize {
-        let drain = self.control.state().file.config.drain.clone();
         self.draining.store(true, Relaxed);
+        let drain = self.control.state().file.config.drain.clone();
         tokio::time::sleep(drain.delay).await;
         let cut_off = self.stage.drain(drain.timeout).await;
-        let _ = self.stops.admin.send(());
-        let _ = self.admin.await;
-        let _ = self.stops.applier.send(());
+        let _ = self.stop_applier.send(());
         let _ = self.applier.await;
+        let _ = self.stop_admin.send(());
+        let _ = self.serving_admin.await;
         for task in self.tasks {
             task.abort();
         }
@@ -205,14 +237,6 @@ impl Running {
 #[must_use]
 pub fn default_data_dir(config: &Path) -> PathBuf {
     config.with_extension("data")
-}
-
-async fn bind_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    admin::check_bind(address)?;
-    let failed = |source| StartError::Admin { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    Ok((listener, address))
 }
 
 fn open_store(options: &Options, file: &ControlFile) -> Result<Arc<dyn Store>, StoreError> {
@@ -234,10 +258,11 @@ fn worker_count(wanted: usize) -> usize {
     }
 }
 
-fn keyring(keys: &[crate::control::store::SigningKey]) -> Keyring {
+fn keyring(store: &dyn Store) -> Result<Keyring, StoreError> {
+    let keys = store.signing_keys()?;
     let mut keys = keys.iter().map(|key| *key.secret());
     let current = keys.next().expect("a store always has a key");
-    Keyring::new(current, keys.next())
+    Ok(Keyring::new(current, keys.next()))
 }
 
 async fn tick(registry: Arc<Registry>, windows: Arc<Windows>) {
@@ -245,5 +270,19 @@ async fn tick(registry: Arc<Registry>, windows: Arc<Windows>) {
     loop {
         interval.tick().await;
         windows.tick(&registry, clock::now());
+    }
+}
+
+/// Counts what becomes of the control file; the admin API counts its own changes.
+async fn count_reloads(mut events: broadcast::Receiver<Event>, stats: Arc<ControlStats>) {
+    loop {
+        match events.recv().await {
+            Ok(Event::Applied { state, .. }) if state.origin.channel == Channel::File => {
+                stats.change(ChangeSource::File, ChangeResult::Applied);
+            }
+            Ok(Event::ReloadRefused(_)) => stats.change(ChangeSource::File, ChangeResult::Refused),
+            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
     }
 }

@@ -110,9 +110,8 @@ impl Stage {
         }
     }
 
-    /// What became of the access log's lines; all zero without a log.
     pub(super) fn log_counts(&self) -> Arc<AccessLogCounts> {
-        self.lock().log.as_ref().map_or_else(Arc::default, |(_, log)| log.counts())
+        self.lock().log.as_ref().map(|(_, log)| log.counts()).unwrap_or_default()
     }
 
     pub(super) fn close_log(&self) {

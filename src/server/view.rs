@@ -1,4 +1,4 @@
-//! What the admin API shows of the running system.
+//! The running system as the admin API shows it.
 
 use std::{
     collections::BTreeMap,
@@ -17,39 +17,102 @@ use crate::{
         View,
         api::types::{Endpoint, ExplainRequest, ExplainStep, Explanation, Listener, Traffic},
     },
+    control::Control,
     http::{HeaderList, RequestView},
-    snapshot::{Backend, Reader, Route, Snapshot},
+    snapshot::{Reader, Snapshot},
     split::{self, AssignContext},
-    telemetry::{ControlStats, Exporter, Gauges, Registry, StatsSnapshot, WindowStats, Windows},
-    types::{BUCKETS, Name, clock},
+    telemetry::{ControlStats, Registry, Windows, prometheus},
+    types::{BackendState, Name, clock},
 };
 
-/// What "the last seconds" are on the status page.
-const WINDOW: Duration = Duration::from_secs(10);
+/// The time that traffic is shown for: short enough to see a change of weights, long enough for a percentile.
+const TRAFFIC_OVER: Duration = Duration::from_secs(10);
 
-/// Answers the admin API's questions.
-pub(super) struct Overview {
+/// What the API reads from.
+pub(super) struct SystemView {
+    pub(super) control: Control,
     pub(super) stage: Stage,
-    pub(super) snapshots: Reader,
+    pub(super) reader: Reader,
     pub(super) registry: Arc<Registry>,
     pub(super) windows: Arc<Windows>,
-    pub(super) control: Arc<ControlStats>,
-    pub(super) draining: Arc<AtomicBool>,
+    pub(super) stats: Arc<ControlStats>,
     pub(super) started: Instant,
+    /// Whether the stop has begun.
+    pub(super) draining: Arc<AtomicBool>,
 }
 
-impl View for Overview {
+// === impl SystemView ===
+
+impl SystemView {
+    fn gauges(&self) -> prometheus::Gauges {
+        let snapshot = self.reader.current();
+        let mut gauges = prometheus::Gauges { revision: snapshot.revision, ..prometheus::Gauges::default() };
+        for route in &snapshot.routes {
+            let split = &route.plan.backends()[..route.plan.split_len()];
+            let weight = |backend: &split::PlanBackend| match backend.state {
+                BackendState::Active => backend.weight.as_f64(),
+                BackendState::Drain | BackendState::Off => 0.0,
+            };
+            let total: f64 = split.iter().map(weight).sum();
+            for backend in split {
+                let ratio = if total > 0.0 { weight(backend) / total } else { 0.0 };
+                gauges.weight_ratios.insert((route.name.clone(), backend.name.clone()), ratio);
+            }
+        }
+        for backend in &snapshot.backends {
+            for endpoint in &backend.endpoints {
+                let identity = (backend.name.clone(), endpoint.address.to_string().into());
+                gauges.endpoints_healthy.insert(identity, endpoint.is_available(backend.initially_healthy));
+            }
+        }
+        let state = self.control.state();
+        for route in &state.file.config.routes {
+            gauges.kill_switches.insert(route.name.clone(), state.kill_switch(&route.name).is_some());
+        }
+        gauges
+    }
+}
+
+impl View for SystemView {
     fn traffic(&self, route: &Name, backend: &Name) -> Traffic {
-        self.windows.rate(route, backend, WINDOW).map_or_else(Traffic::default, |stats| traffic(&stats))
+        let Some(window) = self.windows.rate(route, backend, TRAFFIC_OVER) else {
+            return Traffic { window_seconds: TRAFFIC_OVER.as_secs_f64(), ..Traffic::default() };
+        };
+        let seconds = |duration: Option<Duration>| duration.map(|duration| duration.as_secs_f64());
+        Traffic {
+            window_seconds: window.covered.as_secs_f64(),
+            requests: window.requests,
+            errors: window.errors_5xx(),
+            requests_per_second: window.rps,
+            observed_ratio: window.share,
+            error_ratio: window.error_ratio,
+            p50_seconds: seconds(window.p50()),
+            p95_seconds: seconds(window.p95()),
+            p99_seconds: seconds(window.p99()),
+        }
     }
 
     fn endpoints(&self, backend: &Name) -> Vec<Endpoint> {
-        let snapshot = self.snapshots.current();
-        let Some(backend) = snapshot.backends.iter().find(|known| known.name == *backend) else {
+        let snapshot = self.reader.current();
+        let Some(found) = snapshot.backends.iter().find(|known| known.name == *backend) else {
             return Vec::new();
         };
-        let stats = self.registry.snapshot();
-        (0..backend.endpoints.len()).map(|place| endpoint(backend, place, &stats)).collect()
+        let state = self.control.state();
+        let configured = state.file.config.backends.get(backend);
+        let weights: BTreeMap<_, _> = configured
+            .into_iter()
+            .flat_map(|backend| &backend.endpoints)
+            .map(|endpoint| (endpoint.address, endpoint.weight))
+            .collect();
+        let endpoints = found.endpoints.iter().map(|endpoint| Endpoint {
+            address: endpoint.address.to_string(),
+            weight: weights.get(&endpoint.address).copied().unwrap_or(1),
+            health: endpoint.verdict().as_str().to_owned(),
+            detail: endpoint.detail(),
+            available: endpoint.is_available(found.initially_healthy),
+            in_flight: endpoint.shards.iter().map(|shard| shard.in_flight()).sum(),
+        });
+        endpoints.collect()
     }
 
     fn listeners(&self) -> Vec<Listener> {
@@ -58,17 +121,17 @@ impl View for Overview {
     }
 
     fn explain(&self, route: &Name, request: &ExplainRequest) -> Result<Explanation, String> {
-        explain(&self.snapshots.current(), route, request)
+        explain(&self.reader.current(), route, request)
     }
 
     fn metrics(&self) -> Result<String, String> {
-        let exporter = Exporter::new(
+        let exporter = prometheus::Exporter::new(
             Arc::clone(&self.registry),
             Arc::clone(&self.windows),
-            Arc::clone(&self.control),
+            Arc::clone(&self.stats),
             self.stage.log_counts(),
         );
-        exporter.render(&gauges(&self.snapshots.current())).map_err(|error| error.to_string())
+        exporter.render(&self.gauges()).map_err(|error| error.to_string())
     }
 
     fn not_ready(&self) -> Vec<String> {
@@ -80,64 +143,25 @@ impl View for Overview {
     }
 }
 
-fn traffic(stats: &WindowStats) -> Traffic {
-    let seconds = |quantile: Option<Duration>| quantile.map(|duration| duration.as_secs_f64());
-    Traffic {
-        window_seconds: stats.covered.as_secs_f64(),
-        requests: stats.requests,
-        errors: stats.errors_5xx(),
-        requests_per_second: stats.rps,
-        observed_ratio: stats.share,
-        error_ratio: stats.error_ratio,
-        p50_seconds: seconds(stats.p50()),
-        p95_seconds: seconds(stats.p95()),
-        p99_seconds: seconds(stats.p99()),
-    }
-}
-
-fn endpoint(backend: &Backend, place: usize, stats: &StatsSnapshot) -> Endpoint {
-    let endpoint = &backend.endpoints[place];
-    let address = endpoint.address.to_string();
-    let totals = stats.endpoints.get(&(backend.name.clone(), address.as_str().into()));
-    let quantile = |q: f64| totals?.durations.quantile(q).map(|duration| duration.as_secs_f64());
-    Endpoint {
-        weight: backend.chooser.weight(place),
-        health: endpoint.verdict().as_str().to_owned(),
-        detail: endpoint.detail(),
-        available: endpoint.is_available(backend.initially_healthy),
-        in_flight: totals.map_or(0, |totals| totals.in_flight),
-        p50_seconds: quantile(0.5),
-        p99_seconds: quantile(0.99),
-        address,
-    }
-}
-
-/// The assignment that such a request would get, by the code that assigns.
-fn explain(snapshot: &Snapshot, name: &Name, request: &ExplainRequest) -> Result<Explanation, String> {
-    let route = snapshot.routes.iter().find(|route| route.name == *name);
-    let route = route.ok_or_else(|| format!("there is no route `{name}`"))?;
-    if !request.path.starts_with('/') {
-        return Err("a path begins with `/`".to_owned());
-    }
-    let mut headers = HeaderList::default();
-    for (name, values) in &request.headers {
-        for value in &values.0 {
-            headers.push(name, value.as_bytes());
-        }
-    }
+/// Which backend `request` gets on `route` by `snapshot`.
+fn explain(snapshot: &Snapshot, route: &Name, request: &ExplainRequest) -> Result<Explanation, String> {
+    let found = snapshot.routes.iter().find(|known| known.name == *route);
+    let found = found.ok_or_else(|| format!("route `{route}` is gone"))?;
+    let host = request.host.to_ascii_lowercase();
+    let headers = header_fields(request, &host)?;
     let (path, query) = match request.path.split_once('?') {
         Some((path, query)) => (path, Some(query.as_bytes())),
         None => (request.path.as_str(), None),
     };
-    let host = request.host.to_ascii_lowercase();
+    let client_ip = request.client_ip.to_canonical();
     let view = RequestView {
         method: &request.method,
         host: without_port(&host),
         path: path.as_bytes(),
         query,
         headers: headers.view(),
-        client_ip: request.client_ip,
-        peer_ip: request.client_ip,
+        client_ip,
+        peer_ip: client_ip,
         listener_region: None,
     };
     let context = AssignContext {
@@ -146,57 +170,60 @@ fn explain(snapshot: &Snapshot, name: &Name, request: &ExplainRequest) -> Result
         regions: &snapshot.regions,
         secure: false,
     };
-    let explanation = split::explain(&route.plan, &view, &context, rand::random());
-    let steps = explanation.steps.into_iter().map(|step| ExplainStep {
+    let explained = split::explain(&found.plan, &view, &context, rand::random());
+    let steps = explained.steps.into_iter().map(|step| ExplainStep {
         step: step.step,
         result: match step.result {
-            split::Outcome::Decided => "decided",
-            split::Outcome::Passed => "passed",
-        }
-        .to_owned(),
+            split::Outcome::Decided => "decided".to_owned(),
+            split::Outcome::Passed => "passed".to_owned(),
+        },
         detail: step.detail,
     });
     Ok(Explanation {
-        route: name.clone(),
+        route: route.clone(),
         matched_route: snapshot.table.find(&view).map(|place| snapshot.routes[place].name.clone()),
         revision: snapshot.revision,
-        backend: explanation.backend,
-        reason: explanation.reason.as_str().to_owned(),
-        rule: explanation.rule,
-        bucket: explanation.bucket.map(crate::types::Bucket::number),
-        region: explanation.region,
-        sets_cookie: explanation.sets_cookie,
+        backend: explained.backend,
+        reason: explained.reason.as_str().to_owned(),
+        rule: explained.rule,
+        bucket: explained.bucket.map(|bucket| bucket.number()),
+        region: explained.region,
+        sets_cookie: explained.sets_cookie,
         steps: steps.collect(),
     })
 }
 
+/// The header fields of a request that could have been sent.
+fn header_fields(request: &ExplainRequest, host: &str) -> Result<HeaderList, String> {
+    if !is_token(&request.method) {
+        return Err(format!("`{}` is no method", request.method));
+    }
+    if !request.path.starts_with('/') || request.path.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+        return Err(format!("`{}` is no path: it begins with / and has no spaces", request.path));
+    }
+    let mut headers = HeaderList::default();
+    if !host.is_empty() && !request.headers.keys().any(|name| name.eq_ignore_ascii_case("host")) {
+        headers.push("Host", host.as_bytes());
+    }
+    for (name, values) in &request.headers {
+        for value in &values.0 {
+            if !is_token(name) || value.bytes().any(|byte| (byte < b' ' && byte != b'\t') || byte == 0x7f) {
+                return Err(format!("`{name}: {value}` is no header field"));
+            }
+            headers.push(name, value.as_bytes());
+        }
+    }
+    Ok(headers)
+}
+
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+/// A host without its port; an IPv6 literal keeps its brackets.
 fn without_port(host: &str) -> &str {
-    let from = host.rfind(']').unwrap_or(0);
-    host[from..].find(':').map_or(host, |at| &host[..from + at])
-}
-
-/// What the metrics say of the configuration.
-fn gauges(snapshot: &Snapshot) -> Gauges {
-    let mut gauges = Gauges { revision: snapshot.revision, ..Gauges::default() };
-    for route in &snapshot.routes {
-        gauges.weight_ratios.extend(ratios(route));
-        gauges.kill_switches.insert(route.name.clone(), route.plan.kill_switch().is_some());
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => name,
+        _ => host,
     }
-    for backend in &snapshot.backends {
-        gauges.endpoints_healthy.extend(backend.endpoints.iter().map(|endpoint| {
-            let key = (backend.name.clone(), endpoint.address.to_string().into());
-            (key, endpoint.is_available(backend.initially_healthy))
-        }));
-    }
-    gauges
-}
-
-fn ratios(route: &Route) -> BTreeMap<(Name, Name), f64> {
-    let counts = route.plan.allocation().counts();
-    let split = route.plan.backends().iter().zip(counts.iter());
-    split
-        .map(|(backend, count)| {
-            ((route.name.clone(), backend.name.clone()), f64::from(*count) / f64::from(BUCKETS))
-        })
-        .collect()
 }

@@ -8,10 +8,18 @@ use axum::{
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::{Answer, json, problem::Kind, request, types::ExplainRequest};
+use super::{
+    Answer, json,
+    problem::{Kind, Refused, pointer},
+    request,
+    types::ExplainRequest,
+};
 use crate::admin::AppState;
 
 const MEMBERS: [&str; 5] = ["method", "path", "host", "headers", "client_ip"];
+
+/// What a token may have beside letters and digits (RFC 9110, section 5.6.2).
+const TOKEN_MARKS: &[u8] = b"!#$%&'*+-.^_`|~";
 
 /// Explains, without any effect.
 pub(super) async fn explain(
@@ -26,6 +34,32 @@ pub(super) async fn explain(
     request::known_members(&body, &MEMBERS)?;
     let request = ExplainRequest::deserialize(Value::Object(body))
         .map_err(|error| Kind::InvalidBody.because(error.to_string()))?;
+    check(&request)?;
     let explanation = app.view.explain(&name, &request).map_err(|error| Kind::InvalidBody.because(error))?;
     Ok(json(explanation.revision, &explanation))
+}
+
+/// Refuses what could not be sent as a request.
+fn check(request: &ExplainRequest) -> Result<(), Refused> {
+    let is_token = |text: &str| {
+        !text.is_empty()
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || TOKEN_MARKS.contains(&byte))
+    };
+    if !is_token(&request.method) {
+        return Err(Kind::InvalidBody
+            .because(format!("`{}` is no method", request.method))
+            .at("/method", "no method"));
+    }
+    if !request.path.starts_with('/') || request.path.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+        let detail = format!("`{}` is no path", request.path);
+        return Err(Kind::InvalidBody.because(detail).at("/path", "has to begin with / and have no spaces"));
+    }
+    for (name, values) in &request.headers {
+        let bad = |value: &String| value.bytes().any(|byte| (byte < b' ' && byte != b'\t') || byte == 0x7f);
+        if !is_token(name) || values.0.iter().any(bad) {
+            let refused = Kind::InvalidBody.because(format!("`{name}` could not be sent as a header field"));
+            return Err(refused.at(pointer(&["headers", name]), "no header field"));
+        }
+    }
+    Ok(())
 }

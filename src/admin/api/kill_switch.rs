@@ -58,7 +58,7 @@ pub(super) async fn off(
 
 async fn write(app: &AppState, route: &str, command: Command) -> Answer {
     let dry_run = command.dry_run;
-    let accepted = app.control.apply(command).await;
+    let accepted = request::apply(app, command).await;
     let accepted = accepted.map_err(|refusal| with_current(app, route, refusal.into()))?;
     let mut answer = describe(&accepted.state, &accepted.state.route(route)?.name);
     answer.changed = Some(accepted.changed);

@@ -8,7 +8,9 @@ use serde_json::Value;
 
 use super::problem::{Kind, Refused};
 use crate::{
-    control::{Channel, Origin},
+    admin::AppState,
+    control::{Accepted, Channel, Command, Origin, Refusal},
+    telemetry::{ChangeResult, ChangeSource},
     types::Revision,
 };
 
@@ -18,6 +20,21 @@ const JSON_LIMIT: usize = 256 << 10;
 const TEXT_LIMIT: usize = 500;
 /// Who asks, by their own account.
 const ACTOR: &str = "x-weir-actor";
+
+/// Carries out `command`, and counts it.
+pub(super) async fn apply(app: &AppState, command: Command) -> Result<Accepted, Refusal> {
+    let dry_run = command.dry_run;
+    let answer = app.control.apply(command).await;
+    let result = match &answer {
+        Ok(accepted) if accepted.changed => ChangeResult::Applied,
+        Ok(_) => ChangeResult::Unchanged,
+        Err(_) => ChangeResult::Refused,
+    };
+    if !dry_run {
+        app.stats.change(ChangeSource::Api, result);
+    }
+    answer
+}
 
 /// The JSON object in `body`; `None` when there is no body at all.
 pub(super) async fn json_object(

@@ -223,10 +223,6 @@ pub struct Endpoint {
     pub available: bool,
     /// Requests at it now.
     pub in_flight: u64,
-    /// Half of the requests took no longer, since start.
-    pub p50_seconds: Option<f64>,
-    /// 99 of 100 took no longer, since start.
-    pub p99_seconds: Option<f64>,
 }
 
 /// `GET`, `PATCH`, `PUT /v1/routes/{route}/weights`

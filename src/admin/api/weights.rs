@@ -89,7 +89,7 @@ async fn write(app: &AppState, write: Write) -> Answer {
         dry_run: write.query.dry_run()?,
     };
     let dry_run = command.dry_run;
-    let accepted = match app.control.apply(command).await {
+    let accepted = match request::apply(app, command).await {
         Ok(accepted) => accepted,
         Err(refusal) => return Err(with_current(app, &write.route, refusal.into())),
     };

@@ -212,7 +212,7 @@ async fn a_dry_run_says_what_would_be() {
 }
 
 #[tokio::test]
-async fn without_a_disk_only_the_kill_switch_works() {
+async fn without_a_disk_only_the_kill_switch_and_the_file_work() {
     let fixture = Fixture::start(shop());
     let mut events = fixture.control.events();
     fixture.store.broken.store(true, Ordering::Release);
@@ -225,11 +225,15 @@ async fn without_a_disk_only_the_kill_switch_works() {
     assert!(!accepted.state.store.persisted);
     let error = accepted.state.store.error.clone().unwrap();
     assert_eq!(error, "cannot write /data/overlay.json: No space left on device");
+    let accepted =
+        fixture.apply(Change::Reload(file(&[("shop", &[("stable", 9), ("canary", 1)])]))).await.unwrap();
+    assert_eq!(fixture.last(), "r3 shop stable=9,canary=1 killed to stable");
+    assert!(!accepted.state.store.persisted && accepted.state.last_reload.ok);
     // The next change that can be written brings everything to disk.
     fixture.store.broken.store(false, Ordering::Release);
     let accepted = fixture.apply(unkill()).await.unwrap();
     assert!(accepted.state.store.persisted && accepted.state.store.error.is_none());
-    assert_eq!(fixture.store.load().unwrap().unwrap().revision, Revision(3));
+    assert_eq!(fixture.store.load().unwrap().unwrap().revision, Revision(4));
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// From a finished change to the look: long enough for the several notifications of one save, short enough that a new weight
 /// is in force well within 100 ms.
-pub const DEBOUNCE: Duration = Duration::from_millis(20);
+pub const DEBOUNCE: Duration = Duration::from_millis(10);
 /// How long a writer that keeps the file open must be quiet.
 pub const QUIET: Duration = Duration::from_millis(300);
 /// The longest wait, so that a file that never comes to rest is looked at too.
@@ -59,11 +59,11 @@ mod tests {
         use Hint::{Finished, Replaced, Writing};
         for (notifications, expected) in [
             (&[][..], None),
-            (&[(Replaced, 0)], Some(20)),
-            (&[(Finished, 0), (Finished, 15)], Some(35)),
+            (&[(Replaced, 0)], Some(10)),
+            (&[(Finished, 0), (Finished, 15)], Some(25)),
             (&[(Writing, 0)], Some(300)),
             (&[(Writing, 0), (Writing, 200)], Some(500)),
-            (&[(Writing, 0), (Finished, 5)], Some(25)),
+            (&[(Writing, 0), (Finished, 5)], Some(15)),
             (&[(Finished, 0), (Writing, 10)], Some(310)),
             (&[(Writing, 0), (Writing, 1900)], Some(2000)),
         ] {

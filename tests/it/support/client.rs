@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     PATIENCE,
-    wire::{Broken, End, Head, Wire},
+    wire::{Broken, End, Fields, Head, Wire},
 };
 
 /// A client's connection.
@@ -22,7 +22,7 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) head: Head,
     pub(crate) body: Vec<u8>,
-    pub(crate) trailers: Vec<(String, String)>,
+    pub(crate) trailers: Fields,
 }
 
 // === impl Client ===

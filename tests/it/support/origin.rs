@@ -14,7 +14,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
     PATIENCE, ok,
-    wire::{Broken, End, Head, Wire, text},
+    wire::{Broken, End, Fields, Head, Wire, text},
 };
 
 /// An origin.
@@ -36,7 +36,7 @@ pub(crate) struct Peer {
 pub(crate) struct Request {
     pub(crate) head: Head,
     pub(crate) body: Vec<u8>,
-    pub(crate) trailers: Vec<(String, String)>,
+    pub(crate) trailers: Fields,
 }
 
 /// What an origin saw.
@@ -187,7 +187,7 @@ impl Peer {
     }
 
     /// The body that a head announces.
-    pub(crate) fn body(&mut self, head: &Head) -> Option<(Vec<u8>, Vec<(String, String)>)> {
+    pub(crate) fn body(&mut self, head: &Head) -> Option<(Vec<u8>, Fields)> {
         if head.has("transfer-encoding") {
             return self.recording(Wire::chunked);
         }

@@ -16,14 +16,19 @@ pub(crate) struct Wire {
     pub(crate) stream: Arc<TcpStream>,
     pub(crate) unread: Vec<u8>,
     /// Is told of every byte that arrives.
-    pub(crate) tap: Option<Box<dyn Fn(&[u8]) + Send>>,
+    pub(crate) tap: Option<Tap>,
 }
+
+/// Is told of bytes.
+pub(crate) type Tap = Box<dyn Fn(&[u8]) + Send>;
+/// Names and values, in order.
+pub(crate) type Fields = Vec<(String, String)>;
 
 /// A head: its first line and its fields, in order and with their case.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Head {
     pub(crate) start: String,
-    pub(crate) fields: Vec<(String, String)>,
+    pub(crate) fields: Fields,
 }
 
 /// How a connection ended.
@@ -139,13 +144,10 @@ impl Wire {
     }
 
     /// Reads a chunked body and its trailers.
-    pub(crate) fn chunked(&mut self) -> Result<(Vec<u8>, Vec<(String, String)>), Broken> {
+    pub(crate) fn chunked(&mut self) -> Result<(Vec<u8>, Fields), Broken> {
         let mut body = Vec::new();
-        loop {
-            match self.chunk().map_err(|broken| broken.prefixed(&body))? {
-                Some(data) => body.extend_from_slice(&data),
-                None => break,
-            }
+        while let Some(data) = self.chunk().map_err(|broken| broken.prefixed(&body))? {
+            body.extend_from_slice(&data);
         }
         let mut trailers = Vec::new();
         loop {

@@ -1,0 +1,58 @@
+//! `weir backends`: backends, their endpoints and their health.
+
+use clap::Args;
+
+use super::{
+    Exit, Failure, Format, Remote,
+    client::{Client, block_on},
+    output::{self, Align, Look, Table},
+};
+use crate::admin::api::types;
+
+#[derive(Debug, Args)]
+pub(super) struct Backends {
+    #[command(flatten)]
+    remote: Remote,
+}
+
+// === impl Backends ===
+
+impl Backends {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        let client = Client::new(&self.remote.server)?;
+        let backends: types::Backends = block_on(client.get("/v1/backends"))?;
+        match self.remote.output {
+            Format::Json => output::print_json(&backends)?,
+            Format::Table => output::print(&table(&backends.backends).render(Look::of_stdout()))?,
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn table(backends: &[types::Backend]) -> Table {
+    use Align::{Left, Right};
+    let look = Look::of_stdout();
+    let headings = [
+        ("BACKEND", Left),
+        ("ENDPOINT", Left),
+        ("WEIGHT", Right),
+        ("HEALTH", Left),
+        ("IN FLIGHT", Right),
+        ("LAST CHECK", Left),
+    ];
+    let mut table = Table::new(&headings);
+    for backend in backends {
+        for (index, endpoint) in backend.endpoints.iter().enumerate() {
+            let health = if backend.health_checked { endpoint.health.as_str() } else { "not checked" };
+            table.row([
+                if index == 0 { backend.name.to_string() } else { String::new() },
+                endpoint.address.clone(),
+                endpoint.weight.to_string(),
+                format!("{} {health}", look.mark(endpoint.available)),
+                endpoint.in_flight.to_string(),
+                endpoint.detail.clone(),
+            ]);
+        }
+    }
+    table
+}

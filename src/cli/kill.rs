@@ -1,0 +1,99 @@
+//! `weir kill` and `weir unkill`: the kill switch of a route. Neither asks whether you are sure.
+
+use clap::Args;
+use hyper::Method;
+use serde_json::json;
+
+use super::{
+    Exit, Failure, Format, Remote,
+    client::{Call, Client, block_on, segment},
+    output,
+};
+use crate::{admin::api::types::KillSwitch, types::Revision};
+
+#[derive(Debug, Args)]
+pub(super) struct Kill {
+    /// The route
+    route: String,
+    /// The backend that takes everything; the baseline, the first of the split, by default
+    #[arg(long, value_name = "BACKEND")]
+    to: Option<String>,
+    #[command(flatten)]
+    change: Change,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Unkill {
+    /// The route
+    route: String,
+    /// Only when this revision is in force
+    #[arg(long, value_name = "N")]
+    if_rev: Option<u64>,
+    #[command(flatten)]
+    change: Change,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+/// What every change takes.
+#[derive(Debug, Args)]
+pub(super) struct Change {
+    /// Why, for the audit
+    #[arg(long)]
+    pub(super) reason: Option<String>,
+    /// Only say what would happen
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+// === impl Kill ===
+
+impl Kill {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        let body = json!({"backend": self.to, "reason": self.change.reason});
+        let call = Call::new(Method::PUT, path(&self.route)).json(&body).dry_run(self.change.dry_run);
+        send(&self.remote, call)
+    }
+}
+
+// === impl Unkill ===
+
+impl Unkill {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        let body = json!({"reason": self.change.reason});
+        let call = Call::new(Method::DELETE, path(&self.route)).json(&body).dry_run(self.change.dry_run);
+        send(&self.remote, call.expecting(self.if_rev.map(Revision)))
+    }
+}
+
+fn path(route: &str) -> String {
+    format!("/v1/routes/{}/kill-switch", segment(route))
+}
+
+fn send(remote: &Remote, call: Call) -> Result<Exit, Failure> {
+    let client = Client::new(&remote.server)?;
+    let switch: KillSwitch = block_on(client.send(call))?;
+    for warning in &switch.warnings {
+        output::note(&format!("warning: {warning}"));
+    }
+    if remote.output == Format::Json {
+        output::print_json(&switch)?;
+        return Ok(Exit::Done);
+    }
+    let state = match &switch.backend {
+        Some(backend) => format!("everything goes to {backend}"),
+        None => "the weights decide".to_owned(),
+    };
+    output::print(&format!("{}: {state}   {}\n", switch.route, outcome(&switch)))?;
+    Ok(Exit::Done)
+}
+
+fn outcome(switch: &KillSwitch) -> String {
+    match (switch.dry_run, switch.changed) {
+        (true, Some(true)) => "(dry run: nothing was changed)".to_owned(),
+        (_, Some(false)) => format!("(as before, rev {})", switch.revision.0),
+        _ => format!("(rev {})", switch.revision.0),
+    }
+}

@@ -1,0 +1,153 @@
+//! `weir run`: the proxy itself.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::broadcast,
+};
+
+use super::{Exit, Failure, output};
+use crate::{
+    config,
+    server::{self, Event, Options, Running, StartError, rfc3339},
+    types::clock,
+};
+
+/// Where a control file is looked for when none is named.
+const DEFAULT_CONFIG: &str = "/etc/weir/weir.yaml";
+
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// The control file; without it, /etc/weir/weir.yaml
+    #[arg(long, short, env = "WEIR_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where to keep what must survive a restart; beside the control file by default
+    #[arg(long, env = "WEIR_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Keep everything in memory: overrides and cookies are forgotten at the end
+    #[arg(long, conflicts_with = "data_dir")]
+    ephemeral: bool,
+}
+
+// === impl Run ===
+
+impl Run {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        let config = match self.config {
+            Some(config) => config,
+            None if Path::new(DEFAULT_CONFIG).exists() => DEFAULT_CONFIG.into(),
+            None => {
+                let text = format!(
+                    "no control file: name one with --config FILE or WEIR_CONFIG, or put it at {DEFAULT_CONFIG}\n  \
+                     hint: `weir demo` shows Weir without one"
+                );
+                return Err(Failure::text(Exit::BadConfig, text));
+            }
+        };
+        let options = Options { config, data_dir: self.data_dir, ephemeral: self.ephemeral };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.context("cannot start the control runtime")?.block_on(serve(options))
+    }
+}
+
+/// Serves until a signal says to stop.
+async fn serve(options: Options) -> Result<Exit, Failure> {
+    let ephemeral = options.ephemeral;
+    let running = server::start(&options).await.map_err(start_failure)?;
+    announce(&running, ephemeral);
+    let mut events = running.control.events();
+    let listen = |kind| signal(kind).context("cannot listen for signals");
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut hang_up = listen(SignalKind::hangup())?;
+    let mut user = listen(SignalKind::user_defined1())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => running.reload(),
+            _ = user.recv() => running.reopen_log(),
+            event = events.recv() => match event {
+                Ok(event) => log_event(&event),
+                Err(broadcast::error::RecvError::Lagged(missed)) => log(&format!("{missed} events were not logged")),
+                Err(broadcast::error::RecvError::Closed) => break,
+            },
+        }
+    }
+    log("stopping: requests under way are finished; a second signal ends at once");
+    let cut_off = tokio::select! {
+        cut_off = running.stop() => cut_off,
+        _ = terminate.recv() => return Err(Failure::text(Exit::Error, "stopped at once by a second signal")),
+        _ = interrupt.recv() => return Err(Failure::text(Exit::Error, "stopped at once by a second signal")),
+    };
+    if cut_off > 0 {
+        log(&format!("{cut_off} connections were cut off at the end of the drain timeout"));
+    }
+    log("stopped");
+    Ok(Exit::Done)
+}
+
+fn announce(running: &Running, ephemeral: bool) {
+    let state = running.control.state();
+    for warning in state.file.warnings.iter() {
+        log(&format!("{}: warning: {}", state.file.path.display(), warning.message));
+    }
+    for dangling in &state.dangling {
+        log(&format!("warning: {dangling}"));
+    }
+    for (name, address) in running.listeners() {
+        log(&format!("listener {name} on {address}"));
+    }
+    if ephemeral {
+        log("ephemeral: overrides, kill switches and the cookie key are forgotten at the end");
+    }
+    let (version, admin) = (env!("CARGO_PKG_VERSION"), running.admin());
+    log(&format!("weir {version} runs revision {}, admin API on http://{admin}", state.revision));
+}
+
+fn log_event(event: &Event) {
+    match event {
+        Event::Applied { state, route, from, to } => {
+            let route = route.as_ref().map(|route| format!(" {route}")).unwrap_or_default();
+            let reason =
+                state.origin.reason.as_ref().map(|reason| format!(": {reason:?}")).unwrap_or_default();
+            let (actor, channel) = (&state.origin.actor, state.origin.channel.as_str());
+            let change = if state.action == "reload" { String::new() } else { format!(" {from} -> {to}") };
+            let text = format!(
+                "{} {}{route}{change} by {actor:?} ({channel}){reason}",
+                state.revision, state.action
+            );
+            log(&text);
+        }
+        Event::ReloadRefused(failure) => {
+            log(&format!(
+                "the control file was refused, the last good one runs\n{}",
+                failure.rendered.trim_end()
+            ));
+        }
+        Event::StoreFailed(error) => log(&format!("the store fails: {error}")),
+    }
+}
+
+fn log(text: &str) {
+    output::note(&format!("{} weir: {text}", rfc3339(clock::unix_now())));
+}
+
+/// Why it did not start: what is wrong with the file is shown with its lines.
+pub(super) fn start_failure(error: StartError) -> Failure {
+    match error {
+        StartError::Config(diagnostics) => {
+            let look = output::Look::of_stderr();
+            let look = config::Look { colour: look.colour, ascii: !look.unicode };
+            Failure::text(
+                Exit::BadConfig,
+                format!("bad control file\n{}", diagnostics.render(look).trim_end()),
+            )
+        }
+        error @ StartError::AdminAddress(_) => Failure::new(Exit::BadConfig, error),
+        error => Failure::new(Exit::Error, error),
+    }
+}

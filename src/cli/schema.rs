@@ -1,0 +1,19 @@
+//! `weir schema`: the JSON schema of control files, for editors.
+
+use clap::Args;
+
+use super::{Exit, Failure, output};
+use crate::config;
+
+#[derive(Debug, Args)]
+pub(super) struct Schema {}
+
+// === impl Schema ===
+
+impl Schema {
+    #[allow(clippy::unused_self, reason = "every command is run in the same way")]
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        output::print_json(&config::schema())?;
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,18 @@
+//! `weir version`
+
+use clap::Args;
+
+use super::{Exit, Failure, output};
+
+#[derive(Debug, Args)]
+pub(super) struct Version {}
+
+// === impl Version ===
+
+impl Version {
+    #[allow(clippy::unused_self, reason = "every command is run in the same way")]
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        output::print(concat!("weir ", env!("CARGO_PKG_VERSION"), "\n"))?;
+        Ok(Exit::Done)
+    }
+}
