@@ -1,3 +1,5 @@
+//! The command line against an admin API in this process: what it prints, and how it exits.
+
 use std::{collections::BTreeMap, time::Duration};
 
 use clap::{CommandFactory as _, Parser as _};

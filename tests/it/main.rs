@@ -9,11 +9,16 @@
     reason = "a test says what it means by failing"
 )]
 
+mod aborts;
+mod expect;
 mod failures;
 mod framing;
+mod headers;
 mod hosts;
 mod keep_alive;
 mod limits;
 mod responses;
 mod retries;
+mod streaming;
 mod support;
+mod timeouts;

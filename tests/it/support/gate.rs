@@ -18,6 +18,11 @@ impl Gate {
         self.0.1.notify_all();
     }
 
+    /// Whether it is open.
+    pub(crate) fn is_open(&self) -> bool {
+        *self.0.0.lock().unwrap()
+    }
+
     /// Waits until the gate is open. After [`PATIENCE`] it lets through as well; the case fails by what it sees then.
     pub(crate) fn wait(&self) {
         self.wait_at_most(PATIENCE);

@@ -205,6 +205,11 @@ impl Peer {
         self.recording(|wire| wire.exactly(len))
     }
 
+    /// Forgets the bytes seen so far, where they are too many to keep.
+    pub(crate) fn forget_bytes(&self) {
+        self.log(|connection| connection.bytes.clear());
+    }
+
     /// Sends; whether the connection took it.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.wire.send(bytes.as_ref()).is_ok()
