@@ -10,15 +10,21 @@
 )]
 
 mod aborts;
+mod drain;
 mod expect;
 mod failures;
 mod framing;
 mod headers;
+mod health;
 mod hosts;
 mod keep_alive;
 mod limits;
+mod log;
+mod region;
+mod reload;
 mod responses;
 mod retries;
+mod split;
 mod streaming;
 mod support;
 mod timeouts;

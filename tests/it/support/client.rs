@@ -29,7 +29,11 @@ pub(crate) struct Response {
 
 impl Client {
     pub(crate) fn to(address: SocketAddr) -> Self {
-        Self { wire: Wire::new(TcpStream::connect_timeout(&address, PATIENCE).unwrap(), PATIENCE) }
+        Self::over(TcpStream::connect_timeout(&address, PATIENCE).unwrap())
+    }
+
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        Self { wire: Wire::new(stream, PATIENCE) }
     }
 
     /// Sends; panics when the connection no longer takes it.
