@@ -2,6 +2,9 @@
 
 use super::{Headers, Known, head::Version};
 
+/// Most digits of a length: any such number fits the signed 64 bits that most servers count in, so nobody reads another.
+const MAX_DIGITS: usize = 18;
+
 /// How a body is delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Framing {
@@ -78,7 +81,7 @@ fn of_length(length: u64) -> Framing {
 fn content_length(headers: Headers<'_>) -> Result<Option<u64>, FramingError> {
     let mut values = headers.known(Known::ContentLength);
     let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() || value.is_empty() || value.len() > 19 {
+    if values.next().is_some() || value.is_empty() || value.len() > MAX_DIGITS {
         return Err(FramingError::Length);
     }
     let mut length = 0_u64;

@@ -137,7 +137,11 @@ impl Client {
                 self.fill(worker, limits.bytes).await
             };
             match filled {
-                None if seen == 0 => return Next::Over,
+                // Nothing was asked: an answer could be taken for that to the next request. Empty lines, which some
+                // clients send behind a body, are nothing as well (RFC 9112, section 2.2).
+                None if self.buffer.unread().iter().all(|byte| matches!(byte, b'\r' | b'\n')) => {
+                    return Next::Over;
+                }
                 None => return Next::Late,
                 Some(Ok(count)) if count > 0 => {}
                 Some(_) => return Next::Over,
