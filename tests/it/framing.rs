@@ -105,6 +105,7 @@ fn a_body_has_one_length() {
         ("an empty length", post("Content-Length:\r\n", five), Refused(400)),
         ("no digits", post("Content-Length: five\r\n", five), Refused(400)),
         ("a huge length", post("Content-Length: 99999999999999999999\r\n", five), Refused(400)),
+        ("2^63", post("Content-Length: 9223372036854775808\r\n", five), Refused(400)),
         ("2^64 + 5", post("Content-Length: 18446744073709551621\r\n", five), Refused(400)),
         ("full-width digits", post("Content-Length: \u{b2}\r\n", five), Refused(400)),
         ("identity", post("Transfer-Encoding: identity\r\n", chunks), Refused(400)),

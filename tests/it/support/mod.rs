@@ -14,7 +14,7 @@ pub(crate) mod wire;
 
 use std::time::Duration;
 
-pub(crate) use client::{Client, Response};
+pub(crate) use client::Client;
 pub(crate) use gate::Gate;
 pub(crate) use origin::{Origin, Peer, Request};
 pub(crate) use setup::Setup;
