@@ -26,7 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("rollout", &["types", "http", "config", "telemetry", "analysis", "control"]),
     ("admin", &ADMIN),
     ("server", &SERVER),
-    ("demo", &["types", "http", "config", "telemetry", "server", "admin"]),
+    ("demo", &["types", "http", "config", "telemetry", "split", "server", "admin"]),
     ("cli", &["types", "http", "config", "snapshot", "server", "admin", "demo"]),
 ];
 
@@ -85,7 +85,7 @@ fn a_row_names_only_rows_above_it() {
 #[test]
 fn modules_import_only_what_their_row_allows() {
     let mut breaches = String::new();
-    for file in rust_files("src") {
+    for file in rust_files("src").into_iter().filter(|file| !is_test(file)) {
         let Some(module) = module_of(&file) else { continue };
         let Some((_, may)) = LAYERS.iter().find(|(name, _)| *name == module) else {
             writeln!(breaches, "  {}: `{module}` has no row in the table", file.display()).unwrap();

@@ -1,3 +1,5 @@
+//! The commands against a real admin API, and what they print.
+
 use std::{collections::BTreeMap, time::Duration};
 
 use clap::{CommandFactory as _, Parser as _};

@@ -205,6 +205,9 @@ impl ResponseHead {
             }
         })?;
         let Some(head_len) = parsed else { return Ok(Progress::Partial) };
+        if head_len > limits.bytes {
+            return Err(HeadError::TooLarge);
+        }
         if self.status < 100 {
             return Err(HeadError::Malformed);
         }

@@ -14,9 +14,9 @@ pub(crate) mod wire;
 
 use std::time::Duration;
 
-pub(crate) use client::{Client, Response};
+pub(crate) use client::Client;
 pub(crate) use gate::Gate;
-pub(crate) use origin::{Origin, Peer, Request};
+pub(crate) use origin::Origin;
 pub(crate) use setup::Setup;
 pub(crate) use weir::Weir;
 pub(crate) use wire::{Broken, End};

@@ -64,7 +64,7 @@ impl Weir {
 
     /// The sum of all samples of a metric whose labels contain this text.
     pub(crate) fn metric(&self, name: &str, labels: &str) -> f64 {
-        let mut admin = Client::to(self.running().admin_address);
+        let mut admin = Client::to(self.running().admin());
         let page = admin.ask("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").text();
         let samples = page.lines().filter(|line| {
             line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(labels)
