@@ -94,11 +94,11 @@ mod tests {
     #[test]
     fn the_binary_is_called_as_it_was() {
         for (called, here, expected) in [
-            ("weir", "/home/me", "weir"),
-            ("target/demo/weir", "/home/me/weir", "target/demo/weir"),
-            ("/home/me/weir/target/demo/weir", "/home/me/weir", "target/demo/weir"),
-            ("/usr/bin/weir", "/home/me", "/usr/bin/weir"),
-            ("", "/home/me", "weir"),
+            ("weir", "/srv/me", "weir"),
+            ("target/demo/weir", "/srv/me/weir", "target/demo/weir"),
+            ("/srv/me/weir/target/demo/weir", "/srv/me/weir", "target/demo/weir"),
+            ("/usr/bin/weir", "/srv/me", "/usr/bin/weir"),
+            ("", "/srv/me", "weir"),
         ] {
             assert_eq!(program(called.to_owned(), Path::new(here)), expected);
         }

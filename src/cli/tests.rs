@@ -1,4 +1,4 @@
-//! The command line against an admin API in this process: what it prints, and how it exits.
+//! The commands against a real admin API, and what they print.
 
 use std::{collections::BTreeMap, time::Duration};
 

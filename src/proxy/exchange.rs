@@ -59,6 +59,8 @@ pub(super) struct Exchange<'a> {
     client_version: Version,
     /// Interim responses so far.
     interim: u32,
+    /// Whether the response's body did not go through in one go.
+    waited: bool,
 }
 
 /// What an exchange is allowed to take.
@@ -132,6 +134,7 @@ impl<'a> Exchange<'a> {
             expects_continue: facts.expects_continue,
             client_version: facts.version,
             interim: 0,
+            waited: false,
         }
     }
 
@@ -168,6 +171,11 @@ impl<'a> Exchange<'a> {
     pub(super) async fn rest_of_request(&mut self) {
         self.deadlines.phase = None;
         poll_fn(|cx| self.poll_rest(cx)).await;
+    }
+
+    /// Whether the response's body had to wait for the client or the upstream.
+    pub(super) fn has_waited(&self) -> bool {
+        self.waited
     }
 
     /// Whether the client got any byte.
@@ -244,6 +252,7 @@ impl<'a> Exchange<'a> {
         if let Poll::Ready(result) = polled {
             return Poll::Ready(result.map_err(ProxyError::of_download));
         }
+        self.waited = true;
         self.written_since_end |= moved && self.client.ended;
         self.poll_client(cx)?;
         if sent_up || moved || self.deadlines.phase.is_none() {

@@ -55,6 +55,10 @@ pub(super) struct Delivered {
     pub(super) head_at: Instant,
     /// When the attempt began to send.
     pub(super) sent_at: Instant,
+    /// Whether it began without waiting for a connection.
+    pub(super) pooled: bool,
+    /// Whether the whole response went on without waiting for either side.
+    pub(super) at_once: bool,
     pub(super) body_bytes: u64,
     /// Why the response was broken off, if it was.
     pub(super) error: Option<ProxyError>,
@@ -167,6 +171,7 @@ impl Forwarder<'_> {
         let endpoint_shard = endpoint.shards.worker(self.worker.index);
         let _in_flight = InFlight::new(self.shard(backend), endpoint_shard);
         let connection = self.connection(endpoint, self.backend(backend), fresh).await?;
+        let pooled = connection.reused;
         let sent_at = clock::now();
         let mut out = self.worker.buffers.take_outgoing();
         self.request.write_upstream_head(self, client, &mut out, endpoint);
@@ -180,15 +185,17 @@ impl Forwarder<'_> {
             Ok(()) => {
                 let head_at = clock::now();
                 let (mut delivered, streamed) = self.deliver(&mut exchange, &head, (sent_at, head_at)).await;
+                delivered.pooled = pooled;
                 // Until a byte of it was written, an answer of ours can still take the response's place.
                 let begun = exchange.is_response_begun();
+                let done_at = clock::now();
                 if let Some(connection) = exchange.finish(head.keep_alive && streamed) {
-                    self.worker.pools.put(endpoint.id, connection, clock::now());
+                    self.worker.pools.put(endpoint.id, connection, done_at);
                 }
                 if !client.may_ask_again() && delivered.after == After::KeepAlive {
                     delivered.after = After::Close;
                 }
-                endpoint_shard.record(head_at.saturating_duration_since(sent_at));
+                endpoint_shard.record(done_at.saturating_duration_since(sent_at));
                 match delivered.error.take_if(|_| !begun) {
                     Some(error) => Err(error),
                     None => Ok(delivered),
@@ -244,6 +251,7 @@ impl Forwarder<'_> {
             });
         });
         let error = exchange.response_body().await.err();
+        let at_once = !exchange.has_waited();
         if error.is_none() && !early && !ends_with_connection {
             exchange.rest_of_request().await;
         }
@@ -258,7 +266,19 @@ impl Forwarder<'_> {
         };
         let complete = error.is_none();
         let body_bytes = exchange.body_bytes();
-        (Delivered { status: head.status, head_at, sent_at, body_bytes, error, after }, complete)
+        (
+            Delivered {
+                status: head.status,
+                head_at,
+                sent_at,
+                pooled: false,
+                at_once,
+                body_bytes,
+                error,
+                after,
+            },
+            complete,
+        )
     }
 
     fn facts(&self) -> RequestFacts {

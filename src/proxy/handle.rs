@@ -187,12 +187,16 @@ fn local(
 /// Counts the request where it ended up, and logs it.
 fn account(forwarder: &Forwarder<'_>, client: &Client, assignment: &Assignment, forwarded: &Forwarded) {
     let request = forwarder.request;
-    let duration = clock::now().saturating_duration_since(request.start);
+    let now = clock::now();
+    let duration = now.saturating_duration_since(request.start);
     let (status, upstream, error) = match &forwarded.result {
         Ok(delivered) => {
             let waited = delivered.head_at.saturating_duration_since(delivered.sent_at);
-            let before = delivered.sent_at.saturating_duration_since(request.start);
-            forwarder.route.shards.worker(forwarder.worker.index).overhead(before);
+            // What is left of a request that waited for nothing but its answer is Weir's own time.
+            if delivered.pooled && delivered.at_once && forwarded.retries == 0 {
+                let shard = forwarder.route.shards.worker(forwarder.worker.index);
+                shard.overhead(duration.saturating_sub(waited));
+            }
             (delivered.status, Some(waited), delivered.error.as_ref())
         }
         Err(error) => (error.status(), None, Some(error)),
