@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub(crate) use client::Client;
 pub(crate) use gate::Gate;
-pub(crate) use origin::Origin;
+pub(crate) use origin::{Origin, Peer, Request};
 pub(crate) use setup::Setup;
 pub(crate) use weir::Weir;
 pub(crate) use wire::{Broken, End};
