@@ -149,10 +149,9 @@ impl Inlet {
             keep_alive: false,
         };
         worker.with_date(|date| local.write(date, &mut out));
-        // Not through the runtime, which does not know yet that a new connection can be written to.
-        let socket = SockRef::from(stream);
-        let _ = socket.send(&out);
-        let _ = socket.shutdown(Shutdown::Write);
+        drop(stream.try_write(&out));
+        // The answer's end is said before the close, which is a reset when the request has arrived meanwhile.
+        drop(SockRef::from(stream).shutdown(Shutdown::Write));
     }
 }
 
