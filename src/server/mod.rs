@@ -239,6 +239,11 @@ pub fn default_data_dir(config: &Path) -> PathBuf {
     config.with_extension("data")
 }
 
+/// Says something to operators: a line on standard error, with the time.
+fn note(text: &str) {
+    eprintln!("{} weir: {text}", rfc3339(clock::unix_now()));
+}
+
 fn open_store(options: &Options, file: &ControlFile) -> Result<Arc<dyn Store>, StoreError> {
     if options.ephemeral {
         return Ok(Arc::new(MemoryStore::default()));

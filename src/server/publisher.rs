@@ -13,6 +13,7 @@ use std::{
 
 use tokio::sync::watch as channel;
 
+use super::note;
 use crate::{
     config::{Config, model::LogTarget},
     control::{Publisher, applier::CompileError, watch},
@@ -21,7 +22,7 @@ use crate::{
     split::{GeoDatabase, Keyring},
     telemetry::{AccessLog, AccessLogCounts, Registry, Sink},
     types::{Name, Overlay, Revision},
-    upstream::health::HealthMonitor,
+    upstream::{Endpoint, Verdict, health::HealthMonitor},
 };
 
 /// How long the log may take to write what it has at the end.
@@ -75,7 +76,7 @@ impl Stage {
             cell: None,
             plane: None,
             waiting: Vec::new(),
-            health: HealthMonitor::default(),
+            health: HealthMonitor::new(Arc::new(report_health)),
             listeners: BTreeMap::new(),
             database: None,
             database_path: channel::channel(None).0,
@@ -161,10 +162,10 @@ impl Stage {
             if !std::mem::take(&mut first) {
                 let content = event.content.map(|content| content.to_vec());
                 if let Err(error) = self.replace_database(&event.path, content) {
-                    eprintln!(
-                        "weir: {}: {error}; the database read before stays in force",
+                    note(&format!(
+                        "{}: {error}; the database read before stays in force",
                         event.path.display()
-                    );
+                    ));
                 }
             }
         }
@@ -292,8 +293,9 @@ impl Inner {
         {
             return Ok(Some(Arc::clone(log)));
         }
-        let report = |error: &std::io::Error| eprintln!("weir: the access log cannot be written: {error}");
-        let log = AccessLog::start(sink, report).map_err(|error| format!("access_log: {error}"))?;
+        let report = |error: &std::io::Error| note(&format!("the access log cannot be written: {error}"));
+        let log =
+            AccessLog::start(sink, report).map_err(|error| format!("access_log {target:?}: {error}"))?;
         Ok(Some(Arc::new(log)))
     }
 
@@ -339,6 +341,22 @@ impl Inner {
             self.listeners.insert(name, (asked, address));
         }
     }
+}
+
+/// Logs an endpoint that changed. The first verdict is news only when it is bad.
+fn report_health(endpoint: &Endpoint, before: Verdict) {
+    let after = endpoint.verdict();
+    if before == Verdict::Unknown && after == Verdict::Healthy {
+        return;
+    }
+    let detail = endpoint.detail();
+    let why = if detail.is_empty() { String::new() } else { format!(": {detail}") };
+    note(&format!(
+        "endpoint {} of backend {} is {}{why}",
+        endpoint.address,
+        endpoint.backend,
+        after.as_str()
+    ));
 }
 
 /// An error with its causes, on one line.

@@ -19,10 +19,10 @@ use crate::{
     },
     control::Control,
     http::{HeaderList, RequestView},
-    snapshot::{Reader, Snapshot},
+    snapshot::{Reader, Route, Snapshot},
     split::{self, AssignContext},
     telemetry::{ControlStats, Registry, Windows, prometheus},
-    types::{BackendState, Name, clock},
+    types::{BackendState, Name, OnUnavailable, Reason, clock},
 };
 
 /// The time that traffic is shown for: short enough to see a change of weights, long enough for a percentile.
@@ -170,7 +170,8 @@ fn explain(snapshot: &Snapshot, route: &Name, request: &ExplainRequest) -> Resul
         regions: &snapshot.regions,
         secure: false,
     };
-    let explained = split::explain(&found.plan, &view, &context, rand::random());
+    let mut explained = split::explain(&found.plan, &view, &context, rand::random());
+    stand_in(snapshot, found, &mut explained);
     let steps = explained.steps.into_iter().map(|step| ExplainStep {
         step: step.step,
         result: match step.result {
@@ -191,6 +192,35 @@ fn explain(snapshot: &Snapshot, route: &Name, request: &ExplainRequest) -> Resul
         sets_cookie: explained.sets_cookie,
         steps: steps.collect(),
     })
+}
+
+/// The last step, as the data plane takes it: another backend where the assigned one has no endpoint that takes requests.
+fn stand_in(snapshot: &Snapshot, route: &Route, explained: &mut split::Explanation) {
+    let backend = |place: usize| &snapshot.backends[route.backends[place].backend];
+    let Some(chosen) = (0..route.backends.len()).find(|place| backend(*place).name == explained.backend)
+    else {
+        return;
+    };
+    if backend(chosen).is_available() {
+        return;
+    }
+    let fallback = (route.on_unavailable == OnUnavailable::Fallback)
+        .then(|| route.plan.fallback(chosen, |place| backend(place).is_available()))
+        .flatten();
+    let (result, detail) = match fallback {
+        Some(place) => {
+            let name = backend(place).name.clone();
+            let detail = format!("{} has no healthy endpoint; {name} stands in", explained.backend);
+            explained.backend = name;
+            explained.reason = Reason::Fallback;
+            (split::Outcome::Decided, detail)
+        }
+        None => {
+            let detail = format!("{} has no healthy endpoint and nobody stands in: 503", explained.backend);
+            (split::Outcome::Passed, detail)
+        }
+    };
+    explained.steps.push(split::Step { step: "fallback".to_owned(), result, detail });
 }
 
 /// The header fields of a request that could have been sent.

@@ -32,10 +32,13 @@ pub struct HealthCheck {
 }
 
 /// The running checks. Dropping it ends them.
-#[derive(Debug, Default)]
 pub struct HealthMonitor {
     checks: BTreeMap<usize, Check>,
+    report: Arc<Report>,
 }
+
+/// Told of every verdict that differs from the one before: the endpoint, which has the new one, and the old one.
+pub type Report = dyn Fn(&Endpoint, Verdict) + Send + Sync;
 
 #[derive(Debug)]
 struct Check {
@@ -53,6 +56,12 @@ struct Streak {
 // === impl HealthMonitor ===
 
 impl HealthMonitor {
+    /// A monitor without checks that tells `report` of changes.
+    #[must_use]
+    pub fn new(report: Arc<Report>) -> Self {
+        Self { checks: BTreeMap::new(), report }
+    }
+
     /// Runs exactly these checks from now on. Needs a tokio runtime.
     pub fn apply(&mut self, wanted: Vec<(Arc<Endpoint>, Arc<HealthCheck>)>) {
         let mut before = std::mem::take(&mut self.checks);
@@ -64,7 +73,10 @@ impl HealthMonitor {
                     if let Some(old) = old {
                         old.task.abort();
                     }
-                    Check { spec: Arc::clone(&spec), task: tokio::spawn(run(endpoint, spec)) }
+                    Check {
+                        spec: Arc::clone(&spec),
+                        task: tokio::spawn(run(endpoint, spec, Arc::clone(&self.report))),
+                    }
                 }
             };
             self.checks.insert(id, check);
@@ -106,7 +118,7 @@ impl Streak {
 }
 
 /// Probes the endpoint at once and then at every interval, for ever.
-async fn run(endpoint: Arc<Endpoint>, spec: Arc<HealthCheck>) {
+async fn run(endpoint: Arc<Endpoint>, spec: Arc<HealthCheck>, report: Arc<Report>) {
     let mut streak = Streak::default();
     loop {
         let result = match tokio::time::timeout(spec.timeout, probe(endpoint.address, &spec)).await {
@@ -117,6 +129,9 @@ async fn run(endpoint: Arc<Endpoint>, spec: Arc<HealthCheck>) {
         let after = streak.take(result.is_ok(), before, &spec);
         let detail = result.err().unwrap_or_default();
         endpoint.set_verdict(after, &detail);
+        if after != before {
+            report(&endpoint, before);
+        }
         tokio::time::sleep(spec.interval.mul_f64(rand::random_range(0.9..=1.1))).await;
     }
 }
