@@ -151,22 +151,16 @@ impl Stage {
             std::future::pending::<()>().await;
         };
         tokio::pin!(watcher);
-        // The first event tells the content that is in force already.
-        let mut first = true;
         loop {
             let event = tokio::select! {
                 event = events.recv() => event,
                 () = &mut watcher => None,
             };
             let Some(event) = event else { return };
-            if !std::mem::take(&mut first) {
-                let content = event.content.map(|content| content.to_vec());
-                if let Err(error) = self.replace_database(&event.path, content) {
-                    note(&format!(
-                        "{}: {error}; the database read before stays in force",
-                        event.path.display()
-                    ));
-                }
+            // The first event tells the content as it is, which may be newer than what was read at the start.
+            let content = event.content.map(|content| content.to_vec());
+            if let Err(error) = self.replace_database(&event.path, content) {
+                note(&format!("{}: {error}; the database read before stays in force", event.path.display()));
             }
         }
     }
