@@ -2,7 +2,7 @@
 
 use weir::control::Change;
 
-use crate::support::{Client, GET, Origin, Setup, Weir};
+use crate::support::{Client, GET, Origin, Setup, Weir, weir::eventually};
 
 struct Two {
     weir: Weir,
@@ -66,9 +66,13 @@ fn weight_zero_gets_nothing() {
     ] {
         let two = two(route);
         assert_eq!(on_canary(&mut two.weir.client(), 0..1000), 0, "{route}");
-        let stable = two.weir.count("weir_requests_total", "backend=\"stable\"");
-        let canary = two.weir.count("weir_requests_total", "backend=\"canary\"");
-        assert_eq!((stable, canary), (1000, 0), "{route}");
+        // A request is counted once its response is written, which its client may see earlier.
+        let counted = eventually("all requests counted", || {
+            let of = |backend| two.weir.count("weir_requests_total", backend);
+            let counted = (of("backend=\"stable\""), of("backend=\"canary\""));
+            (counted.0 + counted.1 == 1000).then_some(counted)
+        });
+        assert_eq!(counted, (1000, 0), "{route}");
     }
 }
 
