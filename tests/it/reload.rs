@@ -14,10 +14,7 @@ use weir::{
     types::Weight,
 };
 
-use crate::support::{
-    Client, GET, Origin, Setup, Weir,
-    weir::{eventually, now},
-};
+use crate::support::{Client, GET, Origin, Setup, Weir, weir::eventually};
 
 /// Keep-alive connections that ask without a pause, until they are stopped.
 struct Load {
@@ -69,11 +66,9 @@ fn reloads_under_load_fail_no_request_and_close_no_connection() {
     let (_stable, _canary, setup) = two();
     let weir = shares(&setup, 100, 0).start();
     let load = Load::on(&weir, 4);
-    let mut slowest = Duration::ZERO;
     for round in 0..30 {
         let canary = if round % 2 == 0 { 100 } else { 0 };
         let expected = if canary == 100 { "canary" } else { "stable" };
-        let began = now();
         if round % 3 == 0 {
             let weights = [("stable", 100 - canary), ("canary", canary)];
             let weights = weights.map(|(name, weight)| (name.to_owned(), Some(Weight::of(weight))));
@@ -87,12 +82,9 @@ fn reloads_under_load_fail_no_request_and_close_no_connection() {
             weir.rewrite(&shares(&setup, 100 - canary, canary));
         }
         assert_eq!(weir.client().ask(GET).text(), expected, "round {round}");
-        slowest = slowest.max(began.elapsed());
     }
     let answered = load.stop();
     assert!(answered > 100, "only {answered} requests were under way");
-    // 100 ms is what the load test shows on a machine of its own; here others work as well.
-    assert!(slowest < Duration::from_secs(3), "a change took {slowest:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, time::Duration};
 
-use crate::support::{Broken, GET, Origin, Setup, weir::now};
+use crate::support::{Broken, GET, Gate, Origin, Setup, weir::now};
 
 const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n";
 
@@ -26,7 +26,7 @@ fn a_response_that_does_not_begin_is_a_gateway_timeout() {
 fn interim_responses_and_pieces_of_a_head_do_not_put_it_off() {
     let origin = Origin::scripted(|peer| {
         peer.request();
-        let gate = crate::support::Gate::default();
+        let gate = Gate::default();
         for _ in 0..50 {
             gate.wait_at_most(Duration::from_millis(20));
             if peer.number == 0 && !peer.send("HTTP/1.1 103 Early Hints\r\n\r\n") {
@@ -91,19 +91,23 @@ fn a_request_that_stops_is_answered_and_cut_off() {
 
 #[test]
 fn an_origin_that_takes_nothing_is_a_gateway_timeout() {
-    let origin = Origin::scripted(|peer| {
+    let over = Gate::default();
+    let gate = over.clone();
+    let origin = Origin::scripted(move |peer| {
         peer.head();
-        crate::support::Gate::default().wait_at_most(Duration::from_secs(3));
+        gate.wait();
     });
-    let weir = Setup::before(&origin).timeouts("stream_idle: 300ms").start();
+    let weir = Setup::before(&origin).timeouts("stream_idle: 1s").start();
     let mut client = weir.client();
-    client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", 64 << 20));
     // It sends as long as anybody takes it; so only the origin holds things up.
+    let body = vec![b'x'; 64 << 20];
+    client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len()));
     let sender = client.sender();
-    let sending = std::thread::spawn(move || (&*sender).write_all(&vec![b'x'; 64 << 20]).is_ok());
+    let sending = std::thread::spawn(move || (&*sender).write_all(&body).is_ok());
     assert_eq!(client.response().status, 504);
     drop(client);
     assert!(!sending.join().unwrap(), "all of it went somewhere");
+    over.open();
 }
 
 #[test]
@@ -111,7 +115,7 @@ fn a_slow_stream_that_goes_on_is_not_cut_off() {
     let origin = Origin::scripted(|peer| {
         peer.request();
         peer.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n");
-        let gate = crate::support::Gate::default();
+        let gate = Gate::default();
         for _ in 0..10 {
             gate.wait_at_most(Duration::from_millis(60));
             peer.send("x");
@@ -137,7 +141,7 @@ fn a_head_that_does_not_arrive_is_a_request_timeout() {
     assert!(client.ends_here(), "an answer to an empty line");
     // One byte now and then does not put it off.
     let mut client = weir.client();
-    let gate = crate::support::Gate::default();
+    let gate = Gate::default();
     let began = now();
     for byte in b"GET / HTTP/1.1\r\nX: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" {
         gate.wait_at_most(Duration::from_millis(20));
@@ -166,7 +170,7 @@ fn an_idle_connection_is_closed_without_a_word() {
 fn zero_means_never() {
     let origin = Origin::scripted(|peer| {
         while peer.request().is_some() {
-            crate::support::Gate::default().wait_at_most(Duration::from_millis(50));
+            Gate::default().wait_at_most(Duration::from_millis(50));
             peer.send(crate::support::ok("ok"));
         }
     });
@@ -177,6 +181,6 @@ fn zero_means_never() {
     let mut client = weir.client();
     assert_eq!(client.ask(GET).text(), "ok");
     client.send("GET / HTTP/1.1\r\n");
-    crate::support::Gate::default().wait_at_most(Duration::from_millis(100));
+    Gate::default().wait_at_most(Duration::from_millis(100));
     assert_eq!(client.ask("Host: a\r\n\r\n").text(), "ok");
 }
