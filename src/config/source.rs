@@ -85,6 +85,11 @@ impl Source {
         })
     }
 
+    /// Whether the value at `pointer` is written in the file, and no default.
+    pub(super) fn has(&self, pointer: &str) -> bool {
+        self.places.0.contains_key(pointer)
+    }
+
     fn nearest(&self, pointer: &str) -> Option<(Place, bool)> {
         let mut at = pointer;
         loop {

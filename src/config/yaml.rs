@@ -20,6 +20,9 @@ pub(super) const MAX_DEPTH: usize = 32;
 /// Nodes that anchors and aliases may stand for, all together.
 const MAX_ALIASED: usize = 10_000;
 
+/// What to say where somebody wrote `${NAME}`.
+pub(super) const VARIABLE: &str = "variables such as `${PORT}` are not substituted: write the value itself";
+
 /// A value in the file.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
@@ -389,11 +392,15 @@ impl<'a> Builder<'a> {
     fn syntax(&mut self, error: &ScanError) {
         let at = self.offsets.byte(error.marker().index());
         let (start, line) = self.source.line_at(at);
-        let indent = &line[..line.len() - line.trim_start().len()];
-        if let Some(tab) = indent.find('\t') {
-            let tab = Span { start: start + tab, end: start + tab + 1 };
-            let message = "a tab indents this line";
-            self.error(Diagnostic::new(Code::Tab, "", message).help("YAML takes spaces only"), tab);
+        // A line with a tab can be taken for more of a text on the line before, and complained about there.
+        let tab = tab_in_indent(start, line).or_else(|| {
+            let next = start + self.source.text()[start..].find('\n')? + 1;
+            let (start, line) = self.source.line_at(next);
+            tab_in_indent(start, line)
+        });
+        if let Some(tab) = tab {
+            let diagnostic = Diagnostic::new(Code::Tab, "", "a tab indents this line");
+            self.error(diagnostic.help("tabs are not allowed for indentation: YAML takes spaces only"), tab);
             return;
         }
         let mut diagnostic = Diagnostic::new(Code::Syntax, "", format!("not YAML: {}", error.info()));
@@ -401,8 +408,17 @@ impl<'a> Builder<'a> {
             diagnostic = diagnostic.help("a text that begins with `*` needs quotes: `\"*.example.com\"`");
         } else if line.contains("[:") {
             diagnostic = diagnostic.help("an IPv6 address needs quotes: `\"[::1]:8080\"`");
+        } else if line.contains("${") {
+            diagnostic = diagnostic.help(VARIABLE);
         }
         let end = self.source.text()[at..].chars().next().map_or(at, |c| at + c.len_utf8());
         self.error(diagnostic, Span { start: at, end });
     }
+}
+
+/// The first tab before the text of a line that begins at `start`.
+fn tab_in_indent(start: usize, line: &str) -> Option<Span> {
+    let indent = &line[..line.len() - line.trim_start().len()];
+    let tab = start + indent.find('\t').filter(|_| indent.len() < line.len())?;
+    Some(Span { start: tab, end: tab + 1 })
 }

@@ -274,7 +274,7 @@ fn duration_families(stats: &StatsSnapshot) -> [MetricFamily; 4] {
     ]
 }
 
-fn choice_families(stats: &StatsSnapshot) -> [MetricFamily; 5] {
+fn choice_families(stats: &StatsSnapshot) -> [MetricFamily; 4] {
     let counter = |name, help| Family::new(name, help, MetricType::COUNTER);
     [
         per_backend(
@@ -289,11 +289,6 @@ fn choice_families(stats: &StatsSnapshot) -> [MetricFamily; 5] {
         per_backend(stats, counter("weir_retries_total", "Attempts after the first."), |key, stats| {
             [of_route_backend(key).value(float(stats.retries))]
         }),
-        per_backend(
-            stats,
-            counter("weir_shielded_failures_total", "Failures that another backend answered instead."),
-            |key, stats| [of_route_backend(key).value(float(stats.shielded))],
-        ),
         per_backend(
             stats,
             counter("weir_assignments_total", "Choices of the backend for a request, by reason."),

@@ -32,7 +32,6 @@ pub struct RouteBackendShard {
     assignments: [Counter; Reason::ALL.len()],
     new_buckets: Counter,
     retries: Counter,
-    shielded: Counter,
 }
 
 /// How a request ended, as the client saw it.
@@ -153,12 +152,6 @@ impl RouteBackendShard {
         self.retries.add(1);
     }
 
-    /// The backend failed a request and another backend answered it instead.
-    #[inline]
-    pub fn shielded(&self) {
-        self.shielded.add(1);
-    }
-
     pub(super) fn add_to(&self, total: &mut RouteBackendStats) {
         total.in_flight += self.in_flight.read();
         for (method, row) in MethodLabel::ALL.into_iter().zip(&self.requests) {
@@ -178,7 +171,6 @@ impl RouteBackendShard {
         add_read(&mut total.assignments, &self.assignments);
         total.new_buckets += self.new_buckets.read();
         total.retries += self.retries.read();
-        total.shielded += self.shielded.read();
     }
 }
 

@@ -54,8 +54,6 @@ pub struct RouteBackendStats {
     pub new_buckets: u64,
     /// Attempts after the first.
     pub retries: u64,
-    /// Failures that another backend answered.
-    pub shielded: u64,
     /// Requests at the backend now.
     pub in_flight: u64,
 }
@@ -149,7 +147,6 @@ impl RouteBackendStats {
             }),
             new_buckets: self.new_buckets.saturating_sub(earlier.new_buckets),
             retries: self.retries.saturating_sub(earlier.retries),
-            shielded: self.shielded.saturating_sub(earlier.shielded),
             in_flight: self.in_flight,
         }
     }

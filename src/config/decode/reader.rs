@@ -16,7 +16,7 @@ use crate::{
         keys::{self, Choice, Key, Kind, Need, Shape, listed},
         source::{Span, join},
         suggest,
-        yaml::{MapKey, Node, Plain, Value as NodeValue, classify, shorten},
+        yaml::{MapKey, Node, Plain, VARIABLE, Value as NodeValue, classify, shorten},
     },
     types::{Fraction, Name, Weight},
 };
@@ -130,7 +130,9 @@ impl<'n> Object<'n> {
                 Some(Place { node, pointer })
             }
             None => {
-                if key.need == Need::Required && !self.blank {
+                if key.need == Need::Required && self.is_meant(name) {
+                    cx.mark_wrong(&pointer);
+                } else if key.need == Need::Required && !self.blank {
                     let expected = key.kind.expected();
                     let message = format!("the {} has no `{name}`", self.shape.name.replace('_', " "));
                     let missing = Diagnostic::new(Code::MissingKey, &pointer, message);
@@ -282,6 +284,16 @@ impl<'n> Object<'n> {
         cx.report(diagnostic, key.span);
     }
 
+    /// Whether an unknown key of the file was meant as `name`: what it says of itself is enough then.
+    fn is_meant(&self, name: &str) -> bool {
+        let unknown = self.entries.iter().map(|(key, _)| key.text.as_str());
+        unknown.filter(|key| self.shape.key(key).is_none()).any(|key| {
+            let renamed = keys::RENAMED.contains(&(self.shape.name, key, name));
+            let names = || self.shape.keys.iter().map(|key| key.name);
+            renamed || suggest::nearest(key, names()) == Some(name)
+        })
+    }
+
     fn check_choice(&self, cx: &mut Context) {
         let among = match self.shape.choice {
             Choice::Free => return,
@@ -309,6 +321,10 @@ impl<'n> Object<'n> {
             [] if matches!(self.shape.choice, Choice::One(_)) => {
                 let message = format!("the {what} has neither of {}", listed(among).replace(" or ", " and "));
                 let pointer = join(&self.pointer, among.first().copied().unwrap_or_default());
+                if among.iter().any(|name| self.is_meant(name)) {
+                    cx.mark_wrong(&pointer);
+                    return;
+                }
                 cx.report(
                     Diagnostic::new(Code::Choice, &pointer, message).help("add one of them"),
                     self.span,
@@ -375,11 +391,17 @@ pub(super) fn scalar<T: FromValue>(cx: &mut Context, place: &Place<'_>, kind: &K
         }
         Err(problem) => {
             let mut diagnostic = Diagnostic::new(problem.code, &place.pointer, problem.message);
-            diagnostic.help = problem.help;
+            diagnostic.help = variable(place.node).or(problem.help);
             cx.report(diagnostic, place.node.span);
             T::fallback(offset)
         }
     }
+}
+
+/// What to say of a value that looks as if a variable should stand there.
+fn variable(node: &Node) -> Option<String> {
+    let NodeValue::Scalar { text, .. } = &node.value else { return None };
+    text.contains("${").then(|| VARIABLE.to_owned())
 }
 
 /// One of `words`; `owner` is the shape and key, for words that a later version has.
@@ -409,7 +431,8 @@ pub(super) fn word(
         if let Some(near) = suggest::nearest(text, words.iter().copied()) {
             message += &format!("; did you mean `{near}`?");
         }
-        Diagnostic::new(Code::Word, &place.pointer, message).help(format!("it takes {}", listed(words)))
+        let help = variable(place.node).unwrap_or_else(|| format!("it takes {}", listed(words)));
+        Diagnostic::new(Code::Word, &place.pointer, message).help(help)
     };
     cx.report(diagnostic, place.node.span);
     None

@@ -26,6 +26,8 @@ const MAX_DURATION: Duration = Duration::from_secs(3650 * 86_400);
 /// What a compiled regular expression may take, in bytes; far above any sane one, far below what hurts.
 pub(in crate::config) const REGEX_SIZE: usize = 256 << 10;
 
+const WRITE_ADDRESS: &str = "write IP and port: `10.1.0.11:8080`, `\"[fd00::1]:8080\"`";
+
 /// A value that was understood.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
@@ -99,6 +101,7 @@ fn wrong_type(scalar: Scalar, node: &Node) -> Problem {
         matches!(scalar, Scalar::Integer { .. } | Scalar::Weight | Scalar::Bool | Scalar::True);
     match (plain, classify(text)) {
         (_, Plain::Null) => problem,
+        (true, Plain::Integer) if scalar == Scalar::Bind => problem.help(bind_to_port(text)),
         (true, Plain::Integer | Plain::Float | Plain::Bool(_)) if !wants_number => {
             problem.help(format!("put it into quotes: `\"{text}\"`"))
         }
@@ -308,6 +311,20 @@ fn bind(text: &str) -> Result<SocketAddr, Problem> {
         Some(port) => socket(&format!("{}:{port}", Ipv4Addr::UNSPECIFIED), text),
         None => socket(text, text),
     }
+    .map_err(|problem| {
+        if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+            problem.help(bind_to_port(text))
+        } else if problem.help.as_deref() == Some(WRITE_ADDRESS) {
+            problem.help("write IP and port: `0.0.0.0:8080`, `127.0.0.1:8080`, `\"[::]:8080\"`")
+        } else {
+            problem
+        }
+    })
+}
+
+/// What to write instead of a port alone.
+fn bind_to_port(port: &str) -> String {
+    format!("write `:{port}`, or `127.0.0.1:{port}` for this machine alone")
 }
 
 fn address(text: &str) -> Result<SocketAddr, Problem> {
@@ -332,7 +349,7 @@ fn socket(text: &str, written: &str) -> Result<SocketAddr, Problem> {
         {
             problem.help("names are not looked up in this version of Weir: write the IP address")
         } else {
-            problem.help("write IP and port: `10.1.0.11:8080`, `\"[fd00::1]:8080\"`")
+            problem.help(WRITE_ADDRESS)
         }
     })
 }

@@ -8,14 +8,16 @@ use super::{
     routes,
 };
 use crate::config::{
+    code::Code,
+    diagnostic::Diagnostic,
     keys::{ACCESS_LOG, ADMIN, DRAIN, GEO, LIMITS, ROOT},
     model::{AccessLog, Admin, Config, Drain, Geo, GeoNetwork, Limits, Listener, LogTarget, TrustedHeader},
-    yaml::Node,
+    yaml::{Node, Plain, Value, classify, shorten},
 };
 
 pub(super) fn config(root: &Node, cx: &mut Context) -> Config {
     let mut file = Object::open(cx, &Place { node: root, pointer: String::new() }, &ROOT);
-    let _: u64 = file.get(cx, "version");
+    version(&mut file, cx);
     let backends = file.entries(cx, "backends");
     let segments = file.entries(cx, "segments");
     cx.backends = backends.iter().map(|(name, _)| name.to_string()).collect();
@@ -37,6 +39,21 @@ pub(super) fn config(root: &Node, cx: &mut Context) -> Config {
             .collect(),
         routes: file.objects(cx, "routes").into_iter().map(|object| routes::route(object, cx)).collect(),
     }
+}
+
+/// Checks the version of the file format; there is one.
+fn version(file: &mut Object<'_>, cx: &mut Context) {
+    let Some(place) = file.child(cx, "version") else { return };
+    if let Value::Scalar { text, plain: true } = &place.node.value
+        && classify(text) == Plain::Integer
+        && text.parse() != Ok(1)
+    {
+        let message = format!("version {} of the control file is unknown", shorten(text));
+        let unknown = Diagnostic::new(Code::Range, &place.pointer, message);
+        cx.report(unknown.help("this Weir knows version 1"), place.node.span);
+        return;
+    }
+    let _: u64 = file.get(cx, "version");
 }
 
 /// A number that its table keeps in the range of the field.

@@ -14,6 +14,7 @@ const WRONG: &[(Code, &str)] = &[
     (Code::Syntax, "@head\nroutes: [ { name: a, match: { hosts: [*.example.com] }, backend: stable } ]\n"),
     (Code::Syntax, "listeners:\n  - name: http\n    bind: [::1]:8080\n"),
     (Code::Tab, "@head\nroutes:\n\t- name: shop\n"),
+    (Code::Tab, "listeners:\n  - name: http\n\tbind: 127.0.0.1:8080\n"),
     (Code::SeveralDocuments, "@head\n@routes\n---\nworkers: 2\n"),
     (Code::TooDeep, "a: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\n"),
     (Code::AliasLimit, "@head\nroutes: &a [*a]\n"),
@@ -52,6 +53,10 @@ const WRONG: &[(Code, &str)] = &[
     ),
     (Code::UnknownKey, "@head\nroutes: [ { name: a, backend: stable, sticky: { mode: pin } } ]\n"),
     (Code::UnknownKey, "@head\n@routes\nfrobnicate: 1\n"),
+    (
+        Code::UnknownKey,
+        "@head\nroutes:\n  - name: a\n    spilt: { backends: { stable: 1 } }\n  - name: b\n    backend: stable\n    rules: [ { macth: { method: GET }, backend: stable } ]\n",
+    ),
     (Code::NotAvailable, "@head\nroutes: [ { name: a, backend: stable, rate_limit: { rate: 100/s } } ]\n"),
     (
         Code::NotAvailable,
@@ -69,6 +74,10 @@ const WRONG: &[(Code, &str)] = &[
         Code::Address,
         "listeners: [ { name: a, bind: '::1:80' } ]\nbackends: { a: { endpoints: [ { address: 'canary.internal:8080' }, { address: '1.1.1.1:0' } ] } }\nroutes: [ { name: a, backend: a } ]\n",
     ),
+    (
+        Code::Address,
+        "listeners:\n  - { name: a, bind: 8080 }\n  - { name: b, bind: '8080' }\n  - { name: c, bind: '*:8080' }\n  - name: d\n    bind: 127.0.0.1:${PORT}\n@backends",
+    ),
     (Code::Name, "@head\nroutes: [ { name: my shop, backend: stable } ]\n"),
     (Code::Regex, "@head\nroutes: [ { name: a, backend: stable, match: { path: { regex: '/a(b' } } } ]\n"),
     (
@@ -77,6 +86,7 @@ const WRONG: &[(Code, &str)] = &[
     ),
     (Code::Weight, "@head\nroutes: [ { name: a, split: { backends: { stable: 95%, canary: -5 } } } ]\n"),
     (Code::Range, "@head\n@routes\nworkers: 4000\n"),
+    (Code::Range, "version: 2\n@head\n@routes\n"),
     (
         Code::Word,
         "@head\nroutes: [ { name: a, split: { backends: { stable: 1 }, sticky: { mode: buckets } } } ]\n",
@@ -113,6 +123,7 @@ const WRONG: &[(Code, &str)] = &[
         "listeners: [ { name: a, bind: ':80' } ]\nbackends: { a: { endpoints: [ { address: '1.1.1.1:1' }, { address: '1.1.1.1:1' } ] } }\nroutes: [ { name: a, backend: a } ]\n",
     ),
     (Code::DuplicateBind, "@head\n@routes\nadmin: { bind: 127.0.0.1:8080 }\n"),
+    (Code::DuplicateBind, "listeners:\n  - { name: a, bind: 127.0.0.1:9900 }\n@backends"),
     (
         Code::DuplicateShare,
         "@head\nroutes:\n  - name: a\n    split:\n      backends:\n        - { name: stable, weight: 1 }\n        - { name: stable, weight: 2 }\n",
@@ -146,6 +157,10 @@ const WRONG: &[(Code, &str)] = &[
     (Code::SegmentDepth, "@deep"),
 ];
 
+/// What follows listeners that are wrong.
+const BACKENDS: &str =
+    "backends: { a: { endpoints: [ { address: 1.1.1.1:1 } ] } }\nroutes: [ { name: a, backend: a } ]\n";
+
 /// Files that are right but odd.
 const ODD: &[(Code, &str)] = &[
     (Code::UnusedBackend, "@head\nroutes: [ { name: a, backend: stable } ]\n"),
@@ -170,7 +185,7 @@ fn whole(text: &str) -> String {
     match text {
         "@many" => format!("{HEAD}routes:\n  - name: a\n    split:\n      backends:\n{many}"),
         "@deep" => format!("{HEAD}{ROUTES}segments:\n{deep}  s35: {{ method: GET }}\n"),
-        _ => text.replace("@head\n", HEAD).replace("@routes\n", ROUTES),
+        _ => text.replace("@head\n", HEAD).replace("@routes\n", ROUTES).replace("@backends", BACKENDS),
     }
 }
 
@@ -252,6 +267,11 @@ fn one_mistake_is_reported_once() {
         ("@head\nroutes: 5\n", 1),
         ("backends: 5\nlisteners: 5\nroutes: [ { name: a, backend: stable } ]\n", 2),
         ("5\n", 1),
+        // A misspelt key that must be there is not also a missing one.
+        ("@head\nroutes: [ { name: a, spilt: { backends: { stable: 1 } } } ]\n", 1),
+        ("@head\nroute: [ { name: a, backend: stable } ]\n", 1),
+        ("@head\nroutes: [ { nmae: a, backend: stable } ]\n", 1),
+        ("@head\nroutes: [ { nmae: a, match: { methods: [GET] } } ]\n", 3),
         ("@head\nroutes: [ { name: a, backend: [stable] } ]\n", 1),
     ] {
         let errors = bad(&whole(text));

@@ -80,10 +80,11 @@ fn unique<K: Eq + Hash>(cx: &mut Context, code: Code, items: impl Iterator<Item 
     for (key, pointer, message) in items {
         match seen.get(&key) {
             Some(first) if !cx.is_wrong(first) => {
-                let first = cx.source.span(first);
-                cx.complain(
-                    Diagnostic::new(code, &pointer, message).label("again here").and(first, "first here"),
-                );
+                let mut twice = Diagnostic::new(code, &pointer, message);
+                if cx.source.has(first) {
+                    twice = twice.label("again here").and(cx.source.span(first), "first here");
+                }
+                cx.complain(twice);
             }
             Some(_) => {}
             None => {
@@ -123,10 +124,13 @@ fn addresses(config: &Config, cx: &mut Context) {
     let binds = config.listeners.iter().enumerate();
     let binds = binds.map(|(index, listener)| (listener.bind, format!("/listeners/{index}/bind")));
     let all = std::iter::once((admin, "/admin/bind".to_owned())).chain(binds);
+    let is_default = !cx.source.has("/admin/bind");
     // Port 0 takes a free port each time.
     let fixed = all.filter(|(bind, _)| bind.port() != 0);
     let fixed = fixed.map(|(bind, pointer)| {
-        let message = if bind == admin {
+        let message = if bind == admin && is_default {
+            format!("the admin API binds {bind} too, which is the default of `admin.bind`")
+        } else if bind == admin {
             format!("the admin API binds {bind} too")
         } else {
             format!("two listeners bind {bind}")

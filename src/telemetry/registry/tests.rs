@@ -35,7 +35,6 @@ fn totals_are_the_sum_over_workers() {
     two.assigned(Reason::Draw);
     two.new_bucket();
     two.retried();
-    two.shielded();
     two.failed(ErrorKind::Reset);
     two.record(&outcome(200, MethodLabel::Get));
     two.record(&outcome(999, MethodLabel::Other));
@@ -62,7 +61,7 @@ fn totals_are_the_sum_over_workers() {
     assert_eq!((stats.upstream.count(), stats.latency().count(), stats.in_flight), (3, 4, 1));
     assert_eq!((stats.errors_of(ErrorKind::Connect), stats.errors_of(ErrorKind::Reset)), (1, 1));
     assert_eq!((stats.assignments[Reason::Cookie.index()], stats.assignments[Reason::Draw.index()]), (2, 1));
-    assert_eq!((stats.new_buckets, stats.retries, stats.shielded), (1, 1, 1));
+    assert_eq!((stats.new_buckets, stats.retries), (1, 1));
 }
 
 #[test]
