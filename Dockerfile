@@ -2,7 +2,7 @@
 # The image of Weir: one binary on a distroless base, not root, with its own health check.
 #
 #   docker build -t weir .
-#   docker run -p 8080:8080 -v ./weir.yaml:/etc/weir/weir.yaml:ro weir
+#   docker run -p 8080:8080 -v ./etc-weir:/etc/weir:ro weir
 #
 # tests/dockerfile.sh walks these steps where there is no Docker engine.
 

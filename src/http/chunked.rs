@@ -24,8 +24,10 @@ pub struct ChunkedDecoder {
 enum State {
     /// In a size line: the size so far and its hexadecimal digits.
     Size { size: u64, digits: u8 },
+    /// After the size and white space: only an extension or the line's end may follow.
+    AfterSize { size: u64 },
     /// After the size, in an extension.
-    Extension { size: u64, quoted: bool },
+    Extension { size: u64, text: Text },
     /// After a size line's CR.
     SizeLf { size: u64 },
     /// In data, with this many bytes to come.
@@ -38,6 +40,14 @@ enum State {
     Trailers,
     /// All read.
     Done,
+}
+
+/// Where in an extension: a quoted string may hold what ends the others (RFC 9110, section 5.6.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Text {
+    Plain,
+    Quoted,
+    Escaped,
 }
 
 /// What one step gave.
@@ -59,6 +69,20 @@ pub struct ChunkedError;
 impl Default for State {
     fn default() -> Self {
         Self::Size { size: 0, digits: 0 }
+    }
+}
+
+// === impl Text ===
+
+impl Text {
+    fn after(self, byte: u8) -> Self {
+        match (self, byte) {
+            (Self::Plain, b'"') => Self::Quoted,
+            (Self::Quoted, b'"') => Self::Plain,
+            (Self::Quoted, b'\\') => Self::Escaped,
+            (Self::Escaped, _) => Self::Quoted,
+            (same, _) => same,
+        }
     }
 }
 
@@ -118,12 +142,19 @@ impl ChunkedDecoder {
                 Ok(State::Size { size: size << 4 | u64::from(hex_value(byte)), digits: digits + 1 })
             }
             (State::Size { size, digits: 1.. }, b'\r') => Ok(State::SizeLf { size }),
-            (State::Size { size, digits: 1.. }, b';') => Ok(State::Extension { size, quoted: false }),
+            (State::Size { size, digits: 1.. } | State::AfterSize { size }, b';') => {
+                Ok(State::Extension { size, text: Text::Plain })
+            }
             // "bad whitespace" before an extension (RFC 9112, section 7.1.1)
-            (State::Size { size, digits: 1.. }, b' ' | b'\t') => Ok(State::Extension { size, quoted: false }),
-            (State::Extension { size, quoted: false }, b'\r') => Ok(State::SizeLf { size }),
-            (State::Extension { size, quoted }, b'"') => Ok(State::Extension { size, quoted: !quoted }),
-            (State::Extension { .. }, b'\t' | b' '..=b'~' | 0x80..) => Ok(self.state),
+            (State::Size { size, digits: 1.. } | State::AfterSize { size }, b' ' | b'\t') => {
+                Ok(State::AfterSize { size })
+            }
+            (State::AfterSize { size } | State::Extension { size, text: Text::Plain }, b'\r') => {
+                Ok(State::SizeLf { size })
+            }
+            (State::Extension { size, text }, b'\t' | b' '..=b'~' | 0x80..) => {
+                Ok(State::Extension { size, text: text.after(byte) })
+            }
             (State::SizeLf { size }, b'\n') => {
                 self.line = 0;
                 Ok(if size == 0 { State::Trailers } else { State::Data { left: size } })

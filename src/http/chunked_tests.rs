@@ -29,7 +29,7 @@ fn decode(body: &[u8], step: usize) -> Result<(Vec<u8>, Vec<u8>, usize), Chunked
 
 #[test]
 fn bodies_are_read_in_every_cut() {
-    let body = b"4;a=\"b;c\"\r\nWiki\r\n00005\r\npedia\r\n0\r\nX-Sum: 1\r\nX-B: 2\r\n\r\nGET /";
+    let body = b"4 ;a=\"b;\\\"c\"\r\nWiki\r\n00005\r\npedia\r\n0\r\nX-Sum: 1\r\nX-B: 2\r\n\r\nGET /";
     for step in 1..=body.len() {
         let (data, trailers, used) = decode(body, step).unwrap();
         assert_eq!(data, b"Wikipedia");
@@ -54,6 +54,9 @@ fn malformed_bodies_are_refused_in_every_cut() {
         b"ffffffffffffffff\r\n",
         b"4;a\nb\r\nWiki\r\n",
         b"4;a\x00\r\nWiki\r\n",
+        b"4;a=\"x\\\"\r\nWiki\r\n",
+        b"4 x\r\nWiki\r\n",
+        b"4 4\r\nWiki\r\n",
         b"4\rX\nWiki\r\n",
         b"0\r\n\n",
         b"0\r\nX: 1\n\r\n",

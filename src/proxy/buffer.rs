@@ -9,7 +9,7 @@ use std::cell::RefCell;
 /// direction, stay in the second-level cache.
 pub(super) const SIZE: usize = 128 * 1024;
 /// How many spare buffers of a size a worker keeps.
-const SPARE: usize = 512;
+const SPARE: usize = 128;
 
 /// Bytes read and not yet used: those from `start` to `end` of `data`. What lies before `start` may still be in use (a
 /// request's head is, until its response is done).

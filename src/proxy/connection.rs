@@ -115,8 +115,10 @@ impl Client {
         let mut timed = false;
         loop {
             let unread = self.buffer.unread();
-            // Only a new line can complete a head, so a client that sends single bytes costs no parse for each.
-            if memchr::memchr(b'\n', &unread[seen..]).is_some() || unread.len() >= limits.bytes {
+            // The first bytes tell what is no HTTP at all. After them only a new line can complete a head, so a client that
+            // sends single bytes costs no parse for each.
+            let first = seen == 0 && !unread.is_empty();
+            if first || memchr::memchr(b'\n', &unread[seen..]).is_some() || unread.len() >= limits.bytes {
                 match head.parse(unread, limits) {
                     Err(error) => return Next::Refused(error),
                     Ok(Progress::Complete) => {
