@@ -96,6 +96,11 @@ pub enum Event {
     },
     /// A control file was refused; the last good one runs.
     ReloadRefused(ReloadFailure),
+    /// The control file was read again, and is what runs.
+    ReloadUnchanged {
+        /// Whether the file was refused before, and the refusal is over.
+        recovered: bool,
+    },
     /// The store failed; what is in force is not on disk, or a change was refused for it.
     StoreFailed(StoreError),
 }
@@ -246,7 +251,7 @@ impl<P: Publisher> Applier<P> {
                     let _ = reply.send(answer);
                 }
                 Some(Message::ReloadFailed(failure)) => self.reload_refused(failure).await,
-                Some(Message::ReloadUnchanged) => self.note_reload(Ok(())),
+                Some(Message::ReloadUnchanged) => self.reload_unchanged(),
                 None => return,
             }
         }
@@ -258,6 +263,7 @@ impl<P: Publisher> Applier<P> {
         let answer = self.decide_and_act(command).await;
         match &answer {
             _ if dry_run || !is_reload => {}
+            Ok(accepted) if !accepted.changed => self.reload_unchanged(),
             Ok(_) => self.note_reload(Ok(())),
             Err(refusal) => self.reload_refused(ReloadFailure::refused(refusal)).await,
         }
@@ -376,6 +382,12 @@ impl<P: Publisher> Applier<P> {
         self.state.send_modify(|state| {
             Arc::make_mut(state).last_reload = LastReload { ok: result.is_ok(), error: result.err(), at };
         });
+    }
+
+    fn reload_unchanged(&mut self) {
+        let recovered = !self.state.borrow().last_reload.ok;
+        self.note_reload(Ok(()));
+        self.emit(Event::ReloadUnchanged { recovered });
     }
 
     async fn reload_refused(&mut self, failure: ReloadFailure) {
