@@ -132,6 +132,7 @@ fn log_event(event: &Event) {
         Event::ReloadUnchanged { recovered: false } => {
             log("the control file was read again, and is what runs")
         }
+        Event::StoreRecovered => log("the store works again; what is in force is on disk"),
         Event::StoreFailed(error) => log(&format!("the store fails: {error}")),
     }
 }
