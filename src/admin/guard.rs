@@ -23,7 +23,8 @@ use crate::telemetry::AdminResult;
 pub(super) async fn guard(State(app): State<AppState>, request: Request, next: Next) -> Response {
     let operation = operation(request.method(), request.extensions().get::<MatchedPath>());
     let is_options = request.method() == Method::OPTIONS;
-    let mut response = match check(&request, app.bind) {
+    let checked = check(&request, app.bind).and_then(|()| check_parameters(&request));
+    let mut response = match checked {
         Ok(()) => next.run(request).await,
         Err(refused) => refused.into_response(),
     };
@@ -55,6 +56,14 @@ async fn as_problem(response: Response) -> Response {
 
 fn check(request: &Request, bind: SocketAddr) -> Result<(), problem::Refused> {
     let headers = request.headers();
+    let target = request.uri().authority().map(|authority| authority.as_str());
+    let mut hosts = headers.get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or_default());
+    let first = hosts.next();
+    let differ =
+        |a: Option<&str>, b: Option<&str>| matches!((a, b), (Some(a), Some(b)) if !a.eq_ignore_ascii_case(b));
+    if hosts.next().is_some() || differ(first, target) {
+        return Err(Kind::InvalidParameter.because("the request names more than one host"));
+    }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
     if !host.is_some_and(|host| host_allowed(host, bind)) {
@@ -69,6 +78,32 @@ fn check(request: &Request, bind: SocketAddr) -> Result<(), problem::Refused> {
         return Err(Kind::CrossOrigin.because(detail));
     }
     Ok(())
+}
+
+/// Refuses parameters that the operation does not have: a misspelt `dry_run` must not make a change.
+fn check_parameters(request: &Request) -> Result<(), problem::Refused> {
+    let Some(path) = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str) else {
+        return Ok(());
+    };
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let known: &[&str] = match path {
+        "/v1/routes/{route}/weights" | "/v1/routes/{route}/kill-switch" if !reads => &["dry_run"],
+        "/v1/config/effective" => &["format"],
+        path if path.starts_with("/v1/") => &[],
+        // Probes and scrapers add parameters of their own.
+        _ => return Ok(()),
+    };
+    let names = request.uri().query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+    let mut names = names.map(|pair| pair.split('=').next().unwrap_or_default());
+    let Some(unknown) = names.find(|name| !known.contains(name)) else { return Ok(()) };
+    let refused = Kind::InvalidParameter.because(format!("unknown parameter `{unknown}`"));
+    Err(match known {
+        [] => refused.hint("this operation takes no parameters"),
+        [known, ..] if strsim::jaro_winkler(unknown, known) > 0.8 => {
+            refused.hint(format!("did you mean `{known}`?"))
+        }
+        _ => refused.hint(format!("the parameters are {}", known.join(", "))),
+    })
 }
 
 /// Whether `host`, with or without a port, names this API: `localhost`, a loopback address, or the address it is bound to.

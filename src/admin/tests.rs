@@ -1,6 +1,9 @@
 //! The admin API over a fake backend of its own, request by request.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -33,7 +36,8 @@ impl Publisher for Anything {
     fn publish(&mut self, (): ()) {}
 }
 
-struct FakeView;
+#[derive(Default)]
+struct FakeView(AtomicBool);
 
 impl View for FakeView {
     fn traffic(&self, _: &Name, _: &Name) -> Traffic {
@@ -78,6 +82,9 @@ impl View for FakeView {
     fn not_ready(&self) -> Vec<String> {
         Vec::new()
     }
+    fn is_stopping(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
     fn uptime(&self) -> Duration {
         Duration::from_secs(60)
     }
@@ -87,6 +94,7 @@ struct Fixture {
     service: TowerToHyperService<axum::Router>,
     store: Arc<FailingStore>,
     stats: Arc<ControlStats>,
+    view: Arc<FakeView>,
 }
 
 /// What came back.
@@ -106,8 +114,9 @@ impl Fixture {
         tokio::spawn(applier.run(std::future::pending()));
         let stats = Arc::<ControlStats>::default();
         let bind = ([127, 0, 0, 1], 9900).into();
-        let app = AppState { control, view: Arc::new(FakeView), stats: Arc::clone(&stats), bind };
-        Self { service: TowerToHyperService::new(router(app)), store, stats }
+        let view = Arc::<FakeView>::default();
+        let app = AppState { control, view: Arc::clone(&view) as _, stats: Arc::clone(&stats), bind };
+        Self { service: TowerToHyperService::new(router(app)), store, stats, view }
     }
 
     /// Sends `METHOD path`, with header lines below it.
@@ -231,6 +240,41 @@ const ERRORS: &[(&str, &str, &str)] = &[
         "PUT /v1/routes/shop/kill-switch\norigin: http://evil.example",
         "",
         "403 cross-origin | changes are not taken from pages of another origin",
+    ),
+    (
+        "PATCH /v1/routes/shop/weights?dryrun=true",
+        "{\"weights\": {\"canary\": 6}}",
+        "400 invalid-parameter | unknown parameter `dryrun` | did you mean `dry_run`?",
+    ),
+    (
+        "GET /v1/status?x=1",
+        "",
+        "400 invalid-parameter | unknown parameter `x` | this operation takes no parameters",
+    ),
+    (
+        "PATCH /v1/routes/shop/weights",
+        "{\"weights\": {\"canary\": 10, \"canary\": 20}}",
+        "400 invalid-body | `canary` is given twice at line 1 column 40",
+    ),
+    (
+        "PATCH /v1/routes/shop/weights",
+        "{\"weights\": {\"canary\": 1.0000001}}",
+        "400 invalid-body | a weight has at most six decimals /weights/canary",
+    ),
+    (
+        "PUT /v1/routes/shop/kill-switch",
+        "{\"backend\": \"nope\"}",
+        "422 unknown-backend | route `shop` has no backend `nope` in its split | its backends are `stable` and `canary` /backend",
+    ),
+    (
+        "GET /v1/status\nhost: localhost\nhost: localhost",
+        "",
+        "400 invalid-parameter | the request names more than one host",
+    ),
+    (
+        "GET http://evil.example/v1/status\nhost: localhost",
+        "",
+        "400 invalid-parameter | the request names more than one host",
     ),
     (
         "GET /v1/config/effective?format=toml",
@@ -393,6 +437,19 @@ async fn status_shows_everything_and_health_is_plain() {
 }
 
 #[tokio::test]
+async fn a_weir_that_stops_takes_nothing_but_a_kill() {
+    let fixture = Fixture::start();
+    fixture.view.0.store(true, Ordering::Relaxed);
+    let body = r#"{"weights": {"stable": 95}}"#;
+    let reply = fixture.send("PATCH /v1/routes/shop/weights", body).await;
+    assert_eq!((reply.status, reply.json()["type"].as_str()), (503, Some("urn:weir:problem:stopping")));
+    // Nobody moves: 0, and not -0.
+    let reply = fixture.send("PATCH /v1/routes/shop/weights?dry_run=true", body).await;
+    assert!(reply.text.contains("\"moved_ratio\":0.0"), "{}", reply.text);
+    assert_eq!(fixture.send("PUT /v1/routes/shop/kill-switch", "").await.status, 200);
+}
+
+#[tokio::test]
 async fn head_and_options_are_answered() {
     let fixture = Fixture::start();
     let reply = fixture.send("HEAD /v1/status", "").await;
@@ -418,7 +475,7 @@ async fn a_real_socket_is_served_until_shutdown() {
     tokio::spawn(applier.run(std::future::pending()));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let bind = listener.local_addr().unwrap();
-    let app = AppState { control, view: Arc::new(FakeView), stats: Arc::default(), bind };
+    let app = AppState { control, view: Arc::<FakeView>::default(), stats: Arc::default(), bind };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(serve(listener, router(app), async {
         let _ = stopped.await;

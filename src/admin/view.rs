@@ -31,6 +31,9 @@ pub trait View: Send + Sync + 'static {
     /// Why this instance should get no new traffic: starting, draining; empty when it should.
     fn not_ready(&self) -> Vec<String>;
 
+    /// Whether Weir is shutting down and takes no more changes.
+    fn is_stopping(&self) -> bool;
+
     /// The time since start.
     fn uptime(&self) -> Duration;
 }

@@ -29,8 +29,8 @@ pub(super) struct Unkill {
     /// The route
     route: String,
     /// Only when this revision is in force
-    #[arg(long, value_name = "N")]
-    if_rev: Option<u64>,
+    #[arg(long, value_name = "N", value_parser = super::revision)]
+    if_rev: Option<Revision>,
     #[command(flatten)]
     change: Change,
     #[command(flatten)]
@@ -64,7 +64,7 @@ impl Unkill {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let body = json!({"reason": self.change.reason});
         let call = Call::new(Method::DELETE, path(&self.route)).json(&body).dry_run(self.change.dry_run);
-        send(&self.remote, call.expecting(self.if_rev.map(Revision)))
+        send(&self.remote, call.expecting(self.if_rev))
     }
 }
 

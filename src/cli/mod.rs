@@ -25,6 +25,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use failure::{Exit, Failure};
 
+use crate::types::Revision;
+
 /// An edge traffic-splitting reverse proxy.
 #[derive(Debug, Parser)]
 #[command(name = "weir", version, about, propagate_version = true, disable_help_subcommand = true)]
@@ -103,4 +105,11 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Healthcheck(command) => command.run(),
         Command::Version(command) => command.run(),
     }
+}
+
+/// A revision as people copy it: `12`, `r12`, or an ETag, `"r12"`.
+fn revision(text: &str) -> Result<Revision, String> {
+    let tag = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    let number = tag.strip_prefix('r').unwrap_or(tag).parse();
+    number.map(Revision).map_err(|_| format!("`{text}` is no revision: write it as 12 or r12"))
 }

@@ -128,6 +128,11 @@ fn log_event(event: &Event) {
                 failure.rendered.trim_end()
             ));
         }
+        Event::ReloadUnchanged { recovered: true } => log("the control file is good again, and is what runs"),
+        Event::ReloadUnchanged { recovered: false } => {
+            log("the control file was read again, and is what runs")
+        }
+        Event::StoreRecovered => log("the store works again; what is in force is on disk"),
         Event::StoreFailed(error) => log(&format!("the store fails: {error}")),
     }
 }

@@ -28,8 +28,8 @@ pub(super) struct SetWeight {
     #[arg(required = true, value_name = "BACKEND=WEIGHT", value_parser = setting)]
     weights: Vec<(String, Setting)>,
     /// Only when this revision is in force; exit code 4 otherwise
-    #[arg(long, value_name = "N")]
-    if_rev: Option<u64>,
+    #[arg(long, value_name = "N", value_parser = super::revision)]
+    if_rev: Option<Revision>,
     #[command(flatten)]
     change: Change,
     #[command(flatten)]
@@ -65,7 +65,12 @@ impl SetWeight {
 
     pub(super) async fn send(&self, client: &Client) -> Result<Weights, Failure> {
         let path = format!("/v1/routes/{}/weights", segment(&self.route));
-        let mut expected = self.if_rev.map(Revision);
+        for (index, (name, _)) in self.weights.iter().enumerate() {
+            if self.weights[..index].iter().any(|(earlier, _)| earlier == name) {
+                return Err(Failure::text(Exit::Usage, format!("`{name}` is given twice")));
+            }
+        }
+        let mut expected = self.if_rev;
         let shares =
             self.weights.iter().filter(|(_, setting)| matches!(setting, Setting::Percent(_))).count();
         let (method, weights) = if shares == 0 {

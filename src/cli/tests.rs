@@ -48,6 +48,9 @@ fn commands_are_parsed() {
         ("weir explain shop -H nonsense", false),
         ("weir kill shop --to stable", true),
         ("weir unkill shop --if-rev 3", true),
+        ("weir unkill shop --if-rev r3", true),
+        ("weir unkill shop --if-rev \"r3\"", true),
+        ("weir unkill shop --if-rev rev3", false),
         ("weir status -o json --server http://127.0.0.1:1", true),
         ("weir healthcheck --ready", true),
         ("weir demo --exit --seed 1 --output json", true),
@@ -249,6 +252,7 @@ async fn commands_talk_to_a_real_server() {
     assert_eq!(exit, Exit::Conflict);
     assert!(text.contains("revision r1 was expected, but r4 is in force"), "{text}");
     assert_eq!(set("canry=8").await.unwrap_err().0, Exit::Error);
+    assert_eq!(set("canary=8 canary=9").await.unwrap_err().0, Exit::Usage);
     assert_eq!(set("canary=8 stable=9%").await.unwrap_err().0, Exit::Usage);
     let (status, _) = client.exchange(Call::new(Method::GET, "/livez")).await.unwrap();
     assert_eq!(status, 200);

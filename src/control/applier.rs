@@ -3,16 +3,19 @@
 //! The order is validate, compile, persist, publish, audit, broadcast. Everything up to publishing can fail and then has
 //! changed nothing; nothing after it can fail the change. Two changes are published before they are persisted, and stay in
 //! force when they cannot be: the kill switch, because no disk must stand between an operator and the brake, and a new
-//! control file, because it is on disk already.
+//! control file, because it is on disk already. What is in force and not on disk is written as soon as the disk takes it.
 
-use std::{sync::Arc, time::Duration};
+mod disk;
+
+use std::{collections::VecDeque, sync::Arc};
 
 use serde_json::Value;
 use tokio::{
     sync::{broadcast, mpsc, oneshot, watch},
     task::JoinHandle,
-    time::timeout,
 };
+
+use self::disk::{RETRY, RETRY_LIMIT, WRITE_LIMIT};
 
 use crate::{
     config::Config,
@@ -32,9 +35,6 @@ use crate::{
 const INBOX: usize = 64;
 /// Events that a slow listener may be behind before it misses some.
 const EVENTS: usize = 256;
-/// How long a write may take before the change is refused. A disk that takes longer is as good as broken, and the kill
-/// switch may be next in the inbox.
-const WRITE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Makes a state run. `compile` is pure: until `publish`, nothing outside has changed.
 pub trait Publisher: Send + 'static {
@@ -96,8 +96,15 @@ pub enum Event {
     },
     /// A control file was refused; the last good one runs.
     ReloadRefused(ReloadFailure),
+    /// The control file was read again, and is what runs.
+    ReloadUnchanged {
+        /// Whether the file was refused before, and the refusal is over.
+        recovered: bool,
+    },
     /// The store failed; what is in force is not on disk, or a change was refused for it.
     StoreFailed(StoreError),
+    /// The store works again; what is in force is on disk.
+    StoreRecovered,
 }
 
 /// What comes into the inbox.
@@ -118,6 +125,8 @@ pub struct Applier<P> {
     events: broadcast::Sender<Event>,
     /// A write that was given up on, but that the disk may still finish.
     stuck: Option<JoinHandle<()>>,
+    /// Audit rows that could not be written yet, oldest first.
+    unwritten: VecDeque<Row>,
 }
 
 /// Why Weir cannot start with this file and this store.
@@ -192,7 +201,10 @@ impl<P: Publisher> Applier<P> {
         let stored = store.load()?;
         let unchanged = stored.as_ref().is_some_and(|stored| stored.file == file.digest);
         let (overlay, before) = stored.map_or_else(Default::default, |s| (s.overlay, s.revision));
-        let revision = if unchanged { before } else { before.next() };
+        // A kill that no disk took has had its number all the same, and people may have seen it.
+        let seen = store.audited().unwrap_or(before).max(before);
+        let unchanged = unchanged && seen == before;
+        let revision = if unchanged { before } else { seen.next() };
         let (effective, dangling) = state::resolve(&file.config, &overlay);
         let compiled = publisher.compile(&file.config, &effective, revision)?;
         if !unchanged {
@@ -221,12 +233,15 @@ impl<P: Publisher> Applier<P> {
         let (events, _) = broadcast::channel(EVENTS);
         let (state, seen) = watch::channel(state);
         let control = Control { inbox: sender, state: seen, events: events.clone() };
-        let mut applier = Self { publisher, store, state, inbox, events, stuck: None };
+        let mut applier =
+            Self { publisher, store, state, inbox, events, stuck: None, unwritten: VecDeque::new() };
         if !unchanged {
             let digest = serde_json::json!(applier.state.borrow().file.digest);
             let row = applier.row("start", AuditResult::Applied, (Value::Null, digest));
-            let written = applier.store.audit(&row);
-            applier.note_store(written.err());
+            if let Err(error) = applier.store.audit(&row) {
+                applier.unwritten.push_back(row);
+                applier.note_store(Some(error));
+            }
         }
         Ok((control, applier))
     }
@@ -235,9 +250,14 @@ impl<P: Publisher> Applier<P> {
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);
         loop {
+            let behind = self.is_behind();
             let message = tokio::select! {
                 () = &mut stop => return,
                 message = self.inbox.recv() => message,
+                () = tokio::time::sleep(RETRY), if behind => {
+                    self.catch_up(RETRY_LIMIT).await;
+                    continue;
+                }
             };
             match message {
                 Some(Message::Apply(command, reply)) => {
@@ -246,7 +266,7 @@ impl<P: Publisher> Applier<P> {
                     let _ = reply.send(answer);
                 }
                 Some(Message::ReloadFailed(failure)) => self.reload_refused(failure).await,
-                Some(Message::ReloadUnchanged) => self.note_reload(Ok(())),
+                Some(Message::ReloadUnchanged) => self.reload_unchanged(),
                 None => return,
             }
         }
@@ -258,6 +278,7 @@ impl<P: Publisher> Applier<P> {
         let answer = self.decide_and_act(command).await;
         match &answer {
             _ if dry_run || !is_reload => {}
+            Ok(accepted) if !accepted.changed => self.reload_unchanged(),
             Ok(_) => self.note_reload(Ok(())),
             Err(refusal) => self.reload_refused(ReloadFailure::refused(refusal)).await,
         }
@@ -278,7 +299,10 @@ impl<P: Publisher> Applier<P> {
         }
         let plan = change::plan(&current, &command.change)?;
         if !plan.changed {
-            return Ok(Accepted { state: current, changed: false, warnings: plan.warnings });
+            if !command.dry_run && self.is_behind() {
+                self.catch_up(WRITE_LIMIT).await;
+            }
+            return Ok(Accepted { state: self.current(), changed: false, warnings: plan.warnings });
         }
         let mut next = successor(&current, &plan, &command);
         let config = Arc::clone(&next.file.config);
@@ -287,11 +311,7 @@ impl<P: Publisher> Applier<P> {
         if command.dry_run {
             return Ok(Accepted { state: Arc::new(next), changed: true, warnings });
         }
-        let stored = Stored {
-            revision: next.revision,
-            file: next.file.digest.clone(),
-            overlay: Overlay::clone(&next.overlay),
-        };
+        let stored = disk::stored(&next);
         let saved = if command.change.comes_before_the_disk() {
             self.publisher.publish(compiled);
             self.save(stored).await
@@ -308,8 +328,10 @@ impl<P: Publisher> Applier<P> {
         let mut row = self.row(command.change.as_str(), result, (plan.from.clone(), plan.to.clone()));
         row.route.clone_from(&plan.route);
         let audited = self.audit(row).await;
-        if let Some(error) = saved.err().or(audited.err()) {
-            self.note_store(Some(error));
+        match saved.err().or(audited.err()) {
+            Some(error) => self.note_store(Some(error)),
+            None if current.store.error.is_some() => self.emit(Event::StoreRecovered),
+            None => {}
         }
         self.emit(Event::Applied {
             state: Arc::clone(&next),
@@ -324,58 +346,17 @@ impl<P: Publisher> Applier<P> {
         Arc::clone(&self.state.borrow())
     }
 
-    /// Writes off the async threads, for no longer than [`WRITE_LIMIT`].
-    async fn save(&mut self, stored: Stored) -> Result<(), StoreError> {
-        self.write(move |store| store.save(&stored)).await
-    }
-
-    async fn audit(&mut self, row: Row) -> Result<(), StoreError> {
-        self.write(move |store| store.audit(&row)).await
-    }
-
-    async fn write(
-        &mut self,
-        work: impl FnOnce(&dyn Store) -> Result<(), StoreError> + Send + 'static,
-    ) -> Result<(), StoreError> {
-        if self.stuck.as_ref().is_some_and(|stuck| !stuck.is_finished()) {
-            return Err(StoreError::Stuck);
-        }
-        let store = Arc::clone(&self.store);
-        let (reply, answer) = oneshot::channel();
-        let task = tokio::task::spawn_blocking(move || {
-            // The applier may have given up on the answer.
-            let _ = reply.send(work(store.as_ref()));
-        });
-        match timeout(WRITE_LIMIT, answer).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(StoreError::Stuck),
-            Err(_) => {
-                self.stuck = Some(task);
-                Err(StoreError::Stuck)
-            }
-        }
-    }
-
-    /// Keeps what the store last said in the state, and tells when it failed.
-    fn note_store(&mut self, error: Option<StoreError>) {
-        let text = error.as_ref().map(ToString::to_string);
-        self.state.send_if_modified(|state| {
-            let changed = state.store.error != text;
-            if changed {
-                Arc::make_mut(state).store.error = text;
-            }
-            changed
-        });
-        if let Some(error) = error {
-            self.emit(Event::StoreFailed(error));
-        }
-    }
-
     fn note_reload(&mut self, result: Result<(), String>) {
         let at = clock::unix_now();
         self.state.send_modify(|state| {
             Arc::make_mut(state).last_reload = LastReload { ok: result.is_ok(), error: result.err(), at };
         });
+    }
+
+    fn reload_unchanged(&mut self) {
+        let recovered = !self.state.borrow().last_reload.ok;
+        self.note_reload(Ok(()));
+        self.emit(Event::ReloadUnchanged { recovered });
     }
 
     async fn reload_refused(&mut self, failure: ReloadFailure) {

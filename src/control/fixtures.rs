@@ -22,7 +22,7 @@ use crate::{
         command::{ControlFile, Digest},
         store::{MemoryStore, SigningKey, Store, StoreError, Stored},
     },
-    types::{BackendState, Fraction, Name, OnUnavailable, StickyMode, Weight},
+    types::{BackendState, Fraction, Name, OnUnavailable, Revision, StickyMode, Weight},
 };
 
 /// A control file as text, with `WEIGHT` in the place of the canary's weight.
@@ -163,6 +163,9 @@ impl Store for FailingStore {
     fn audit(&self, row: &audit::Row) -> Result<(), StoreError> {
         self.check()?;
         self.inner.audit(row)
+    }
+    fn audited(&self) -> Option<Revision> {
+        self.inner.audited()
     }
     fn signing_keys(&self) -> Result<Vec<SigningKey>, StoreError> {
         self.inner.signing_keys()

@@ -158,6 +158,9 @@ mod tests {
         say(Ok(text("5"))).await;
         states.wait_for(|state| state.last_reload.ok).await.unwrap();
         assert_eq!(control.state().revision, Revision(1));
+        assert!(matches!(told.recv().await, Ok(Event::ReloadUnchanged { recovered: true })));
+        say(Ok(text("5"))).await;
+        assert!(matches!(told.recv().await, Ok(Event::ReloadUnchanged { recovered: false })));
 
         say(Ok(text("6"))).await;
         let Ok(Event::Applied { state, .. }) = told.recv().await else { panic!("the file is good") };

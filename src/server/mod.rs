@@ -285,9 +285,28 @@ async fn count_reloads(mut events: broadcast::Receiver<Event>, stats: Arc<Contro
             Ok(Event::Applied { state, .. }) if state.origin.channel == Channel::File => {
                 stats.change(ChangeSource::File, ChangeResult::Applied);
             }
+            Ok(Event::ReloadUnchanged { .. }) => stats.change(ChangeSource::File, ChangeResult::Unchanged),
             Ok(Event::ReloadRefused(_)) => stats.change(ChangeSource::File, ChangeResult::Refused),
             Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
             Err(broadcast::error::RecvError::Closed) => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_is_good_again_ends_the_refusal() {
+        let stats = Arc::<ControlStats>::default();
+        let (send, events) = broadcast::channel(8);
+        stats.change(ChangeSource::File, ChangeResult::Refused);
+        assert!(!stats.last_reload_successful());
+        send.send(Event::ReloadUnchanged { recovered: true }).unwrap();
+        drop(send);
+        count_reloads(events, Arc::clone(&stats)).await;
+        assert!(stats.last_reload_successful());
+        assert_eq!(stats.changes(ChangeSource::File, ChangeResult::Unchanged), 1);
     }
 }

@@ -138,6 +138,10 @@ impl View for SystemView {
         if self.draining.load(Relaxed) { vec!["Weir is stopping".to_owned()] } else { Vec::new() }
     }
 
+    fn is_stopping(&self) -> bool {
+        self.draining.load(Relaxed)
+    }
+
     fn uptime(&self) -> Duration {
         clock::now().saturating_duration_since(self.started)
     }

@@ -59,7 +59,11 @@ pub(super) async fn off(
 async fn write(app: &AppState, route: &str, command: Command) -> Answer {
     let dry_run = command.dry_run;
     let accepted = request::apply(app, command).await;
-    let accepted = accepted.map_err(|refusal| with_current(app, route, refusal.into()))?;
+    let accepted = accepted.map_err(|refusal| {
+        let names_backend = matches!(refusal, control::Refusal::UnknownBackend { .. });
+        let refused = with_current(app, route, refusal.into());
+        if names_backend { refused.only_at("/backend") } else { refused }
+    })?;
     let mut answer = describe(&accepted.state, &accepted.state.route(route)?.name);
     answer.changed = Some(accepted.changed);
     answer.dry_run = dry_run;

@@ -157,6 +157,15 @@ impl Refused {
         self
     }
 
+    /// Points elsewhere, where the body is of another form.
+    #[must_use]
+    pub fn only_at(mut self, pointer: &str) -> Self {
+        for fault in &mut self.0.errors {
+            pointer.clone_into(&mut fault.pointer);
+        }
+        self
+    }
+
     /// Adds the state now.
     #[must_use]
     pub fn current(mut self, state: &impl Serialize) -> Self {

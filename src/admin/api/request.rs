@@ -1,8 +1,14 @@
 //! What every handler that takes something needs to read: body, expected revision, origin.
 
+use std::fmt;
+
 use axum::{
     body::{Body, Bytes, to_bytes},
     http::{HeaderMap, header},
+};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::Value;
 
@@ -24,7 +30,9 @@ const ACTOR: &str = "x-weir-actor";
 /// Carries out `command`, and counts it.
 pub(super) async fn apply(app: &AppState, command: Command) -> Result<Accepted, Refusal> {
     let dry_run = command.dry_run;
-    let answer = app.control.apply(command).await;
+    // The brake works to the end; nothing else is worth starting, and it might be lost.
+    let stops = app.view.is_stopping() && !dry_run && !command.change.is_emergency();
+    let answer = if stops { Err(Refusal::Stopping) } else { app.control.apply(command).await };
     let result = match &answer {
         Ok(accepted) if accepted.changed => ChangeResult::Applied,
         Ok(_) => ChangeResult::Unchanged,
@@ -46,9 +54,10 @@ pub(super) async fn json_object(
         return Ok(None);
     }
     media_type(headers, &["application/json", "application/merge-patch+json"])?;
-    match serde_json::from_slice(&bytes) {
+    match serde_json::from_slice(&bytes).map(|Unique(value)| value) {
         Ok(Value::Object(object)) => Ok(Some(object)),
         Ok(_) => Err(Kind::InvalidBody.because("the body has to be a JSON object").at("", "not an object")),
+        Err(error) if error.is_data() => Err(Kind::InvalidBody.because(error.to_string())),
         Err(error) => Err(Kind::InvalidBody.because(format!("the body is not JSON: {error}"))),
     }
 }
@@ -137,4 +146,68 @@ pub(super) fn origin(headers: &HeaderMap, reason: Option<String>) -> Origin {
     let actor = header(ACTOR).map(str::trim).filter(|actor| !actor.is_empty() && actor.len() <= TEXT_LIMIT);
     let channel = if is_cli { Channel::Cli } else { Channel::Api };
     Origin { actor: actor.unwrap_or("anonymous").to_owned(), channel, reason }
+}
+
+/// A JSON value whose objects name no member twice; of two, nobody can say which one is meant.
+struct Unique(Value);
+
+// === impl Unique ===
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UniqueVisitor).map(Self)
+    }
+}
+
+struct UniqueVisitor;
+
+impl<'de> Visitor<'de> for UniqueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut all = Vec::new();
+        while let Some(Unique(item)) = items.next_element()? {
+            all.push(item);
+        }
+        Ok(all.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut object = serde_json::Map::new();
+        while let Some((name, Unique(value))) = members.next_entry::<String, Unique>()? {
+            if object.contains_key(&name) {
+                return Err(A::Error::custom(format!("`{name}` is given twice")));
+            }
+            object.insert(name, value);
+        }
+        Ok(object.into())
+    }
 }

@@ -72,5 +72,6 @@ pub(super) fn shares(state: &control::State, route: &model::Route, weights: &[(N
 
 /// A ratio without the noise of its last digits; a bucket is 0.00001.
 pub(super) fn tidy(ratio: f64) -> f64 {
-    (ratio * 1e9).round() / 1e9
+    // A sum of nothing is -0, which plus 0 is 0.
+    (ratio * 1e9).round() / 1e9 + 0.0
 }

@@ -153,7 +153,7 @@ fn parse(body: &serde_json::Map<String, Value>) -> Result<BTreeMap<String, Optio
             Value::Number(number) => number
                 .as_f64()
                 .ok_or_else(|| "a weight is a number such as 5 or 0.5".to_owned())
-                .and_then(|number| Weight::from_f64(number).map_err(|error| error.to_string()))
+                .and_then(weight)
                 .map(Some),
             _ => Err("a weight is a number such as 5 or 0.5".to_owned()),
         };
@@ -168,6 +168,15 @@ fn parse(body: &serde_json::Map<String, Value>) -> Result<BTreeMap<String, Optio
             let refused = Kind::InvalidBody.because(first.clone());
             Err(faults.iter().fold(refused, |refused, (pointer, error)| refused.at(pointer, error)))
         }
+    }
+}
+
+/// A weight as a control file takes it: more than six decimals are refused (E0047), not rounded.
+fn weight(number: f64) -> Result<Weight, String> {
+    let weight = Weight::from_f64(number).map_err(|error| error.to_string())?;
+    match number.to_string().split_once('.') {
+        Some((_, decimals)) if decimals.len() > 6 => Err("a weight has at most six decimals".to_owned()),
+        _ => Ok(weight),
     }
 }
 

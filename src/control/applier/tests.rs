@@ -1,8 +1,11 @@
 //! The applier with a publisher that remembers: order, refusals, persistence.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use super::*;
@@ -234,6 +237,51 @@ async fn without_a_disk_only_the_kill_switch_and_the_file_work() {
     let accepted = fixture.apply(unkill()).await.unwrap();
     assert!(accepted.state.store.persisted && accepted.state.store.error.is_none());
     assert_eq!(fixture.store.load().unwrap().unwrap().revision, Revision(4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_disk_did_not_take_is_written_when_it_works_again() {
+    for repeats in [false, true] {
+        let fixture = Fixture::start(shop());
+        fixture.store.broken.store(true, Ordering::Release);
+        let accepted = fixture.apply(kill(None)).await.unwrap();
+        assert!(!accepted.state.store.persisted);
+        tokio::time::advance(disk::RETRY * 3).await;
+        assert!(!fixture.control.state().store.persisted);
+        let mut events = fixture.control.events();
+        fixture.store.broken.store(false, Ordering::Release);
+        if repeats {
+            let again = fixture.apply(kill(None)).await.unwrap();
+            assert!(!again.changed && again.state.store.persisted, "a repeated command tries at once");
+        } else {
+            let mut states = fixture.control.watch();
+            states.wait_for(|state| state.store.persisted).await.unwrap();
+        }
+        assert!(matches!(events.recv().await.unwrap(), Event::StoreRecovered));
+        let state = fixture.control.state();
+        assert_eq!((state.revision, &state.store.error), (Revision(2), &None));
+        let stored = fixture.store.load().unwrap().unwrap();
+        assert_eq!((stored.revision, &stored.overlay), (Revision(2), &*state.overlay));
+        let rows = fixture.store.inner.rows();
+        let row = rows.last().unwrap();
+        assert_eq!((row.action.as_str(), row.result), ("kill", AuditResult::NotPersisted));
+    }
+}
+
+#[tokio::test]
+async fn a_number_that_was_seen_is_not_used_again() {
+    let store = Arc::new(FailingStore::default());
+    let first = Fixture::with_store(shop(), Arc::clone(&store));
+    let row = Row { revision: Revision(7), ..rows_of(&first)[0].clone() };
+    store.audit(&row).unwrap();
+    let again = Fixture::with_store(shop(), Arc::clone(&store));
+    assert_eq!(again.control.state().revision, Revision(8));
+    let third = Fixture::with_store(shop(), store);
+    assert_eq!(third.control.state().revision, Revision(8));
+}
+
+fn rows_of(fixture: &Fixture) -> Vec<Row> {
+    fixture.store.inner.rows()
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -24,6 +24,8 @@ const OVERLAY: &str = "overlay.json";
 const KEYS: &str = "signing-keys.json";
 const AUDIT: &str = "audit.jsonl";
 const LOCK: &str = "weir.lock";
+/// How much of the audit's end is read at start, in bytes: many rows, of which the last would do.
+const AUDIT_TAIL: u64 = 64 << 10;
 
 /// Keeps everything in a directory.
 #[derive(Debug)]
@@ -135,10 +137,30 @@ impl Store for FileStore {
         let append = || -> io::Result<()> {
             let mut line = serde_json::to_vec(row)?;
             line.push(b'\n');
+            let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(&path)?;
+            // A crash or a full disk may have left a part of a row; it must not spoil this one.
+            let length = file.metadata()?.len();
+            let mut last = [b'\n'];
+            if length > 0 {
+                file.read_exact_at(&mut last, length - 1)?;
+            }
+            if last != [b'\n'] {
+                line.insert(0, b'\n');
+            }
             // One write of a whole line, so that a row is there or is not.
-            OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?.write_all(&line)
+            file.write_all(&line)
         };
         append().map_err(|error| io_error("write", &path, &error))
+    }
+
+    fn audited(&self) -> Option<Revision> {
+        let file = File::open(self.directory.join(AUDIT)).ok()?;
+        let start = file.metadata().ok()?.len().saturating_sub(AUDIT_TAIL);
+        let mut tail = vec![0; usize::try_from(AUDIT_TAIL).ok()?];
+        let length = file.read_at(&mut tail, start).ok()?;
+        let rows = tail[..length].split(|byte| *byte == b'\n');
+        // The first may have begun before the tail, and any may be torn: those say nothing.
+        rows.filter_map(|row| serde_json::from_slice::<audit::Row>(row).ok()).map(|row| row.revision).max()
     }
 
     fn signing_keys(&self) -> Result<Vec<SigningKey>, StoreError> {
@@ -277,10 +299,17 @@ mod tests {
             from: serde_json::Value::Null,
             to: "stable".into(),
         };
+        assert_eq!(store.audited(), None);
         store.audit(&row).unwrap();
+        // A full disk tears a row; the next one is whole all the same.
+        let path = dir.path().join(AUDIT);
+        let mut torn = OpenOptions::new().append(true).open(&path).unwrap();
+        torn.write_all(b"{\"time\":\"19").unwrap();
         store.audit(&row).unwrap();
+        assert_eq!(store.audited(), Some(Revision(2)));
         let text = fs::read_to_string(dir.path().join(AUDIT)).unwrap();
-        let rows: Vec<audit::Row> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(rows, [row.clone(), row]);
+        let rows: Vec<Option<audit::Row>> =
+            text.lines().map(|line| serde_json::from_str(line).ok()).collect();
+        assert_eq!(rows, [Some(row.clone()), None, Some(row)]);
     }
 }

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Mutex};
 
 use super::{SigningKey, Store, StoreError, Stored};
-use crate::control::audit;
+use crate::{control::audit, types::Revision};
 
 /// Rows of the audit that are kept in memory.
 const AUDIT_ROWS: usize = 1000;
@@ -64,6 +64,10 @@ impl Store for MemoryStore {
         }
         rows.push_back(row.clone());
         Ok(())
+    }
+
+    fn audited(&self) -> Option<Revision> {
+        self.lock().audit.iter().map(|row| row.revision).max()
     }
 
     fn signing_keys(&self) -> Result<Vec<SigningKey>, StoreError> {

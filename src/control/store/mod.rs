@@ -39,6 +39,10 @@ pub trait Store: Send + Sync + 'static {
     /// When it cannot be written.
     fn audit(&self, row: &audit::Row) -> Result<(), StoreError>;
 
+    /// The highest revision among the newest rows of the audit. It may be above the saved one: a kill is audited even when
+    /// it could not be saved.
+    fn audited(&self) -> Option<Revision>;
+
     /// The keys that sign assignment cookies, the current one first; made on a first start, and never empty.
     ///
     /// # Errors
