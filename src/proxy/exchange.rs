@@ -107,7 +107,7 @@ enum Phase {
 // === impl Exchange ===
 
 impl<'a> Exchange<'a> {
-    /// Prepares an attempt: `out` is the request's head, `body` reads the client's body.
+    /// Prepares an attempt: `upload` begins with the request's head and reads the client's body.
     pub(super) fn new(
         worker: &'a Worker,
         client: &'a mut Client,

@@ -78,6 +78,8 @@ impl Forwarder<'_> {
     pub(super) async fn forward(&self, client: &mut Client, chosen: usize) -> Forwarded {
         let mark = client.buffer.mark();
         let mut tried: Vec<usize> = Vec::new();
+        // Set when a pooled connection turned out to be closed: the others of its pool may be too.
+        let mut fresh = false;
         let mut state = Forwarded {
             backend: chosen,
             fell_back: false,
@@ -94,7 +96,7 @@ impl Forwarder<'_> {
                 continue;
             };
             state.endpoint = Some(endpoint.address);
-            state.result = self.attempt(client, state.backend, endpoint, state.retries > 0).await;
+            state.result = self.attempt(client, state.backend, endpoint, fresh).await;
             let Err(error) = &state.result else { return state };
             let more = state.retries + 1 < MAX_ATTEMPTS && error.may_retry(self.request.is_idempotent());
             if !more || !self.replayable(client, mark) {
@@ -112,6 +114,7 @@ impl Forwarder<'_> {
             if at_fault {
                 shard.failed(ErrorKind::Connect);
             }
+            fresh = !at_fault;
             state.retries += 1;
         }
     }

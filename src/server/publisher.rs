@@ -21,7 +21,7 @@ use crate::{
     snapshot::{Compiler, Listener, Reader, Resources, Snapshot, Writer, cell, compile::listeners},
     split::{GeoDatabase, Keyring},
     telemetry::{AccessLog, AccessLogCounts, Registry, Sink},
-    types::{Name, Overlay, Revision},
+    types::{Name, Overlay, Revision, cause::chain},
     upstream::{Endpoint, Verdict, health::HealthMonitor},
 };
 
@@ -351,16 +351,4 @@ fn report_health(endpoint: &Endpoint, before: Verdict) {
         endpoint.backend,
         after.as_str()
     ));
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

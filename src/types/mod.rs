@@ -3,6 +3,7 @@
 //! Nothing here does I/O or knows a file format beyond how a word is written.
 
 pub mod bucket;
+pub mod cause;
 pub mod clock;
 pub mod name;
 pub mod overlay;

@@ -11,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::task::JoinHandle;
 
 use super::{Endpoint, Verdict, connect};
+use crate::types::cause::chain;
 
 /// How an endpoint is checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -168,18 +169,6 @@ async fn probe(address: SocketAddr, spec: &HealthCheck) -> Result<(), String> {
         result = exchange => result,
         () = driver => Err("connection closed".to_owned()),
     }
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

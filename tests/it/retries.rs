@@ -1,6 +1,6 @@
 //! Pooled connections that the origin has given up: what is sent again, and what never is.
 
-use crate::support::{GET, Gate, Origin, Setup, Weir, ok};
+use crate::support::{GET, Gate, Origin, Setup, Weir, ok, origin::nobody};
 
 /// An origin whose first connection answers one request and then, when the next one is there, ends without an answer; the
 /// worst case of a stale connection. All others answer.
@@ -134,4 +134,16 @@ fn a_connection_that_carried_a_long_response_is_fresh_afterwards() {
     client.ask("GET /long HTTP/1.1\r\nHost: a\r\n\r\n");
     client.ask(GET);
     assert_eq!(origin.seen().connections.len(), 1);
+}
+
+#[test]
+fn an_endpoint_that_is_down_costs_the_others_no_new_connections() {
+    let origin = Origin::named("ok");
+    let weir = Setup::new().backend("stable", &[nobody(), origin.address]).start();
+    let mut client = weir.client();
+    for _ in 0..40 {
+        assert_eq!(client.ask(GET).text(), "ok");
+    }
+    assert!(weir.retries() > 0, "the endpoint that is down was drawn");
+    assert_eq!(origin.seen().connections.len(), 1, "and the other's pooled connection was used");
 }
