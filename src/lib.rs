@@ -24,6 +24,7 @@ pub mod config;
 pub mod control;
 pub mod demo;
 pub mod http;
+pub mod net;
 pub mod proxy;
 pub mod routing;
 pub mod server;

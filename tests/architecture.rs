@@ -13,15 +13,22 @@ use std::{
 const LAYERS: &[(&str, &[&str])] = &[
     ("types", &[]),
     ("http", &["types"]),
+    ("net", &["types"]),
     ("config", &["types", "http"]),
     ("telemetry", &["types", "http"]),
     ("analysis", &["types", "http", "telemetry"]),
     ("routing", &["types", "http"]),
     ("split", &["types", "http", "routing"]),
-    ("upstream", &["types", "http", "telemetry"]),
+    ("upstream", &["types", "http", "net", "telemetry"]),
     ("experiment", &["types", "http", "split", "analysis"]),
-    ("snapshot", &["types", "http", "config", "telemetry", "routing", "split", "upstream", "experiment"]),
-    ("proxy", &["types", "http", "telemetry", "routing", "split", "upstream", "experiment", "snapshot"]),
+    (
+        "snapshot",
+        &["types", "http", "net", "config", "telemetry", "routing", "split", "upstream", "experiment"],
+    ),
+    (
+        "proxy",
+        &["types", "http", "net", "telemetry", "routing", "split", "upstream", "experiment", "snapshot"],
+    ),
     ("control", &["types", "http", "config", "telemetry", "upstream", "snapshot"]),
     ("rollout", &["types", "http", "config", "telemetry", "analysis", "control"]),
     ("admin", &ADMIN),
@@ -30,9 +37,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cli", &["types", "http", "config", "snapshot", "server", "admin", "demo"]),
 ];
 
-const ADMIN: [&str; 12] = [
+const ADMIN: [&str; 13] = [
     "types",
     "http",
+    "net",
     "config",
     "telemetry",
     "analysis",
@@ -45,9 +53,10 @@ const ADMIN: [&str; 12] = [
     "rollout",
 ];
 
-const SERVER: [&str; 14] = [
+const SERVER: [&str; 15] = [
     "types",
     "http",
+    "net",
     "config",
     "telemetry",
     "analysis",

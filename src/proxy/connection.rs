@@ -2,14 +2,15 @@
 
 use std::{future::poll_fn, io, net::SocketAddr, rc::Rc, task::Poll, time::Duration};
 
-use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+use tokio::io::AsyncWriteExt as _;
 
 use super::{
-    buffer::Buffer, error::refusal_of_head, exchange::reset_on_close, handle, listener::Inlet,
-    relay::poll_fill, respond::Local, timer::Timer, worker::Worker,
+    buffer::Buffer, error::refusal_of_head, handle, listener::Inlet, relay::poll_fill, respond::Local,
+    timer::Timer, worker::Worker,
 };
 use crate::{
     http::{HeadError, HeadLimits, Progress, RequestHead, Version},
+    net::Stream,
     snapshot::ListenerSettings,
     telemetry::Refusal,
     types::clock,
@@ -24,7 +25,7 @@ const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
 /// A client and what has been read from it.
 pub(super) struct Client {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     pub(super) peer: SocketAddr,
     pub(super) buffer: Buffer,
     pub(super) timer: Timer,
@@ -59,7 +60,7 @@ enum Next {
 }
 
 /// Serves a connection until it ends.
-pub(super) async fn serve(worker: Rc<Worker>, inlet: Rc<Inlet>, stream: TcpStream, peer: SocketAddr) {
+pub(super) async fn serve(worker: Rc<Worker>, inlet: Rc<Inlet>, stream: Stream, peer: SocketAddr) {
     let mut client = Client {
         stream,
         peer,
@@ -165,8 +166,7 @@ impl Client {
             // A socket may look readable and have nothing: one that was just accepted always looks so.
             if self.stream.poll_read_ready(cx).is_ready() {
                 worker.buffers.provide(&mut self.buffer);
-                let (mut read, _) = self.stream.split();
-                if let Poll::Ready(filled) = poll_fill(cx, &mut read, &mut self.buffer) {
+                if let Poll::Ready(filled) = poll_fill(cx, &mut self.stream, &mut self.buffer) {
                     return Poll::Ready(Some(filled));
                 }
             }
@@ -191,8 +191,7 @@ impl Client {
             worker.buffers.grow_to(&mut self.buffer, limit);
         }
         poll_fn(|cx| {
-            let (mut read, _) = self.stream.split();
-            if let Poll::Ready(filled) = poll_fill(cx, &mut read, &mut self.buffer) {
+            if let Poll::Ready(filled) = poll_fill(cx, &mut self.stream, &mut self.buffer) {
                 return Poll::Ready(Some(filled));
             }
             self.timer.poll(cx).map(|()| None)
@@ -221,7 +220,7 @@ impl Client {
         self.timer.set(clock::now(), Duration::from_secs(10));
         let sent = tokio::select! {
             biased;
-            sent = self.stream.write_all(&out) => sent.is_ok(),
+            sent = send(&mut self.stream, &out) => sent.is_ok(),
             () = self.timer.expired() => false,
         };
         worker.buffers.put_outgoing(out);
@@ -236,12 +235,24 @@ impl Client {
     async fn close(mut self, worker: &Worker, after: After) {
         worker.buffers.reclaim(&mut self.buffer);
         match after {
-            After::KeepAlive | After::Close => {}
-            After::Reset => reset_on_close(&self.stream),
+            After::KeepAlive | After::Close => self.say_goodbye().await,
+            After::Reset => self.stream.reset_on_close(),
             After::Linger => {
                 if self.stream.shutdown().await.is_ok() && !self.ended {
                     self.discard(worker).await;
                 }
+            }
+        }
+    }
+
+    /// Tells a TLS client that nothing is missing (RFC 8446, section 6.1). In the clear the socket's own end says it.
+    async fn say_goodbye(&mut self) {
+        if self.stream.tls().is_some() {
+            self.timer.set(clock::now(), LINGER);
+            tokio::select! {
+                biased;
+                _ = self.stream.shutdown() => {}
+                () = self.timer.expired() => {}
             }
         }
     }
@@ -260,4 +271,9 @@ impl Client {
         }
         worker.buffers.reclaim(&mut self.buffer);
     }
+}
+
+async fn send(stream: &mut Stream, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
 }

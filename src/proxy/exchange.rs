@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::TcpStream, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     buffer::Buffer,
@@ -243,10 +243,12 @@ impl<'a> Exchange<'a> {
 
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
         let sent_up = self.poll_upload(cx)?;
-        let (mut read, _) = self.upstream.stream.split();
-        let (_, mut write) = self.client.stream.split();
-        let mut ends =
-            Ends { read: &mut read, buffer: &mut self.upstream_buffer, write: &mut write, moved: false };
+        let mut ends = Ends {
+            read: &mut self.upstream.stream,
+            buffer: &mut self.upstream_buffer,
+            write: &mut self.client.stream,
+            moved: false,
+        };
         let polled = self.download.poll(cx, &mut ends, &self.worker.buffers);
         let moved = ends.moved;
         if let Poll::Ready(result) = polled {
@@ -283,10 +285,12 @@ impl<'a> Exchange<'a> {
         if self.upload_state != Upload::Running {
             return Ok(false);
         }
-        let (mut read, _) = self.client.stream.split();
-        let (_, mut write) = self.upstream.stream.split();
-        let mut ends =
-            Ends { read: &mut read, buffer: &mut self.client.buffer, write: &mut write, moved: false };
+        let mut ends = Ends {
+            read: &mut self.client.stream,
+            buffer: &mut self.client.buffer,
+            write: &mut self.upstream.stream,
+            moved: false,
+        };
         let polled = self.upload.poll(cx, &mut ends, &self.worker.buffers);
         let moved = ends.moved;
         match polled {
@@ -303,10 +307,12 @@ impl<'a> Exchange<'a> {
 
     /// Sends interim responses down.
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Result<(), ProxyError> {
-        let (mut read, _) = self.upstream.stream.split();
-        let (_, mut write) = self.client.stream.split();
-        let mut ends =
-            Ends { read: &mut read, buffer: &mut self.upstream_buffer, write: &mut write, moved: false };
+        let mut ends = Ends {
+            read: &mut self.upstream.stream,
+            buffer: &mut self.upstream_buffer,
+            write: &mut self.client.stream,
+            moved: false,
+        };
         match self.download.poll_flush(cx, &mut ends) {
             Poll::Ready(Err(_)) => Err(ProxyError::ClientGone),
             _ => Ok(()),
@@ -320,8 +326,7 @@ impl<'a> Exchange<'a> {
             // Interim responses were before what is there of the next head.
             self.upstream_buffer.release_head();
         }
-        let (mut read, _) = self.upstream.stream.split();
-        let filled = poll_fill(cx, &mut read, &mut self.upstream_buffer);
+        let filled = poll_fill(cx, &mut self.upstream.stream, &mut self.upstream_buffer);
         if filled.is_pending() {
             self.worker.buffers.reclaim_if_drained(&mut self.upstream_buffer);
         }
@@ -375,8 +380,7 @@ impl<'a> Exchange<'a> {
         if reading_body || self.client.ended || self.client.buffer.is_full() {
             return Ok(());
         }
-        let (mut read, _) = self.client.stream.split();
-        while let Poll::Ready(filled) = poll_fill(cx, &mut read, &mut self.client.buffer) {
+        while let Poll::Ready(filled) = poll_fill(cx, &mut self.client.stream, &mut self.client.buffer) {
             match filled {
                 Err(_) => return Err(ProxyError::ClientGone),
                 Ok(0) => {
@@ -426,7 +430,7 @@ impl<'a> Exchange<'a> {
     /// Whether a client that closed its sending side still takes what is sent: a socket that was closed altogether has
     /// answered it with a reset by now.
     fn is_client_half_closed(&self) -> bool {
-        self.written_since_end && matches!(self.client.stream.take_error(), Ok(None))
+        self.written_since_end && matches!(self.client.stream.socket().take_error(), Ok(None))
     }
 
     fn timed_out(&self, phase: Phase) -> ProxyError {
@@ -465,9 +469,4 @@ impl ProxyError {
 
 fn phase(now: Instant, after: Duration, phase: Phase) -> Option<(Instant, Phase)> {
     (!after.is_zero()).then(|| (now + after, phase))
-}
-
-/// Makes the end of a connection visible as an error at the other end: it is reset instead of closed.
-pub(super) fn reset_on_close(stream: &TcpStream) {
-    drop(socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)));
 }

@@ -228,7 +228,7 @@ impl Forwarder<'_> {
             return Ok(pooled);
         }
         let stream = connect::tcp(endpoint.address, self.route.timeouts.connect).await?;
-        Ok(UpstreamConnection { stream, reused: false })
+        Ok(UpstreamConnection { stream: stream.into(), reused: false })
     }
 
     /// Streams the response to the client; says how it went, and whether it was complete.

@@ -131,7 +131,7 @@ impl Inlet {
         let (inlet, worker) = (Rc::clone(self), Rc::clone(worker));
         tokio::task::spawn_local(async move {
             let _open = Open::new(&inlet, &worker);
-            connection::serve(Rc::clone(&worker), Rc::clone(&inlet), stream, peer).await;
+            connection::serve(Rc::clone(&worker), Rc::clone(&inlet), stream.into(), peer).await;
         });
     }
 

@@ -35,6 +35,8 @@ pub(super) struct Relay {
     pub(super) data_written: u64,
     /// Whether any byte was written.
     pub(super) touched: bool,
+    /// Whether the stream may have taken bytes that its socket has not: TLS does.
+    kept_back: bool,
     ended: bool,
 }
 
@@ -69,7 +71,17 @@ pub(super) enum RelayError {
 impl Relay {
     /// A direction that begins with the bytes in `out`.
     pub(super) fn new(decoder: BodyDecoder, coding: Coding, out: Vec<u8>) -> Self {
-        Self { decoder, coding, out, sent: 0, direct: 0..0, data_written: 0, touched: false, ended: false }
+        Self {
+            decoder,
+            coding,
+            out,
+            sent: 0,
+            direct: 0..0,
+            data_written: 0,
+            touched: false,
+            kept_back: false,
+            ended: false,
+        }
     }
 
     /// Adds bytes to be sent ahead of the body; what they are is the caller's business.
@@ -106,6 +118,10 @@ impl Relay {
 
     /// Whether nothing waits to be written.
     pub(super) fn is_flushed(&self) -> bool {
+        self.is_written() && !self.kept_back
+    }
+
+    fn is_written(&self) -> bool {
         self.sent == self.out.len() && self.direct.is_empty()
     }
 
@@ -152,7 +168,7 @@ impl Relay {
         cx: &mut Context<'_>,
         ends: &mut Ends<'_, impl AsyncRead + Unpin, impl AsyncWrite + Unpin>,
     ) -> Poll<io::Result<()>> {
-        while !self.is_flushed() {
+        while !self.is_written() {
             let waiting = &self.out[self.sent..];
             let data = ends.buffer.unread_at(self.direct.clone());
             let write = Pin::new(&mut *ends.write);
@@ -168,6 +184,7 @@ impl Relay {
             }
             ends.moved = true;
             self.touched = true;
+            self.kept_back = true;
             let from_out = count.min(waiting.len());
             self.sent += from_out;
             self.direct.start += count - from_out;
@@ -179,6 +196,10 @@ impl Relay {
         if self.sent > 0 {
             self.out.clear();
             self.sent = 0;
+        }
+        if self.kept_back {
+            ready!(Pin::new(&mut *ends.write).poll_flush(cx))?;
+            self.kept_back = false;
         }
         Poll::Ready(Ok(()))
     }

@@ -4,16 +4,11 @@
 //! A connection on which anything has arrived since (nearly always its end) is never reused: the runtime already knows,
 //! so the check costs no system call.
 
-use std::{
-    cell::RefCell,
-    collections::VecDeque,
-    future::{Future as _, poll_fn},
-    pin::pin,
-    task::{Context, Waker},
-    time::Duration,
-};
+use std::{cell::RefCell, collections::VecDeque, time::Duration};
 
-use tokio::{net::TcpStream, time::Instant};
+use tokio::time::Instant;
+
+use crate::net::Stream;
 
 /// Most connections kept per worker and endpoint; more are closed after use.
 const MAX_IDLE: usize = 512;
@@ -22,7 +17,7 @@ const MAX_IDLE: usize = 512;
 #[derive(Debug)]
 pub struct UpstreamConnection {
     /// The socket.
-    pub stream: TcpStream,
+    pub stream: Stream,
     /// Whether it has carried a request before, so that the upstream may have closed it meanwhile.
     pub reused: bool,
 }
@@ -35,7 +30,7 @@ pub struct Pools {
 
 #[derive(Debug)]
 struct Idle {
-    stream: TcpStream,
+    stream: Stream,
     since: Instant,
 }
 
@@ -46,12 +41,12 @@ impl Pools {
     pub fn take(&self, endpoint: usize, now: Instant, idle_timeout: Duration) -> Option<UpstreamConnection> {
         let mut pools = self.by_endpoint.borrow_mut();
         let pool = pools.get_mut(endpoint)?;
-        while let Some(idle) = pool.pop_back() {
+        while let Some(mut idle) = pool.pop_back() {
             if !idle_timeout.is_zero() && now.saturating_duration_since(idle.since) > idle_timeout {
                 pool.clear();
                 return None;
             }
-            if is_quiet(&idle.stream) {
+            if idle.stream.is_quiet() {
                 return Some(UpstreamConnection { stream: idle.stream, reused: true });
             }
         }
@@ -76,9 +71,9 @@ impl Pools {
         for (endpoint, pool) in self.by_endpoint.borrow_mut().iter_mut().enumerate() {
             match idle_timeout(endpoint) {
                 None => *pool = VecDeque::new(),
-                Some(limit) => pool.retain(|idle| {
+                Some(limit) => pool.retain_mut(|idle| {
                     let fresh = limit.is_zero() || now.saturating_duration_since(idle.since) <= limit;
-                    fresh && is_quiet(&idle.stream)
+                    fresh && idle.stream.is_quiet()
                 }),
             }
         }
@@ -93,12 +88,4 @@ impl Pools {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-}
-
-/// Whether nothing has arrived, as far as the runtime knows. An idle upstream has nothing to say: bytes would be an answer
-/// to no request, and readiness without bytes is the connection's end.
-fn is_quiet(stream: &TcpStream) -> bool {
-    // Without this, a task that has used up its turn would be told "pending" whatever has arrived.
-    let ready = pin!(tokio::task::unconstrained(poll_fn(|cx| stream.poll_read_ready(cx))));
-    ready.poll(&mut Context::from_waker(Waker::noop())).is_pending()
 }

@@ -1,0 +1,7 @@
+//! Sockets: streams of bytes, whatever carries them.
+//!
+//! Everything above reads and writes a [`Stream`] and does not care whether it is TCP, a unix socket or TLS over either.
+
+mod stream;
+
+pub use stream::{Plain, Stream};
