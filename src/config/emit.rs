@@ -357,7 +357,8 @@ fn route(route: &Route) -> Map {
     let timeouts = Map::default()
         .put("connect", duration(route.timeouts.connect))
         .put("response_headers", duration(route.timeouts.response_headers))
-        .put("stream_idle", duration(route.timeouts.stream_idle));
+        .put("stream_idle", duration(route.timeouts.stream_idle))
+        .put("tunnel_idle", duration(route.timeouts.tunnel_idle));
     Map::default()
         .put("name", route.name.as_str())
         .put("match", route.matches.iter().map(route_match).collect::<Vec<_>>())

@@ -389,6 +389,8 @@ pub struct Timeouts {
     pub response_headers: Duration,
     /// Without a byte in either direction. Default 60s.
     pub stream_idle: Duration,
+    /// The same for upgraded connections. Default 1h.
+    pub tunnel_idle: Duration,
 }
 
 // === impl LbPolicy ===

@@ -104,7 +104,12 @@ fn route(route: &str, backends: &[(&str, u32)]) -> Route {
             sticky: Sticky { mode: StickyMode::Bucket, cookie: None, max_age: second },
             on_unavailable: OnUnavailable::Fallback,
         },
-        timeouts: Timeouts { connect: second, response_headers: second, stream_idle: second },
+        timeouts: Timeouts {
+            connect: second,
+            response_headers: second,
+            stream_idle: second,
+            tunnel_idle: second,
+        },
     }
 }
 

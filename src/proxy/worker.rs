@@ -20,7 +20,7 @@ use crate::{
     snapshot::{Cached, Reader, Snapshot},
     telemetry::{ErrorKind, Sampler},
     types::clock,
-    upstream::Pools,
+    upstream::{Pools, Sessions},
 };
 
 /// How often a worker looks for upstream connections to close.
@@ -34,6 +34,8 @@ pub(super) struct Worker {
     pub(super) buffers: BufferPool,
     /// Upstream connections that wait.
     pub(super) pools: Pools,
+    /// Upstream connections that carry many requests.
+    pub(super) sessions: Sessions,
     /// Connections that wait for a request.
     pub(super) idle: IdleConnections,
     /// Open client connections, of all listeners.
@@ -72,6 +74,7 @@ impl Worker {
             index,
             buffers: BufferPool::default(),
             pools: Pools::default(),
+            sessions: Sessions::default(),
             idle: IdleConnections::default(),
             connections: Cell::new(0),
             draining: Cell::new(false),
@@ -148,6 +151,7 @@ impl Worker {
     pub(super) fn sweep(&self, now: Instant) {
         let snapshot = self.snapshot();
         self.pools.sweep(now, |endpoint| snapshot.idle_timeout_of(endpoint));
+        self.sessions.sweep(now, |endpoint| snapshot.idle_timeout_of(endpoint));
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     },
     telemetry::{AccessLog, Live, Registry},
     types::{Name, Overlay, Revision, RouteOverlay},
-    upstream::{Directory, balance::P2c, health::HealthCheck},
+    upstream::{Directory, Protocol, balance::P2c, health::HealthCheck},
 };
 
 /// Compiles snapshots, one after the other.
@@ -144,6 +144,7 @@ impl Compiler {
         Backend {
             name: name.clone(),
             endpoints,
+            protocol: Protocol::Http11,
             chooser: match backend.lb_policy {
                 model::LbPolicy::P2c => P2c::new(&weights),
             },
@@ -180,6 +181,7 @@ impl Compiler {
                 connect: route.timeouts.connect,
                 response_headers: route.timeouts.response_headers,
                 stream_idle: route.timeouts.stream_idle,
+                tunnel_idle: route.timeouts.tunnel_idle,
             },
             shards: self.registry.route(&route.name),
         })
@@ -249,6 +251,7 @@ fn listener(listener: &model::Listener) -> (Name, Listener) {
         max_headers: usize::from(limits.max_headers),
         header_timeout: limits.header_timeout,
         idle_timeout: limits.idle_timeout,
+        h2c: false,
     };
     (listener.name.clone(), Listener { bind: listener.bind, region: listener.region.clone(), settings })
 }

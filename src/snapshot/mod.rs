@@ -14,7 +14,7 @@ use crate::{
     split::{Keyring, NetworkSet, RegionSources, SplitPlan},
     telemetry::{AccessLog, RouteBackendShard, RouteShard, Sharded},
     types::{Name, OnUnavailable, Revision},
-    upstream::{Endpoint, balance::P2c, health::HealthCheck},
+    upstream::{Endpoint, Protocol, balance::P2c, health::HealthCheck},
 };
 
 /// One revision of everything that a request depends on.
@@ -64,6 +64,8 @@ pub struct ListenerSettings {
     pub header_timeout: Duration,
     /// A connection without a request.
     pub idle_timeout: Duration,
+    /// Whether clients in the clear may begin with HTTP/2.
+    pub h2c: bool,
 }
 
 /// A route.
@@ -101,6 +103,8 @@ pub struct Timeouts {
     pub response_headers: Duration,
     /// Without a byte in either direction.
     pub stream_idle: Duration,
+    /// The same in a tunnel.
+    pub tunnel_idle: Duration,
 }
 
 /// A backend.
@@ -110,6 +114,8 @@ pub struct Backend {
     pub name: Name,
     /// Its endpoints, in file order.
     pub endpoints: Vec<Arc<Endpoint>>,
+    /// What they speak.
+    pub protocol: Protocol,
     /// Chooses among them.
     pub chooser: P2c,
     /// Whether an endpoint takes requests before its first health check has ended.

@@ -8,6 +8,10 @@ pub mod connect;
 pub mod endpoint;
 pub mod health;
 pub mod pool;
+mod protocol;
+pub mod session;
 
 pub use endpoint::{Directory, Endpoint, Verdict};
 pub use pool::{Pools, UpstreamConnection};
+pub use protocol::Protocol;
+pub use session::{Lease, Sessions};
