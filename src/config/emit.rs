@@ -274,7 +274,7 @@ fn listener(listener: &Listener) -> Map {
     Map::default()
         .put("name", listener.name.as_str())
         .put("bind", listener.bind.to_string())
-        .put("protocols", vec!["http/1.1"])
+        .put("protocols", listener.protocols.iter().map(|protocol| protocol.as_str()).collect::<Vec<_>>())
         .opt("region", listener.region.as_ref().map(ToString::to_string))
         .put("limits", limits)
 }
@@ -289,7 +289,7 @@ fn backend(backend: &Backend) -> Out {
         .collect();
     Map::default()
         .put("endpoints", endpoints)
-        .put("protocol", "http/1.1")
+        .put("protocol", backend.protocol.as_str())
         .put("lb_policy", backend.lb_policy.as_str())
         .opt("health_check", backend.health_check.as_ref().map(health_check))
         .put("idle_timeout", duration(backend.idle_timeout))

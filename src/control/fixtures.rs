@@ -13,8 +13,8 @@ use crate::{
     config::{
         Config, Diagnostics,
         model::{
-            AccessLog, Admin, Backend, Drain, Endpoint, Geo, KeySource, LbPolicy, Limits, Listener,
-            LogTarget, Route, RouteMatch, Split, SplitBackend, Sticky, Timeouts,
+            AccessLog, Admin, Backend, BackendProtocol, Drain, Endpoint, Geo, KeySource, LbPolicy, Limits,
+            Listener, ListenerProtocol, LogTarget, Route, RouteMatch, Split, SplitBackend, Sticky, Timeouts,
         },
     },
     control::{
@@ -52,7 +52,13 @@ pub(crate) fn config(routes: &[(&str, &[(&str, u32)])]) -> Config {
         let port = 9000 + u16::try_from(backends.len()).unwrap();
         let endpoints = vec![Endpoint { address: ([127, 0, 0, 1], port).into(), weight: 1 }];
         let idle_timeout = Duration::from_secs(30);
-        let value = Backend { endpoints, lb_policy: LbPolicy::P2c, health_check: None, idle_timeout };
+        let value = Backend {
+            endpoints,
+            protocol: BackendProtocol::Http11,
+            lb_policy: LbPolicy::P2c,
+            health_check: None,
+            idle_timeout,
+        };
         backends.entry(name(backend)).or_insert(value);
     }
     let second = Duration::from_secs(1);
@@ -71,6 +77,7 @@ pub(crate) fn config(routes: &[(&str, &[(&str, u32)])]) -> Config {
         listeners: vec![Listener {
             name: name("web"),
             bind: ([127, 0, 0, 1], 8080).into(),
+            protocols: vec![ListenerProtocol::Http11],
             region: None,
             limits: Limits {
                 max_connections: 100,

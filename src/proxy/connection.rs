@@ -74,6 +74,10 @@ pub(super) async fn serve(worker: Rc<Worker>, inlet: Rc<Inlet>, stream: Stream, 
     let after = loop {
         let settings = inlet.settings(&worker);
         let after = match client.next_head(&worker, &settings, &mut head).await {
+            Next::Request if !settings.h1 => {
+                let text = "this listener speaks HTTP/2 only";
+                client.refuse(&worker, &inlet, (505, Refusal::Unsupported), text).await
+            }
             Next::Request => handle::handle(&worker, &inlet, &mut Downstream::H1(&mut client), &head).await,
             Next::Refused(HeadError::Version) if client.speaks_h2(&settings) => {
                 worker.idle.release(client.idle_slot);

@@ -144,7 +144,10 @@ impl Compiler {
         Backend {
             name: name.clone(),
             endpoints,
-            protocol: Protocol::Http11,
+            protocol: match backend.protocol {
+                model::BackendProtocol::Http11 => Protocol::Http11,
+                model::BackendProtocol::H2c => Protocol::H2c,
+            },
             chooser: match backend.lb_policy {
                 model::LbPolicy::P2c => P2c::new(&weights),
             },
@@ -251,7 +254,8 @@ fn listener(listener: &model::Listener) -> (Name, Listener) {
         max_headers: usize::from(limits.max_headers),
         header_timeout: limits.header_timeout,
         idle_timeout: limits.idle_timeout,
-        h2c: false,
+        h1: listener.protocols.contains(&model::ListenerProtocol::Http11),
+        h2c: listener.protocols.contains(&model::ListenerProtocol::H2c),
     };
     (listener.name.clone(), Listener { bind: listener.bind, region: listener.region.clone(), settings })
 }

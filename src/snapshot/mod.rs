@@ -64,6 +64,8 @@ pub struct ListenerSettings {
     pub header_timeout: Duration,
     /// A connection without a request.
     pub idle_timeout: Duration,
+    /// Whether clients may speak HTTP/1.1.
+    pub h1: bool,
     /// Whether clients in the clear may begin with HTTP/2.
     pub h2c: bool,
 }

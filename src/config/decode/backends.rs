@@ -7,12 +7,15 @@ use super::{
 };
 use crate::config::{
     keys::BACKEND,
-    model::{Backend, Endpoint, HealthCheck, LbPolicy},
+    model::{Backend, BackendProtocol, Endpoint, HealthCheck, LbPolicy},
 };
 
 pub(super) fn backend(place: &Place<'_>, cx: &mut Context) -> Backend {
     let mut object = Object::open(cx, place, &BACKEND);
-    object.word(cx, "protocol");
+    let protocol = match object.word(cx, "protocol") {
+        "h2c" => BackendProtocol::H2c,
+        _ => BackendProtocol::Http11,
+    };
     object.word(cx, "lb_policy");
     Backend {
         endpoints: object
@@ -23,6 +26,7 @@ pub(super) fn backend(place: &Place<'_>, cx: &mut Context) -> Backend {
                 weight: number(endpoint.get(cx, "weight")),
             })
             .collect(),
+        protocol,
         lb_policy: LbPolicy::P2c,
         health_check: object.object(cx, "health_check").map(|check| health_check(check, cx)),
         idle_timeout: object.get(cx, "idle_timeout"),

@@ -22,9 +22,7 @@ pub(in crate::config) static UNAVAILABLE: &[(&str, &str)] = &[
 /// Words that this version does not have yet: shape, key and word.
 pub(in crate::config) static UNAVAILABLE_WORDS: &[(&str, &str, &str)] = &[
     ("listener", "protocols", "h2"),
-    ("listener", "protocols", "h2c"),
     ("backend", "protocol", "h2"),
-    ("backend", "protocol", "h2c"),
     ("backend", "protocol", "auto"),
     ("backend", "lb_policy", "round_robin"),
     ("backend", "lb_policy", "least_request"),
