@@ -281,8 +281,8 @@ impl Forwarder<'_> {
             }
             opening
         };
-        let stream = connect::tcp(endpoint.address, self.route.timeouts.connect).await?;
-        let stream = crate::net::Stream::from(stream);
+        let stream =
+            connect::open(endpoint.address, backend.tls.as_deref(), self.route.timeouts.connect).await?;
         if backend.protocol.is_h2(&stream) {
             return Ok(Leased::Stream(
                 sessions.open(endpoint.id, stream).await.map_err(ProxyError::Session)?,

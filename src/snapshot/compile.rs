@@ -11,6 +11,7 @@ use std::{
 use super::{Backend, Listener, ListenerSettings, Logging, Route, RouteBackend, Snapshot, Timeouts, lower};
 use crate::{
     config::model,
+    net::tls::{ClientTls, ServerTls},
     routing::RouteTable,
     split::{
         GeoDatabase, KeySource, Keyring, Networks, PlanBackend, PlanParts, PlanRule, RegionHeader,
@@ -36,6 +37,10 @@ pub struct Resources {
     pub database: Option<Arc<GeoDatabase>>,
     /// The access log.
     pub log: Option<Arc<AccessLog>>,
+    /// What listeners with TLS answer handshakes with.
+    pub listener_tls: BTreeMap<Name, Arc<ServerTls>>,
+    /// What endpoints of backends with TLS are spoken to with.
+    pub backend_tls: BTreeMap<Name, Arc<ClientTls>>,
 }
 
 /// Why a route cannot be compiled. The control file's validation finds nearly all of these first, with their place.
@@ -69,7 +74,7 @@ impl Compiler {
         resources: &Resources,
     ) -> Result<Snapshot, Vec<RouteError>> {
         let backends: Vec<Backend> =
-            config.backends.iter().map(|(name, backend)| self.backend(name, backend)).collect();
+            config.backends.iter().map(|(name, backend)| self.backend(name, backend, resources)).collect();
         let segments = lower::segments(config);
         let mut routes = Vec::new();
         let mut matchers = Vec::new();
@@ -101,7 +106,15 @@ impl Compiler {
             table: RouteTable::new(matchers),
             routes,
             backends,
-            listeners: config.listeners.iter().map(listener).collect(),
+            listeners: config
+                .listeners
+                .iter()
+                .map(|declared| {
+                    let (name, mut listener) = listener(declared);
+                    listener.tls = resources.listener_tls.get(&name).cloned();
+                    (name, listener)
+                })
+                .collect(),
             trusted_proxies: config.trusted_proxies.iter().copied().collect(),
             regions: regions(config, resources),
             keyring: Arc::clone(&self.keyring),
@@ -133,7 +146,7 @@ impl Compiler {
         });
     }
 
-    fn backend(&mut self, name: &Name, backend: &model::Backend) -> Backend {
+    fn backend(&mut self, name: &Name, backend: &model::Backend, resources: &Resources) -> Backend {
         let registry = &self.registry;
         let endpoints = backend.endpoints.iter().map(|endpoint| {
             let shards = || registry.endpoint(name, &endpoint.address.to_string());
@@ -146,8 +159,11 @@ impl Compiler {
             endpoints,
             protocol: match backend.protocol {
                 model::BackendProtocol::Http11 => Protocol::Http11,
+                model::BackendProtocol::H2 => Protocol::H2,
                 model::BackendProtocol::H2c => Protocol::H2c,
+                model::BackendProtocol::Auto => Protocol::Auto,
             },
+            tls: resources.backend_tls.get(name).cloned(),
             chooser: match backend.lb_policy {
                 model::LbPolicy::P2c => P2c::new(&weights),
             },
@@ -257,7 +273,8 @@ fn listener(listener: &model::Listener) -> (Name, Listener) {
         h1: listener.protocols.contains(&model::ListenerProtocol::Http11),
         h2c: listener.protocols.contains(&model::ListenerProtocol::H2c),
     };
-    (listener.name.clone(), Listener { bind: listener.bind, region: listener.region.clone(), settings })
+    let region = listener.region.clone();
+    (listener.name.clone(), Listener { bind: listener.bind, region, settings, tls: None })
 }
 
 fn regions(config: &model::Config, resources: &Resources) -> Arc<RegionSources> {

@@ -3,6 +3,7 @@
 use super::{
     Context,
     reader::{Object, Place},
+    tls,
     top::number,
 };
 use crate::config::{
@@ -13,7 +14,9 @@ use crate::config::{
 pub(super) fn backend(place: &Place<'_>, cx: &mut Context) -> Backend {
     let mut object = Object::open(cx, place, &BACKEND);
     let protocol = match object.word(cx, "protocol") {
+        "h2" => BackendProtocol::H2,
         "h2c" => BackendProtocol::H2c,
+        "auto" => BackendProtocol::Auto,
         _ => BackendProtocol::Http11,
     };
     object.word(cx, "lb_policy");
@@ -27,6 +30,7 @@ pub(super) fn backend(place: &Place<'_>, cx: &mut Context) -> Backend {
             })
             .collect(),
         protocol,
+        tls: object.object(cx, "tls").map(|tls| tls::backend(tls, cx)),
         lb_policy: LbPolicy::P2c,
         health_check: object.object(cx, "health_check").map(|check| health_check(check, cx)),
         idle_timeout: object.get(cx, "idle_timeout"),

@@ -9,6 +9,7 @@ mod conditions;
 mod reader;
 mod routes;
 mod scalar;
+mod tls;
 mod top;
 
 use std::collections::BTreeSet;
