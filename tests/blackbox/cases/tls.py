@@ -215,7 +215,7 @@ def large(name, h2):
             got = response.body if response else b""
         t.check(hashlib.sha256(got).hexdigest() == digest, f"another body of {len(got)} bytes")
 
-    theme.add(name, "RFC 9112 §6" if not h2 else "RFC 9113 §6.1", "A body of 3 MiB comes down unchanged.", run, takes=2)
+    theme.add(name, "RFC 9112 §6" if not h2 else "RFC 9113 §6.1", "A body of 3 MiB comes down unchanged.", run, takes=2, heavy=True)
 
 
 large("large-download", False)

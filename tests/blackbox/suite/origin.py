@@ -116,7 +116,7 @@ class Origin:
     """Listens, and serves each connection by a thread of its own."""
 
     def __init__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
         self.port = self.listener.getsockname()[1]
         self.connections = []
         self.behaviour = serve(OK)

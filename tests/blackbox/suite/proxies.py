@@ -252,7 +252,7 @@ TYPES = "type.googleapis.com/envoy.extensions"
 
 class Envoy(Running, versus.Envoy):
     def files(self):
-        h2 = {"max_concurrent_streams": 100, "initial_stream_window_size": 65536, "initial_connection_window_size": 1048576}
+        h2 = {"allow_connect": True, "max_concurrent_streams": 100, "initial_stream_window_size": 65536, "initial_connection_window_size": 1048576}
         manager = {
             "@type": f"{TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
             "stat_prefix": "main",
