@@ -52,7 +52,13 @@ pub(crate) fn config(routes: &[(&str, &[(&str, u32)])]) -> Config {
         let port = 9000 + u16::try_from(backends.len()).unwrap();
         let endpoints = vec![Endpoint { address: ([127, 0, 0, 1], port).into(), weight: 1 }];
         let idle_timeout = Duration::from_secs(30);
-        let value = Backend { endpoints, lb_policy: LbPolicy::P2c, health_check: None, idle_timeout };
+        let value = Backend {
+            endpoints,
+            lb_policy: LbPolicy::P2c,
+            health_check: None,
+            outlier_detection: None,
+            idle_timeout,
+        };
         backends.entry(name(backend)).or_insert(value);
     }
     let second = Duration::from_secs(1);

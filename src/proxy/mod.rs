@@ -13,6 +13,7 @@ mod handle;
 mod headers;
 pub mod listener;
 mod log;
+mod pick;
 mod plane;
 mod relay;
 mod respond;

@@ -20,7 +20,7 @@ use crate::{
     snapshot::{Cached, Reader, Snapshot},
     telemetry::{ErrorKind, Sampler},
     types::clock,
-    upstream::Pools,
+    upstream::{Pools, balance},
 };
 
 /// How often a worker looks for upstream connections to close.
@@ -34,6 +34,8 @@ pub(super) struct Worker {
     pub(super) buffers: BufferPool,
     /// Upstream connections that wait.
     pub(super) pools: Pools,
+    /// What its balancers remember.
+    pub(super) balancing: balance::Memory,
     /// Connections that wait for a request.
     pub(super) idle: IdleConnections,
     /// Open client connections, of all listeners.
@@ -72,6 +74,7 @@ impl Worker {
             index,
             buffers: BufferPool::default(),
             pools: Pools::default(),
+            balancing: balance::Memory::default(),
             idle: IdleConnections::default(),
             connections: Cell::new(0),
             draining: Cell::new(false),

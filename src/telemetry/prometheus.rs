@@ -25,6 +25,10 @@ use super::{
 };
 use crate::types::{Name, Reason, Revision};
 
+mod backends;
+
+pub use backends::{BackendGauges, EjectionGauges};
+
 /// The content type of what [`Exporter::render`] gives.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
@@ -60,6 +64,8 @@ pub struct Gauges {
     pub endpoints_healthy: BTreeMap<BackendEndpoint, bool>,
     /// Whether each route's kill switch is on.
     pub kill_switches: BTreeMap<Name, bool>,
+    /// How each backend is.
+    pub backends: BTreeMap<Name, BackendGauges>,
 }
 
 #[allow(clippy::cast_precision_loss, reason = "Prometheus values are f64; counts stay below 2^53")]
@@ -97,6 +103,7 @@ impl Exporter {
         families.extend(choice_families(&stats));
         families.extend(listener_families(&stats));
         families.extend(gauge_families(gauges));
+        families.extend(backends::families(&gauges.backends));
         families.push(self.observed());
         families.extend(self.control_families());
         families.push(

@@ -5,7 +5,6 @@ pub(in crate::config) static UNAVAILABLE: &[(&str, &str)] = &[
     ("admin", "socket"),
     ("admin", "tokens_file"),
     ("listener", "tls"),
-    ("backend", "outlier_detection"),
     ("backend", "circuit_breaker"),
     ("backend", "slow_start"),
     ("backend", "tls"),
@@ -26,10 +25,6 @@ pub(in crate::config) static UNAVAILABLE_WORDS: &[(&str, &str, &str)] = &[
     ("backend", "protocol", "h2"),
     ("backend", "protocol", "h2c"),
     ("backend", "protocol", "auto"),
-    ("backend", "lb_policy", "round_robin"),
-    ("backend", "lb_policy", "least_request"),
-    ("backend", "lb_policy", "peak_ewma"),
-    ("backend", "lb_policy", "rendezvous"),
 ];
 
 /// Tombstones: shape, the key that is no more (or that other proxies have) and the one to use. A key that is renamed

@@ -1,6 +1,6 @@
 //! The keys of the file itself, of listeners and of backends.
 
-use super::{CONDITION, Choice, Kind, ROUTE, Scalar, Shape, default, optional, required};
+use super::{CONDITION, Choice, Kind, OUTLIER_DETECTION, ROUTE, Scalar, Shape, default, optional, required};
 
 const ANY_DURATION: Kind = Kind::Scalar(Scalar::Duration { min: 0 });
 const NETWORKS: Kind = Kind::List(&Kind::Scalar(Scalar::Cidr), 0);
@@ -225,14 +225,21 @@ pub(in crate::config) static BACKEND: Shape = Shape {
         ),
         default(
             "lb_policy",
-            Kind::Word(&["p2c"]),
+            Kind::Word(&["p2c", "round_robin", "least_request", "peak_ewma", "rendezvous"]),
             "p2c",
-            "How an endpoint is chosen: `p2c`, power of two choices on requests in flight.",
+            "How an endpoint is chosen: `p2c`, the one of two drawn by weight with fewer requests in flight; \
+             `round_robin`, in turn; `least_request`, the one of all with the fewest; `peak_ewma`, the one of two that is \
+             expected to answer sooner; `rendezvous`, always the same one for a user.",
         ),
         optional(
             "health_check",
             Kind::Object(&HEALTH_CHECK),
             "Active checks. Without it, every endpoint is healthy.",
+        ),
+        optional(
+            "outlier_detection",
+            Kind::Object(&OUTLIER_DETECTION),
+            "Takes endpoints out whose answers are bad. Without it, none.",
         ),
         default("idle_timeout", ANY_DURATION, "30s", "How long an unused connection to an endpoint is kept."),
     ],
