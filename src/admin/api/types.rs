@@ -204,6 +204,7 @@ pub struct Backend {
     /// How many endpoints take requests.
     pub healthy: usize,
     /// How it is as a whole.
+    #[serde(default)]
     pub condition: Condition,
     /// Its endpoints, in file order.
     pub endpoints: Vec<Endpoint>,
