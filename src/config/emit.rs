@@ -276,7 +276,7 @@ fn listener(listener: &Listener) -> Map {
     Map::default()
         .put("name", listener.name.as_str())
         .put("bind", listener.bind.to_string())
-        .put("protocols", vec!["http/1.1"])
+        .put("protocols", listener.protocols.iter().map(|protocol| protocol.as_str()).collect::<Vec<_>>())
         .opt("region", listener.region.as_ref().map(ToString::to_string))
         .put("limits", limits)
 }
@@ -291,7 +291,7 @@ fn backend(backend: &Backend) -> Out {
         .collect();
     Map::default()
         .put("endpoints", endpoints)
-        .put("protocol", "http/1.1")
+        .put("protocol", backend.protocol.as_str())
         .put("lb_policy", backend.lb_policy.as_str())
         .opt("health_check", backend.health_check.as_ref().map(health_check))
         .opt("outlier_detection", backend.outlier_detection.as_ref().map(resilience::outlier_detection))
@@ -360,7 +360,8 @@ fn route(route: &Route) -> Map {
     let timeouts = Map::default()
         .put("connect", duration(route.timeouts.connect))
         .put("response_headers", duration(route.timeouts.response_headers))
-        .put("stream_idle", duration(route.timeouts.stream_idle));
+        .put("stream_idle", duration(route.timeouts.stream_idle))
+        .put("tunnel_idle", duration(route.timeouts.tunnel_idle));
     Map::default()
         .put("name", route.name.as_str())
         .put("match", route.matches.iter().map(route_match).collect::<Vec<_>>())

@@ -114,10 +114,21 @@ pub struct Listener {
     pub name: Name,
     /// The address it binds.
     pub bind: SocketAddr,
+    /// What it speaks; never empty.
+    pub protocols: Vec<ListenerProtocol>,
     /// The region of everything that comes in here.
     pub region: Option<Name>,
     /// What a client may cost.
     pub limits: Limits,
+}
+
+/// What a listener speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListenerProtocol {
+    /// HTTP/1.0 and HTTP/1.1.
+    Http11,
+    /// HTTP/2 in the clear, with clients that know it beforehand (RFC 9113, section 3.3).
+    H2c,
 }
 
 /// What a client may cost. A duration of zero means no limit.
@@ -140,6 +151,8 @@ pub struct Limits {
 pub struct Backend {
     /// Its endpoints; at least one, addresses unique.
     pub endpoints: Vec<Endpoint>,
+    /// What its endpoints speak.
+    pub protocol: BackendProtocol,
     /// How an endpoint is chosen.
     pub lb_policy: LbPolicy,
     /// Active health checks; `None` takes every endpoint for healthy.
@@ -157,6 +170,16 @@ pub struct Endpoint {
     pub address: SocketAddr,
     /// Its share relative to the other endpoints of the backend, 1 to 1000. Default 1.
     pub weight: u32,
+}
+
+/// What the endpoints of a backend speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BackendProtocol {
+    /// HTTP/1.1.
+    #[default]
+    Http11,
+    /// HTTP/2 in the clear, known beforehand.
+    H2c,
 }
 
 /// How a request's endpoint is chosen.
@@ -403,6 +426,34 @@ pub struct Timeouts {
     pub response_headers: Duration,
     /// Without a byte in either direction. Default 60s.
     pub stream_idle: Duration,
+    /// The same for upgraded connections. Default 1h.
+    pub tunnel_idle: Duration,
+}
+
+// === impl ListenerProtocol ===
+
+impl ListenerProtocol {
+    /// The word in the control file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http11 => "http/1.1",
+            Self::H2c => "h2c",
+        }
+    }
+}
+
+// === impl BackendProtocol ===
+
+impl BackendProtocol {
+    /// The word in the control file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http11 => "http/1.1",
+            Self::H2c => "h2c",
+        }
+    }
 }
 
 // === impl LbPolicy ===

@@ -13,8 +13,8 @@ use crate::{
     config::{
         Config, Diagnostics,
         model::{
-            AccessLog, Admin, Backend, Drain, Endpoint, Geo, KeySource, LbPolicy, Limits, Listener,
-            LogTarget, Route, RouteMatch, Split, SplitBackend, Sticky, Timeouts,
+            AccessLog, Admin, Backend, BackendProtocol, Drain, Endpoint, Geo, KeySource, LbPolicy, Limits,
+            Listener, ListenerProtocol, LogTarget, Route, RouteMatch, Split, SplitBackend, Sticky, Timeouts,
         },
     },
     control::{
@@ -54,6 +54,7 @@ pub(crate) fn config(routes: &[(&str, &[(&str, u32)])]) -> Config {
         let idle_timeout = Duration::from_secs(30);
         let value = Backend {
             endpoints,
+            protocol: BackendProtocol::Http11,
             lb_policy: LbPolicy::P2c,
             health_check: None,
             outlier_detection: None,
@@ -77,6 +78,7 @@ pub(crate) fn config(routes: &[(&str, &[(&str, u32)])]) -> Config {
         listeners: vec![Listener {
             name: name("web"),
             bind: ([127, 0, 0, 1], 8080).into(),
+            protocols: vec![ListenerProtocol::Http11],
             region: None,
             limits: Limits {
                 max_connections: 100,
@@ -110,7 +112,12 @@ fn route(route: &str, backends: &[(&str, u32)]) -> Route {
             sticky: Sticky { mode: StickyMode::Bucket, cookie: None, max_age: second },
             on_unavailable: OnUnavailable::Fallback,
         },
-        timeouts: Timeouts { connect: second, response_headers: second, stream_idle: second },
+        timeouts: Timeouts {
+            connect: second,
+            response_headers: second,
+            stream_idle: second,
+            tunnel_idle: second,
+        },
     }
 }
 

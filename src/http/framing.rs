@@ -74,11 +74,11 @@ pub fn of_response(
     Ok(length.map_or(Framing::UntilClose, of_length))
 }
 
-fn of_length(length: u64) -> Framing {
+pub(super) fn of_length(length: u64) -> Framing {
     if length == 0 { Framing::None } else { Framing::Length(length) }
 }
 
-fn content_length(headers: Headers<'_>) -> Result<Option<u64>, FramingError> {
+pub(super) fn content_length(headers: Headers<'_>) -> Result<Option<u64>, FramingError> {
     let mut values = headers.known(Known::ContentLength);
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() || value.is_empty() || value.len() > MAX_DIGITS {

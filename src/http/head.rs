@@ -22,9 +22,9 @@ const USUAL_HEADERS: usize = 48;
 /// A parsed request head. It marks places in the buffer it was parsed from, and is reused from request to request.
 #[derive(Debug, Default)]
 pub struct RequestHead {
-    slots: Vec<Slot>,
-    method: Range<usize>,
-    target: Range<usize>,
+    pub(super) slots: Vec<Slot>,
+    pub(super) method: Range<usize>,
+    pub(super) target: Range<usize>,
     /// Bytes of the head, up to and with the empty line.
     pub head_len: usize,
     /// The minor version: HTTP/1.0 or HTTP/1.1.
@@ -35,13 +35,15 @@ pub struct RequestHead {
     pub keep_alive: bool,
     /// Whether the client waits for `100 Continue` before it sends the body.
     pub expects_continue: bool,
+    /// The protocol that the client wants to go on with, where its request can become a tunnel.
+    pub upgrade: Option<Upgrade>,
 }
 
 /// A parsed response head, like [`RequestHead`].
 #[derive(Debug, Default)]
 pub struct ResponseHead {
-    slots: Vec<Slot>,
-    reason: Range<usize>,
+    pub(super) slots: Vec<Slot>,
+    pub(super) reason: Range<usize>,
     /// Bytes of the head.
     pub head_len: usize,
     /// The version that the upstream speaks.
@@ -54,7 +56,16 @@ pub struct ResponseHead {
     pub keep_alive: bool,
 }
 
-/// HTTP/1.x minor versions.
+/// What a request asks its connection or stream to become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upgrade {
+    /// WebSocket (RFC 6455), asked for by `Upgrade` or by an extended CONNECT (RFC 8441).
+    WebSocket,
+    /// Any other protocol, by `Upgrade` (RFC 9110, section 7.8).
+    Other,
+}
+
+/// Versions of HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Version {
     /// HTTP/1.0
@@ -62,6 +73,8 @@ pub enum Version {
     /// HTTP/1.1
     #[default]
     Http11,
+    /// HTTP/2
+    Http2,
 }
 
 /// What a client's bounded head may hold.
@@ -158,7 +171,33 @@ impl RequestHead {
         self.keep_alive = keep_alive(headers, self.version);
         self.expects_continue = self.version == Version::Http11
             && headers.known(Known::Expect).any(|value| value.eq_ignore_ascii_case(b"100-continue"));
+        self.upgrade = self.upgrade_asked(bytes);
         Ok(())
+    }
+
+    /// What an `Upgrade` that `Connection` names asks for. Only a GET without a body can become a tunnel here; a change to
+    /// another HTTP or to TLS, which would hide requests from the rules, is never passed on.
+    fn upgrade_asked(&self, bytes: &[u8]) -> Option<Upgrade> {
+        let headers = Headers::new(bytes, &self.slots);
+        let mut protocols = headers.known(Known::Upgrade);
+        let protocol = protocols.next()?;
+        let plain = self.version == Version::Http11 && self.framing == Framing::None;
+        if !plain || protocols.next().is_some() || self.method(bytes) != "GET" {
+            return None;
+        }
+        let named = headers
+            .known(Known::Connection)
+            .flat_map(|value| value.split(|byte| *byte == b','))
+            .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
+        let starts = |prefix: &str| {
+            protocol.len() >= prefix.len() && protocol[..prefix.len()].eq_ignore_ascii_case(prefix.as_bytes())
+        };
+        let hides = protocol.contains(&b',') || ["h2", "http", "tls"].into_iter().any(starts);
+        match protocol {
+            _ if !named || hides || protocol.is_empty() => None,
+            _ if protocol.eq_ignore_ascii_case(b"websocket") => Some(Upgrade::WebSocket),
+            _ => Some(Upgrade::Other),
+        }
     }
 
     /// The method, with its case.

@@ -74,7 +74,7 @@ impl Target {
         if hosts.next().is_some() {
             return Err(TargetError::ManyHosts);
         }
-        if host.is_none() && head.version == Version::Http11 {
+        if host.is_none() && head.version != Version::Http10 {
             return Err(TargetError::NoHost);
         }
         if host.is_some_and(|host| !is_authority(host)) {

@@ -5,8 +5,8 @@ use std::{future::poll_fn, io, net::SocketAddr, rc::Rc, task::Poll, time::Durati
 use tokio::io::AsyncWriteExt as _;
 
 use super::{
-    buffer::Buffer, error::refusal_of_head, handle, listener::Inlet, relay::poll_fill, respond::Local,
-    timer::Timer, worker::Worker,
+    buffer::Buffer, downstream::Downstream, error::refusal_of_head, h2, handle, listener::Inlet,
+    relay::poll_fill, respond::Local, timer::Timer, worker::Worker,
 };
 use crate::{
     http::{HeadError, HeadLimits, Progress, RequestHead, Version},
@@ -74,7 +74,16 @@ pub(super) async fn serve(worker: Rc<Worker>, inlet: Rc<Inlet>, stream: Stream, 
     let after = loop {
         let settings = inlet.settings(&worker);
         let after = match client.next_head(&worker, &settings, &mut head).await {
-            Next::Request => handle::handle(&worker, &inlet, &mut client, &head).await,
+            Next::Request if !settings.h1 => {
+                let text = "this listener speaks HTTP/2 only";
+                client.refuse(&worker, &inlet, (505, Refusal::Unsupported), text).await
+            }
+            Next::Request => handle::handle(&worker, &inlet, &mut Downstream::H1(&mut client), &head).await,
+            Next::Refused(HeadError::Version) if client.speaks_h2(&settings) => {
+                worker.idle.release(client.idle_slot);
+                let (stream, peer) = client.rewound(&worker);
+                return h2::serve(worker, inlet, stream, peer).await;
+            }
             Next::Refused(error) => {
                 let (status, refusal) = refusal_of_head(error);
                 client.refuse(&worker, &inlet, (status, refusal), &error.to_string()).await
@@ -102,6 +111,18 @@ impl Client {
     /// Whether another request may come, or is there already.
     pub(super) fn may_ask_again(&self) -> bool {
         !self.ended || !self.buffer.is_drained()
+    }
+
+    /// Whether the connection begins as HTTP/2 does with clients that know it beforehand, and may.
+    fn speaks_h2(&self, settings: &ListenerSettings) -> bool {
+        settings.h2c && !self.asked && self.buffer.unread().starts_with(h2::PREFACE)
+    }
+
+    /// The stream with what was read of it, for another protocol.
+    fn rewound(mut self, worker: &Worker) -> (h2::Rewound, SocketAddr) {
+        let before = self.buffer.unread().to_vec();
+        worker.buffers.reclaim(&mut self.buffer);
+        (h2::Rewound::new(before, self.stream), self.peer)
     }
 
     /// Reads until a whole head is there.

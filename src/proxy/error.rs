@@ -38,6 +38,12 @@ pub(super) enum ProxyError {
         /// What the system said; `None` at an orderly end.
         source: Option<io::Error>,
     },
+    /// The endpoint does not speak HTTP/2 as it should.
+    #[error("no HTTP/2 connection to the endpoint")]
+    Session(#[source] h2::Error),
+    /// The request cannot be said in HTTP/2.
+    #[error("the request cannot be said in HTTP/2")]
+    Untranslatable,
     /// The endpoint's response head is malformed.
     #[error("the endpoint's response is malformed")]
     Head(#[source] HeadError),
@@ -72,6 +78,8 @@ impl ProxyError {
                 504
             }
             Self::Connect(ConnectError::Io { .. })
+            | Self::Session(_)
+            | Self::Untranslatable
             | Self::Closed { .. }
             | Self::Head(_)
             | Self::Switched
@@ -89,6 +97,7 @@ impl ProxyError {
             Self::Unavailable => "no backend is available",
             Self::Connect(ConnectError::Timeout { .. }) => "the backend could not be reached in time",
             Self::Connect(ConnectError::Io { .. }) => "the backend could not be reached",
+            Self::Session(_) | Self::Untranslatable => "the backend could not be asked",
             Self::Closed { .. } | Self::Truncated(_) => "the backend closed the connection",
             Self::Head(_) | Self::Switched | Self::Body => "the backend's response could not be understood",
             Self::ResponseTimeout(_) | Self::StreamIdle(_) => "the backend did not answer in time",
@@ -106,7 +115,9 @@ impl ProxyError {
             }
             Self::Connect(ConnectError::Io { .. }) => Some(ErrorKind::Connect),
             Self::Closed { .. } | Self::Truncated(_) => Some(ErrorKind::Reset),
-            Self::Head(_) | Self::Switched | Self::Body => Some(ErrorKind::Protocol),
+            Self::Session(_) | Self::Untranslatable | Self::Head(_) | Self::Switched | Self::Body => {
+                Some(ErrorKind::Protocol)
+            }
         }
     }
 
@@ -126,13 +137,18 @@ impl ProxyError {
         match self {
             Self::Closed { reused, unsent, .. } => !(*reused && *unsent),
             Self::Connect(_)
+            | Self::Session(_)
             | Self::Head(_)
             | Self::Switched
             | Self::Truncated(_)
             | Self::Body
             | Self::ResponseTimeout(_)
             | Self::StreamIdle(_) => true,
-            Self::ClientGone | Self::ClientBody | Self::ClientIdle | Self::Unavailable => false,
+            Self::ClientGone
+            | Self::ClientBody
+            | Self::ClientIdle
+            | Self::Unavailable
+            | Self::Untranslatable => false,
         }
     }
 

@@ -9,36 +9,27 @@
 use std::{
     future::poll_fn,
     io,
+    pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::io::AsyncWrite as _;
 
 use super::{
+    bridge::RESPONSE_LIMITS,
     buffer::Buffer,
     connection::Client,
+    deadlines::{CONTINUE_AFTER, Deadlines, HALF_CLOSE_GRACE, Limits, MAX_INTERIM, Phase, phase},
     error::ProxyError,
-    headers,
+    headers::{self, ClientHead},
     relay::{Coding, Ends, Relay, RelayError, poll_fill},
     worker::Worker,
 };
 use crate::{
-    http::{BodyDecoder, HeadError, HeadLimits, Progress, ResponseHead, Version},
+    http::{BodyDecoder, Framing, HeadError, Progress, ResponseHead, Version},
     types::clock,
     upstream::UpstreamConnection,
 };
-
-/// How long a client that has closed its sending side is still served when nothing can be written to it. It may have
-/// half-closed (as `nc -N` does) or left; only writing tells, and until then this is the compromise.
-const HALF_CLOSE_GRACE: Duration = Duration::from_millis(500);
-/// How long the upstream may think about `Expect: 100-continue` before Weir itself tells the client to go on, so that an
-/// upstream that ignores the expectation is no deadlock (RFC 9110, section 10.1.1 lets a client wait for ever).
-const CONTINUE_AFTER: Duration = Duration::from_millis(250);
-/// Most interim responses to one request. A few are usual; a stream of them would never let the request time out.
-const MAX_INTERIM: u32 = 100;
-/// What an upstream's response head may hold.
-const RESPONSE_LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, fields: 256 };
 
 /// An attempt under way.
 pub(super) struct Exchange<'a> {
@@ -61,21 +52,15 @@ pub(super) struct Exchange<'a> {
     interim: u32,
     /// Whether the response's body did not go through in one go.
     waited: bool,
-}
-
-/// What an exchange is allowed to take.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    /// From the whole request sent to the response's head; zero is for ever.
-    pub(super) response_headers: Duration,
-    /// Without a byte in either direction; zero is for ever.
-    pub(super) stream_idle: Duration,
+    /// Whether the two connections are a tunnel.
+    tunnel: bool,
 }
 
 /// What an exchange needs to know of its request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RequestFacts {
     pub(super) version: Version,
+    pub(super) framing: Framing,
     pub(super) expects_continue: bool,
 }
 
@@ -85,23 +70,6 @@ enum Upload {
     Done,
     /// The upstream no longer takes the request; an answer may still come.
     Broken,
-}
-
-/// The times at which something must happen; the connection's timer is set to the first.
-#[derive(Debug, Default)]
-struct Deadlines {
-    /// For the phase, and what to say when it passes.
-    phase: Option<(Instant, Phase)>,
-    /// When a client that closed its sending side is taken for gone.
-    client: Option<Instant>,
-    /// When Weir says 100 itself.
-    go_on: Option<Instant>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    ResponseHead,
-    Stream,
 }
 
 // === impl Exchange ===
@@ -135,6 +103,7 @@ impl<'a> Exchange<'a> {
             client_version: facts.version,
             interim: 0,
             waited: false,
+            tunnel: false,
         }
     }
 
@@ -151,14 +120,25 @@ impl<'a> Exchange<'a> {
     pub(super) fn begin_response(
         &mut self,
         head: &ResponseHead,
-        coding: Coding,
-        write: impl FnOnce(&[u8], &mut Vec<u8>),
-    ) {
-        write(self.upstream_buffer.unread(), self.download.out_mut());
+        client_head: &ClientHead<'_>,
+    ) -> Result<(), ProxyError> {
+        client_head.write(head, self.upstream_buffer.unread(), self.download.out_mut());
         self.upstream_buffer.consume(head.head_len);
+        let coding = if client_head.chunked { Coding::Chunked } else { Coding::Plain };
         self.download.begin(BodyDecoder::new(head.framing), coding);
         self.deadlines.phase = None;
         self.deadlines.go_on = None;
+        Ok(())
+    }
+
+    /// What both sides send from here on are bytes of another protocol.
+    pub(super) fn open_tunnel(&mut self) {
+        self.tunnel = true;
+        self.upload.begin(BodyDecoder::UntilClose, Coding::Plain);
+        self.upload_state = Upload::Running;
+        self.download.begin(BodyDecoder::UntilClose, Coding::Plain);
+        self.deadlines.client = None;
+        self.limits.stream_idle = self.limits.tunnel_idle;
     }
 
     /// Streams the response to its end.
@@ -200,8 +180,10 @@ impl<'a> Exchange<'a> {
 
     /// Gives back the memory, and the connection if it can carry another request.
     pub(super) fn finish(mut self, keep_alive: bool) -> Option<UpstreamConnection> {
-        let clean =
-            self.upstream_buffer.is_drained() && self.upload_state == Upload::Done && self.download.is_done();
+        let clean = self.upstream_buffer.is_drained()
+            && self.upload_state == Upload::Done
+            && self.download.is_done()
+            && !self.tunnel;
         self.worker.buffers.reclaim(&mut self.upstream_buffer);
         self.worker.buffers.put_outgoing(self.upload.into_out());
         self.worker.buffers.put_outgoing(self.download.into_out());
@@ -224,9 +206,6 @@ impl<'a> Exchange<'a> {
                 Poll::Ready(Ok(())) => {}
             }
             while let Progress::Complete = self.parse_head(head, to_head)? {
-                if head.status == 101 {
-                    return Poll::Ready(Err(ProxyError::Switched));
-                }
                 if !head.is_interim() {
                     return Poll::Ready(Ok(()));
                 }
@@ -295,7 +274,10 @@ impl<'a> Exchange<'a> {
         let moved = ends.moved;
         match polled {
             Poll::Pending => {}
-            Poll::Ready(Ok(())) => self.upload_state = Upload::Done,
+            Poll::Ready(Ok(())) => {
+                self.upload_state = Upload::Done;
+                self.pass_end_on(cx);
+            }
             Poll::Ready(Err(RelayError::Write(_))) => self.upload_state = Upload::Broken,
             Poll::Ready(Err(RelayError::Chunked(_))) => return Err(ProxyError::ClientBody),
             Poll::Ready(Err(RelayError::Read(_) | RelayError::Truncated)) => {
@@ -303,6 +285,15 @@ impl<'a> Exchange<'a> {
             }
         }
         Ok(moved)
+    }
+
+    /// The client of a tunnel has said all that it has to say: the upstream is told, and may take no longer than any other
+    /// response to say the rest.
+    fn pass_end_on(&mut self, cx: &mut Context<'_>) {
+        if self.tunnel {
+            let _ = Pin::new(&mut self.upstream.stream).poll_shutdown(cx);
+            self.limits.stream_idle = self.limits.response_headers;
+        }
     }
 
     /// Sends interim responses down.
@@ -377,7 +368,7 @@ impl<'a> Exchange<'a> {
     /// Looks whether the client is still there, once its request has been read. What it pipelines meanwhile is kept.
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Result<(), ProxyError> {
         let reading_body = self.upload_state == Upload::Running && !self.upload.is_read();
-        if reading_body || self.client.ended || self.client.buffer.is_full() {
+        if self.tunnel || reading_body || self.client.ended || self.client.buffer.is_full() {
             return Ok(());
         }
         while let Poll::Ready(filled) = poll_fill(cx, &mut self.client.stream, &mut self.client.buffer) {
@@ -445,19 +436,11 @@ impl<'a> Exchange<'a> {
     }
 }
 
-// === impl Deadlines ===
-
-impl Deadlines {
-    fn first(&self) -> Option<Instant> {
-        [self.phase.map(|(at, _)| at), self.client, self.go_on].into_iter().flatten().min()
-    }
-}
-
 // === impl ProxyError ===
 
 impl ProxyError {
     /// What an error on the way down means: reading is the upstream's side, writing the client's.
-    fn of_download(error: RelayError) -> Self {
+    pub(super) fn of_download(error: RelayError) -> Self {
         match error {
             RelayError::Read(source) => Self::Truncated(Some(source)),
             RelayError::Truncated => Self::Truncated(None),
@@ -465,8 +448,4 @@ impl ProxyError {
             RelayError::Write(_) => Self::ClientGone,
         }
     }
-}
-
-fn phase(now: Instant, after: Duration, phase: Phase) -> Option<(Instant, Phase)> {
-    (!after.is_zero()).then(|| (now + after, phase))
 }

@@ -3,12 +3,16 @@
 use tokio::time::Instant;
 
 use super::{
-    connection::{After, Client},
+    attempt::{Attempt, Leased},
+    bridge::Bridge,
+    connection::After,
+    deadlines::Limits,
+    downstream::{BodyMark, Downstream},
     error::ProxyError,
-    exchange::{Exchange, Limits, RequestFacts},
+    exchange::{Exchange, RequestFacts},
     handle::Request,
     headers::{ClientHead, body_of},
-    relay::{Coding, Relay},
+    relay::Relay,
     worker::Worker,
 };
 use crate::{
@@ -16,7 +20,7 @@ use crate::{
     snapshot::{Backend, Route, RouteBackend, Snapshot},
     telemetry::{EndpointShard, ErrorKind, RouteBackendShard},
     types::{OnUnavailable, Reason, clock},
-    upstream::{Endpoint, UpstreamConnection, connect},
+    upstream::{Endpoint, Protocol, UpstreamConnection, connect},
 };
 
 /// Most attempts for one request, over all endpoints and backends.
@@ -61,6 +65,8 @@ pub(super) struct Delivered {
     pub(super) pooled: bool,
     /// Whether the whole response went on without waiting for either side.
     pub(super) at_once: bool,
+    /// Whether it became a tunnel, whose end says nothing of how long the answer took.
+    pub(super) tunnel: bool,
     pub(super) body_bytes: u64,
     /// Why the response was broken off, if it was.
     pub(super) error: Option<ProxyError>,
@@ -77,8 +83,8 @@ struct InFlight<'a> {
 
 impl Forwarder<'_> {
     /// Sends the request to the route's backend at `chosen`.
-    pub(super) async fn forward(&self, client: &mut Client, chosen: usize) -> Forwarded {
-        let mark = client.buffer.mark();
+    pub(super) async fn forward(&self, client: &mut Downstream<'_>, chosen: usize) -> Forwarded {
+        let mark = client.mark();
         let mut tried: Vec<usize> = Vec::new();
         // Set when a pooled connection turned out to be closed: the others of its pool may be too.
         let mut fresh = false;
@@ -123,8 +129,8 @@ impl Forwarder<'_> {
     }
 
     /// Whether the request's body can be sent once more.
-    fn replayable(&self, client: &mut Client, mark: super::buffer::Mark) -> bool {
-        self.request.head.framing == Framing::None || client.buffer.rewind(mark)
+    fn replayable(&self, client: &mut Downstream<'_>, mark: BodyMark) -> bool {
+        self.request.head.framing == Framing::None || client.rewind(mark)
     }
 
     fn route_backend(&self, backend: usize) -> &RouteBackend {
@@ -157,33 +163,28 @@ impl Forwarder<'_> {
     /// One attempt on one endpoint. An error means that the client has seen nothing yet.
     async fn attempt(
         &self,
-        client: &mut Client,
+        client: &mut Downstream<'_>,
         backend: usize,
         endpoint: &Endpoint,
         fresh: bool,
     ) -> Result<Delivered, ProxyError> {
         let endpoint_shard = endpoint.shards.worker(self.worker.index);
         let _in_flight = InFlight::new(self.shard(backend), endpoint_shard);
-        let connection = self.connection(endpoint, self.backend(backend), fresh).await?;
-        let pooled = connection.reused;
+        let leased = self.lease(endpoint, self.backend(backend), fresh).await?;
+        let pooled = leased.is_reused();
         let sent_at = clock::now();
-        let mut out = self.worker.buffers.take_outgoing();
-        self.request.write_upstream_head(self, client, &mut out, endpoint);
-        let (decoder, coding) = body_of(self.request.head.framing);
-        let upload = Relay::new(decoder, coding, out);
+        let mut attempt = self.begin(client, leased, endpoint).await?;
         let mut head = self.worker.take_response_head();
-        let mut exchange =
-            Exchange::new(self.worker, client, connection, upload, (self.facts(), self.limits()));
-        let result = exchange.response_head(&mut head, self.request.is_head()).await;
-        let delivered = match result {
+        let answered = attempt.response_head(&mut head, self.request.is_head()).await;
+        let delivered = match answered.and_then(|()| self.check(&head)) {
             Ok(()) => {
                 let head_at = clock::now();
-                let (mut delivered, streamed) = self.deliver(&mut exchange, &head, (sent_at, head_at)).await;
+                let (mut delivered, streamed) = self.deliver(&mut attempt, &head, (sent_at, head_at)).await;
                 delivered.pooled = pooled;
                 // Until a byte of it was written, an answer of ours can still take the response's place.
-                let begun = exchange.is_response_begun();
+                let begun = attempt.is_response_begun();
                 let done_at = clock::now();
-                if let Some(connection) = exchange.finish(head.keep_alive && streamed) {
+                if let Some(connection) = attempt.finish(head.keep_alive && streamed) {
                     self.worker.pools.put(endpoint.id, connection, done_at);
                 }
                 if !client.may_ask_again() && delivered.after == After::KeepAlive {
@@ -196,8 +197,8 @@ impl Forwarder<'_> {
                 }
             }
             Err(error) => {
-                let cut = exchange.is_interim_cut();
-                exchange.finish(false);
+                let cut = attempt.is_interim_cut();
+                attempt.finish(false);
                 // Nothing can be said to a client that took half of an interim response.
                 Err(if cut { ProxyError::ClientGone } else { error })
             }
@@ -206,52 +207,119 @@ impl Forwarder<'_> {
         delivered
     }
 
-    async fn connection(
-        &self,
+    /// Makes ready what the two sides need that speak what they speak.
+    async fn begin<'a, 'c>(
+        &'a self,
+        client: &'a mut Downstream<'c>,
+        leased: Leased,
         endpoint: &Endpoint,
-        backend: &Backend,
-        fresh: bool,
-    ) -> Result<UpstreamConnection, ProxyError> {
-        if !fresh
+    ) -> Result<Attempt<'a, 'c>, ProxyError> {
+        let about = (self.facts(), self.limits());
+        match leased {
+            Leased::Stream(lease) => {
+                let request = self.request.upstream_request(self, client.bytes(), endpoint);
+                let bridge = Bridge::to_stream(self.worker, client, (lease, request?), about).await?;
+                Ok(Attempt::Bridge(bridge))
+            }
+            Leased::Connection(connection) => {
+                let mut out = self.worker.buffers.take_outgoing();
+                self.request.write_upstream_head(self, client.bytes(), &mut out, endpoint);
+                match client {
+                    Downstream::H1(client) => {
+                        let (decoder, coding) = body_of(self.request.head.framing);
+                        let upload = Relay::new(decoder, coding, out);
+                        Ok(Attempt::Exchange(Exchange::new(self.worker, client, connection, upload, about)))
+                    }
+                    Downstream::H2(_) => {
+                        let sides = (connection, out);
+                        Ok(Attempt::Bridge(Bridge::to_connection(self.worker, client, sides, about)))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the response is one that was asked for.
+    fn check(&self, head: &ResponseHead) -> Result<(), ProxyError> {
+        match (head.status, self.request.head.upgrade) {
+            (101, None) => Err(ProxyError::Switched),
+            _ => Ok(()),
+        }
+    }
+
+    /// A connection to send the request over, or a place on one.
+    async fn lease(&self, endpoint: &Endpoint, backend: &Backend, fresh: bool) -> Result<Leased, ProxyError> {
+        let sessions = &self.worker.sessions;
+        if backend.protocol.may_be_h2()
+            && !fresh
+            && let Some(lease) = sessions.take(endpoint.id)
+        {
+            return Ok(Leased::Stream(lease));
+        }
+        if backend.protocol.may_be_h1()
+            && !fresh
             && let Some(pooled) =
                 self.worker.pools.take(endpoint.id, self.request.start, backend.idle_timeout)
         {
-            return Ok(pooled);
+            return Ok(Leased::Connection(pooled));
         }
+        let _opening = if backend.protocol == Protocol::Http11 {
+            None
+        } else {
+            let opening = sessions.opening(endpoint.id).await;
+            if let Some(lease) = sessions.take(endpoint.id) {
+                return Ok(Leased::Stream(lease));
+            }
+            opening
+        };
         let stream = connect::tcp(endpoint.address, self.route.timeouts.connect).await?;
-        Ok(UpstreamConnection { stream: stream.into(), reused: false })
+        let stream = crate::net::Stream::from(stream);
+        if backend.protocol.is_h2(&stream) {
+            return Ok(Leased::Stream(
+                sessions.open(endpoint.id, stream).await.map_err(ProxyError::Session)?,
+            ));
+        }
+        Ok(Leased::Connection(UpstreamConnection { stream, reused: false }))
     }
 
     /// Streams the response to the client; says how it went, and whether it was complete.
     async fn deliver(
         &self,
-        exchange: &mut Exchange<'_>,
+        attempt: &mut Attempt<'_, '_>,
         head: &ResponseHead,
         (sent_at, head_at): (Instant, Instant),
     ) -> (Delivered, bool) {
         let version = self.request.head.version;
-        let unframed = matches!(head.framing, Framing::Chunked | Framing::UntilClose);
+        let tunnel = self.opens_tunnel(head);
+        let unframed =
+            matches!(head.framing, Framing::Chunked | Framing::UntilClose) && version != Version::Http2;
         let chunked = unframed && version == Version::Http11;
-        let ends_with_connection = unframed && !chunked;
+        let ends_with_connection = (unframed && !chunked) || tunnel;
         // An answer before the whole request was read: what the client still sends would be taken for its next request.
-        let early = !exchange.is_request_sent() && (head.status >= 300 || self.request.head.expects_continue);
+        let early = !attempt.is_request_sent() && (head.status >= 300 || self.request.head.expects_continue);
         let keep_alive =
             self.request.head.keep_alive && !ends_with_connection && !early && !self.worker.draining.get();
-        let coding = if chunked { Coding::Chunked } else { Coding::Plain };
-        exchange.begin_response(head, coding, |bytes, out| {
-            self.worker.with_date(|date| {
-                let set_cookie = self.set_cookie.as_deref();
-                ClientHead { version, keep_alive, chunked, set_cookie, date }.write(head, bytes, out);
-            });
+        let begun = self.worker.with_date(|date| {
+            let set_cookie = self.set_cookie.as_deref();
+            attempt.begin_response(head, &ClientHead { version, keep_alive, chunked, set_cookie, date })
         });
-        let error = exchange.response_body().await.err();
-        let at_once = !exchange.has_waited();
-        if error.is_none() && !early && !ends_with_connection {
-            exchange.rest_of_request().await;
+        if tunnel {
+            attempt.open_tunnel();
         }
-        let after = match (&error, exchange.is_request_sent()) {
+        let error = match begun {
+            Ok(()) => attempt.response_body().await.err(),
+            Err(error) => Some(error),
+        };
+        let at_once = !attempt.has_waited();
+        match &error {
+            Some(_) => attempt.break_off(),
+            None if !early && !ends_with_connection => attempt.rest_of_request().await,
+            None => {}
+        }
+        let after = match (&error, attempt.is_request_sent()) {
             (Some(_), _) if ends_with_connection => After::Reset,
             (Some(_), _) => After::Close,
+            (None, _) if tunnel => After::Close,
             (None, false) => After::Linger,
             (None, true) if keep_alive => After::KeepAlive,
             // The client wanted to go on, and may have sent its next request already.
@@ -259,29 +327,46 @@ impl Forwarder<'_> {
             (None, true) => After::Close,
         };
         let complete = error.is_none();
-        let body_bytes = exchange.body_bytes();
-        (
-            Delivered {
-                status: head.status,
-                head_at,
-                sent_at,
-                pooled: false,
-                at_once,
-                body_bytes,
-                error,
-                after,
-            },
-            complete,
-        )
+        let body_bytes = attempt.body_bytes();
+        let delivered = Delivered {
+            status: head.status,
+            head_at,
+            sent_at,
+            pooled: false,
+            at_once,
+            tunnel,
+            body_bytes,
+            error,
+            after,
+        };
+        (delivered, complete)
+    }
+
+    /// Whether the response makes a tunnel of the two sides.
+    fn opens_tunnel(&self, head: &ResponseHead) -> bool {
+        let opened = if head.version == Version::Http2 {
+            (200..300).contains(&head.status)
+        } else {
+            head.status == 101
+        };
+        opened && self.request.head.upgrade.is_some()
     }
 
     fn facts(&self) -> RequestFacts {
-        RequestFacts { version: self.request.head.version, expects_continue: self.request.waits_for_continue }
+        RequestFacts {
+            version: self.request.head.version,
+            framing: self.request.head.framing,
+            expects_continue: self.request.waits_for_continue,
+        }
     }
 
     fn limits(&self) -> Limits {
         let timeouts = &self.route.timeouts;
-        Limits { response_headers: timeouts.response_headers, stream_idle: timeouts.stream_idle }
+        Limits {
+            response_headers: timeouts.response_headers,
+            stream_idle: timeouts.stream_idle,
+            tunnel_idle: timeouts.tunnel_idle,
+        }
     }
 }
 

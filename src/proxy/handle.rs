@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use super::{
     client_address,
-    connection::{After, Client},
+    connection::After,
+    downstream::Downstream,
     error::{ProxyError, refusal_of_target},
     forward::{Forwarded, Forwarder},
     headers::UpstreamHead,
@@ -19,7 +20,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    http::{Framing, RequestHead, RequestView, Target},
+    http::{Framing, Known, RequestHead, RequestView, Target},
     snapshot::{Listener, Route, Snapshot},
     split::{self, AssignContext, Assignment},
     telemetry::{MethodLabel, Outcome, Refusal},
@@ -40,6 +41,8 @@ pub(super) struct Request<'a> {
     peer_ip: IpAddr,
     /// Whether the peer's forwarding headers are believed.
     trusted: bool,
+    /// Whether it came in TLS.
+    secure: bool,
 }
 
 /// Where a request goes.
@@ -53,7 +56,12 @@ struct Decision<'s> {
 }
 
 /// Serves one request; says what becomes of the connection.
-pub(super) async fn handle(worker: &Worker, inlet: &Inlet, client: &mut Client, head: &RequestHead) -> After {
+pub(super) async fn handle(
+    worker: &Worker,
+    inlet: &Inlet,
+    client: &mut Downstream<'_>,
+    head: &RequestHead,
+) -> After {
     let snapshot = worker.snapshot();
     let request = match understand(&snapshot, client, head) {
         Ok(request) => request,
@@ -89,22 +97,22 @@ pub(super) async fn handle(worker: &Worker, inlet: &Inlet, client: &mut Client, 
 /// Reads target, Host and who is asking.
 fn understand<'a>(
     snapshot: &Snapshot,
-    client: &Client,
+    client: &Downstream<'_>,
     head: &'a RequestHead,
 ) -> Result<Request<'a>, (u16, Refusal, &'static str)> {
-    let bytes = client.buffer.all();
+    let bytes = client.bytes();
     let target = Target::of(head, bytes).map_err(|error| {
         let (status, refusal) = refusal_of_target(error);
         (status, refusal, error.as_str())
     })?;
-    let peer_ip = client.peer.ip().to_canonical();
+    let peer_ip = client.peer().ip().to_canonical();
     let trusted = snapshot.trusted_proxies.contains(peer_ip);
     let client_ip = if trusted {
         client_address::behind(head.headers(bytes), peer_ip, &snapshot.trusted_proxies)
     } else {
         peer_ip
     };
-    let body_at_hand = !client.buffer.is_drained();
+    let body_at_hand = client.has_body_at_hand();
     Ok(Request {
         head,
         target,
@@ -114,6 +122,7 @@ fn understand<'a>(
         client_ip,
         peer_ip,
         trusted,
+        secure: client.is_secure(),
     })
 }
 
@@ -122,10 +131,10 @@ fn decide<'s>(
     worker: &Worker,
     snapshot: &'s Snapshot,
     listener: Option<&Listener>,
-    client: &Client,
+    client: &Downstream<'_>,
     request: &Request<'_>,
 ) -> Option<Decision<'s>> {
-    let bytes = client.buffer.all();
+    let bytes = client.bytes();
     let mut host = worker.take_scratch();
     request.target.host_into(bytes, &mut host);
     let view = RequestView {
@@ -145,7 +154,7 @@ fn decide<'s>(
             keyring: &snapshot.keyring,
             now_unix_secs: clock::unix_now().as_secs(),
             regions: &snapshot.regions,
-            secure: false,
+            secure: request.secure,
         };
         let entropy = worker.random();
         let assignment = split::assign(&route.plan, &view, &context, entropy);
@@ -175,7 +184,7 @@ fn key_of(
 /// Tells the client that nobody answered, if it is still there.
 async fn answer_error(
     worker: &Worker,
-    client: &mut Client,
+    client: &mut Downstream<'_>,
     request: &Request<'_>,
     error: &ProxyError,
 ) -> After {
@@ -190,23 +199,33 @@ async fn answer_error(
 fn local(
     worker: &Worker,
     head: &RequestHead,
-    client: &Client,
+    client: &Downstream<'_>,
     (status, reusable, text): (u16, bool, &'static str),
 ) -> Local<'static> {
     Local {
         status,
         text: text.into(),
-        to_head: head.method(client.buffer.all()) == "HEAD",
+        to_head: head.method(client.bytes()) == "HEAD",
         version: head.version,
         keep_alive: reusable && head.keep_alive && !worker.draining.get(),
     }
 }
 
 /// Counts the request where it ended up, and logs it.
-fn account(forwarder: &Forwarder<'_>, client: &Client, assignment: &Assignment, forwarded: &Forwarded) {
+fn account(
+    forwarder: &Forwarder<'_>,
+    client: &Downstream<'_>,
+    assignment: &Assignment,
+    forwarded: &Forwarded,
+) {
     let request = forwarder.request;
     let now = clock::now();
-    let duration = now.saturating_duration_since(request.start);
+    // A tunnel is as long as its users like; what counts is how soon it was there.
+    let ended = match &forwarded.result {
+        Ok(delivered) if delivered.tunnel => delivered.head_at,
+        _ => now,
+    };
+    let duration = ended.saturating_duration_since(request.start);
     let (status, upstream, error) = match &forwarded.result {
         Ok(delivered) => {
             let waited = delivered.head_at.saturating_duration_since(delivered.sent_at);
@@ -222,7 +241,7 @@ fn account(forwarder: &Forwarder<'_>, client: &Client, assignment: &Assignment, 
     let error = error.and_then(ProxyError::kind);
     let outcome = Outcome { status, method: request.method, duration, upstream, error };
     forwarder.shard(forwarded.backend).record(&outcome);
-    log::log(forwarder, client.buffer.all(), assignment, forwarded, &outcome);
+    log::log(forwarder, client.bytes(), assignment, forwarded, &outcome);
 }
 
 // === impl Request ===
@@ -246,15 +265,38 @@ impl Request<'_> {
         )
     }
 
-    /// Appends the head for `endpoint` to `out`.
+    /// Appends the head for `endpoint` to `out`; `bytes` hold the request's.
     pub(super) fn write_upstream_head(
         &self,
         forwarder: &Forwarder<'_>,
-        client: &Client,
+        bytes: &[u8],
         out: &mut Vec<u8>,
         endpoint: &Endpoint,
     ) {
-        let bytes = client.buffer.all();
+        self.with_upstream_head(forwarder, bytes, endpoint, |head| head.write(out));
+    }
+
+    /// The same as an HTTP/2 request.
+    ///
+    /// # Errors
+    /// When HTTP/2 cannot say it.
+    pub(super) fn upstream_request(
+        &self,
+        forwarder: &Forwarder<'_>,
+        bytes: &[u8],
+        endpoint: &Endpoint,
+    ) -> Result<::http::Request<()>, ProxyError> {
+        self.with_upstream_head(forwarder, bytes, endpoint, |head| head.request())
+            .map_err(|_| ProxyError::Untranslatable)
+    }
+
+    fn with_upstream_head<T>(
+        &self,
+        forwarder: &Forwarder<'_>,
+        bytes: &[u8],
+        endpoint: &Endpoint,
+        write: impl FnOnce(&UpstreamHead<'_>) -> T,
+    ) -> T {
         let client_host = self.target.authority.clone().map_or(&b""[..], |authority| &bytes[authority]);
         let address;
         let host = if client_host.is_empty() {
@@ -274,19 +316,21 @@ impl Request<'_> {
             Some(_) => whole,
         };
         let worker = forwarder.worker;
-        UpstreamHead {
+        let headers = self.head.headers(bytes);
+        let asked = headers.known(Known::Upgrade).next().unwrap_or(b"websocket");
+        write(&UpstreamHead {
             method: self.head.method(bytes),
             path_and_query,
             host,
             client_host,
-            headers: self.head.headers(bytes),
+            headers,
             framing: self.head.framing,
             trusted: self.trusted,
             peer_ip: self.peer_ip,
-            scheme: "http",
+            scheme: if self.secure { "https" } else { "http" },
             region_headers: &forwarder.snapshot.regions.headers,
+            upgrade: self.head.upgrade.map(|_| asked),
             entropy: [worker.random(), worker.random(), worker.random(), worker.random()],
-        }
-        .write(out);
+        })
     }
 }

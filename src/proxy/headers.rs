@@ -5,6 +5,7 @@
 
 use std::{fmt::Write as _, net::IpAddr};
 
+use super::fields::{FieldMap, Fields, is_disguised, may_trail};
 use crate::{
     http::{BodyDecoder, Framing, Headers, Known, ResponseHead, Version, framing},
     split::RegionHeader,
@@ -33,6 +34,8 @@ pub(super) struct UpstreamHead<'a> {
     pub(super) scheme: &'static str,
     /// Headers that name a region, and the peers that each is believed from.
     pub(super) region_headers: &'a [RegionHeader],
+    /// The protocol that the connection is to become.
+    pub(super) upgrade: Option<&'a [u8]>,
     /// 256 random bits, for the ids that are missing.
     pub(super) entropy: [u64; 4],
 }
@@ -55,27 +58,75 @@ pub(super) struct ClientHead<'a> {
 // === impl UpstreamHead ===
 
 impl UpstreamHead<'_> {
-    /// Appends the head to `out`.
+    /// Appends the head to `out`, for HTTP/1.1.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         for part in
             [self.method.as_bytes(), b" ", self.path_and_query, b" HTTP/1.1\r\nhost: ", self.host, b"\r\n"]
         {
             out.extend_from_slice(part);
         }
+        self.fields(out);
+        if self.framing == Framing::Chunked {
+            out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+        }
+        if let Some(protocol) = self.upgrade {
+            out.extend_from_slice(b"connection: upgrade\r\n");
+            out.field(b"upgrade", protocol);
+            self.write_websocket_key(out);
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// The head as an HTTP/2 request (RFC 9113, section 8.3.1; RFC 8441, section 4).
+    ///
+    /// # Errors
+    /// When method, host or path are none that HTTP/2 has.
+    pub(super) fn request(&self) -> Result<::http::Request<()>, ::http::Error> {
+        let mut fields = FieldMap::default();
+        self.fields(&mut fields);
+        let path = ::http::uri::PathAndQuery::try_from(self.path_and_query)?;
+        let authority = ::http::uri::Authority::try_from(self.host)?;
+        let uri = ::http::Uri::builder().scheme(self.scheme).authority(authority).path_and_query(path);
+        let mut request = ::http::Request::new(());
+        *request.method_mut() = ::http::Method::from_bytes(self.method.as_bytes())?;
+        *request.uri_mut() = uri.build()?;
+        *request.headers_mut() = fields.map;
+        if let Some(protocol) = self.upgrade {
+            *request.method_mut() = ::http::Method::CONNECT;
+            let protocol = String::from_utf8_lossy(protocol).to_ascii_lowercase();
+            request.extensions_mut().insert(h2::ext::Protocol::from(protocol.as_str()));
+        }
+        Ok(request)
+    }
+
+    fn fields(&self, out: &mut impl Fields) {
         let named = ConnectionOptions::of(self.headers);
         let mut seen = Seen::default();
         for (known, name, value) in self.headers.iter_known() {
             let passes = self.passes(known, value, &mut seen);
             if passes && !named.names(known, name) && !self.is_withheld(known, name) {
-                write_field(out, name, value);
+                out.field(name, value);
             }
-        }
-        if self.framing == Framing::Chunked {
-            out.extend_from_slice(b"transfer-encoding: chunked\r\n");
         }
         self.write_forwarding(out);
         self.write_ids(out, &seen);
-        out.extend_from_slice(b"\r\n");
+    }
+
+    /// A WebSocket that was asked for over HTTP/2 has no key (RFC 8441, section 5); HTTP/1.1 must have one, of 16 random
+    /// bytes in base64 (RFC 6455, section 4.1).
+    fn write_websocket_key(&self, out: &mut Vec<u8>) {
+        if self.upgrade == Some(b"websocket") && self.headers.get("sec-websocket-key").is_none() {
+            const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+            let bits = u128::from(self.entropy[0]) << 64 | u128::from(self.entropy[1]);
+            out.begin(b"sec-websocket-key");
+            // 22 digits hold 132 bits; the last four are zero.
+            for at in 0..22_u32 {
+                let digit = if at < 21 { bits >> (122 - 6 * at) & 63 } else { bits << 4 & 63 };
+                out.push(ALPHABET[usize::try_from(digit).unwrap_or_default()]);
+            }
+            out.part(b"==");
+            out.end();
+        }
     }
 
     fn passes(&self, known: Known, value: &[u8], seen: &mut Seen) -> bool {
@@ -126,15 +177,15 @@ impl UpstreamHead<'_> {
     }
 
     /// X-Forwarded-For is appended to where it is believed, and begun anew where not; the others are set where missing.
-    fn write_forwarding(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"x-forwarded-for: ");
+    fn write_forwarding(&self, out: &mut impl Fields) {
+        out.begin(b"x-forwarded-for");
         let mut has = [false; 2];
         if self.trusted {
             for (known, _, value) in self.headers.iter_known() {
                 match known {
                     Known::XForwardedFor if !value.is_empty() => {
-                        out.extend_from_slice(value);
-                        out.extend_from_slice(b", ");
+                        out.part(value);
+                        out.part(b", ");
                     }
                     Known::XForwardedProto => has[0] = true,
                     Known::XForwardedHost => has[1] = true,
@@ -142,32 +193,34 @@ impl UpstreamHead<'_> {
                 }
             }
         }
-        push_display(out, self.peer_ip);
-        out.extend_from_slice(b"\r\n");
+        out.display(self.peer_ip);
+        out.end();
         if !has[0] {
-            write_field(out, b"x-forwarded-proto", self.scheme.as_bytes());
+            out.field(b"x-forwarded-proto", self.scheme.as_bytes());
         }
         if !has[1] && !self.client_host.is_empty() {
-            write_field(out, b"x-forwarded-host", self.client_host);
+            out.field(b"x-forwarded-host", self.client_host);
         }
     }
 
     /// An id for the request, and a trace to belong to (W3C Trace Context, section 3.2), where there is none.
-    fn write_ids(&self, out: &mut Vec<u8>, seen: &Seen) {
+    fn write_ids(&self, out: &mut impl Fields, seen: &Seen) {
         let [a, b, c, d] = self.entropy;
         if !seen.request_id {
-            out.extend_from_slice(b"x-request-id: ");
-            push_hex(out, a);
-            push_hex(out, b);
-            out.extend_from_slice(b"\r\n");
+            out.begin(b"x-request-id");
+            out.part(&hex(a));
+            out.part(&hex(b));
+            out.end();
         }
         if !seen.traceparent {
-            out.extend_from_slice(b"traceparent: 00-");
-            push_hex(out, c | 1);
-            push_hex(out, d);
-            out.push(b'-');
-            push_hex(out, a ^ d | 1);
-            out.extend_from_slice(b"-00\r\n");
+            out.begin(b"traceparent");
+            out.part(b"00-");
+            out.part(&hex(c | 1));
+            out.part(&hex(d));
+            out.part(b"-");
+            out.part(&hex(a ^ d | 1));
+            out.part(b"-00");
+            out.end();
         }
     }
 }
@@ -182,12 +235,44 @@ struct Seen {
 // === impl ClientHead ===
 
 impl ClientHead<'_> {
-    /// Appends the upstream's head, as the client is to see it, to `out`.
+    /// Appends the upstream's head, as an HTTP/1.1 client is to see it, to `out`.
     pub(super) fn write(&self, head: &ResponseHead, bytes: &[u8], out: &mut Vec<u8>) {
         write_status_line(out, head.status, head.reason(bytes));
+        self.fields(head, bytes, out);
+        if head.status == 101 {
+            out.extend_from_slice(b"connection: upgrade\r\n");
+            for protocol in head.headers(bytes).known(Known::Upgrade) {
+                out.field(b"upgrade", protocol);
+            }
+            out.extend_from_slice(b"\r\n");
+            return;
+        }
+        if self.chunked {
+            out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+        }
+        write_connection(out, self.version, self.keep_alive);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// The same for an HTTP/2 client. A tunnel that was opened is an answer like any other there (RFC 8441, section 5).
+    pub(super) fn response(&self, head: &ResponseHead, bytes: &[u8]) -> ::http::Response<()> {
+        let mut fields = FieldMap::default();
+        self.fields(head, bytes, &mut fields);
+        if head.status == 101 {
+            fields.map.remove("sec-websocket-accept");
+        }
+        let mut response = ::http::Response::new(());
+        *response.headers_mut() = fields.map;
+        let status = if head.status == 101 { 200 } else { head.status };
+        *response.status_mut() =
+            ::http::StatusCode::from_u16(status).unwrap_or(::http::StatusCode::BAD_GATEWAY);
+        response
+    }
+
+    fn fields(&self, head: &ResponseHead, bytes: &[u8], out: &mut impl Fields) {
         let headers = head.headers(bytes);
         let named = ConnectionOptions::of(headers);
-        let bodiless = head.status == 204;
+        let bodiless = matches!(head.status, 101 | 204);
         let mut has_date = false;
         for (known, name, value) in headers.iter_known() {
             let passes = match known {
@@ -204,34 +289,34 @@ impl ClientHead<'_> {
             };
             if passes {
                 has_date |= name.eq_ignore_ascii_case(b"date");
-                write_field(out, name, value);
+                out.field(name, value);
             }
         }
         if !has_date {
-            write_field(out, b"date", self.date.as_bytes());
+            out.field(b"date", self.date.as_bytes());
         }
         if let Some(cookie) = self.set_cookie {
-            write_field(out, b"set-cookie", cookie.as_bytes());
+            out.field(b"set-cookie", cookie.as_bytes());
         }
-        if self.chunked {
-            out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+    }
+}
+
+/// The fields of an interim response that pass.
+pub(super) fn interim_fields(head: &ResponseHead, bytes: &[u8], out: &mut impl Fields) {
+    let headers = head.headers(bytes);
+    let named = ConnectionOptions::of(headers);
+    for (known, name, value) in headers.iter_known() {
+        let framing = matches!(known, Known::ContentLength | Known::TransferEncoding | Known::Trailer);
+        if !framing && !is_hop_by_hop(known) && !named.names(known, name) {
+            out.field(name, value);
         }
-        write_connection(out, self.version, self.keep_alive);
-        out.extend_from_slice(b"\r\n");
     }
 }
 
 /// Appends an interim response, such as 100 or 103, to `out`.
 pub(super) fn write_interim(head: &ResponseHead, bytes: &[u8], out: &mut Vec<u8>) {
     write_status_line(out, head.status, head.reason(bytes));
-    let headers = head.headers(bytes);
-    let named = ConnectionOptions::of(headers);
-    for (known, name, value) in headers.iter_known() {
-        let framing = matches!(known, Known::ContentLength | Known::TransferEncoding | Known::Trailer);
-        if !framing && !is_hop_by_hop(known) && !named.names(known, name) {
-            write_field(out, name, value);
-        }
-    }
+    interim_fields(head, bytes, out);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -248,8 +333,8 @@ pub(super) fn write_trailers(lines: &[u8], out: &mut Vec<u8>) {
     };
     for field in fields {
         let name = field.name.as_bytes();
-        if Known::of(name) == Known::Other && !is_disguised(name) && !is_forbidden_trailer(field.name) {
-            write_field(out, field.name.as_bytes(), field.value);
+        if may_trail(name) {
+            out.field(name, field.value);
         }
     }
 }
@@ -259,7 +344,7 @@ pub(super) fn write_connection(out: &mut Vec<u8>, version: Version, keep_alive: 
     match (version, keep_alive) {
         (_, false) => out.extend_from_slice(b"connection: close\r\n"),
         (Version::Http10, true) => out.extend_from_slice(b"connection: keep-alive\r\n"),
-        (Version::Http11, true) => {}
+        (Version::Http11 | Version::Http2, true) => {}
     }
 }
 
@@ -269,14 +354,6 @@ pub(super) fn write_status_line(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
     push_display(out, status);
     out.push(b' ');
     out.extend_from_slice(reason);
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Appends a field.
-pub(super) fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -332,20 +409,6 @@ fn is_protected(known: Known, name: &[u8]) -> bool {
     }
 }
 
-/// Whether servers that turn `-` into `_` (CGI, WSGI) would take the name for one that some rule is about: such a field
-/// passes no rule, so it does not pass at all.
-fn is_disguised(name: &[u8]) -> bool {
-    const LONGEST: usize = 32;
-    if memchr::memchr(b'_', name).is_none() {
-        return false;
-    }
-    let mut plain = [0; LONGEST];
-    let len = name.len().min(LONGEST);
-    plain[..len].copy_from_slice(&name[..len]);
-    plain.iter_mut().filter(|byte| **byte == b'_').for_each(|byte| *byte = b'-');
-    Known::of(&plain[..len]) != Known::Other
-}
-
 fn is_hop_by_hop(known: Known) -> bool {
     matches!(
         known,
@@ -359,24 +422,6 @@ fn is_hop_by_hop(known: Known) -> bool {
             | Known::Trailer
             | Known::Te
     )
-}
-
-fn is_forbidden_trailer(name: &str) -> bool {
-    const FORBIDDEN: [&str; 12] = [
-        "authorization",
-        "set-cookie",
-        "content-encoding",
-        "content-type",
-        "content-range",
-        "cache-control",
-        "max-forwards",
-        "range",
-        "pragma",
-        "if-match",
-        "location",
-        "vary",
-    ];
-    FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden))
 }
 
 /// `version-traceid-parentid-flags` in lower-case hexadecimal, neither id all zero (W3C Trace Context, section 3.2.2).
@@ -395,10 +440,9 @@ fn is_traceparent(value: &[u8]) -> bool {
         && hex(&value[53..55])
 }
 
-fn push_hex(out: &mut Vec<u8>, value: u64) {
+fn hex(value: u64) -> [u8; 16] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits: [u8; 16] = std::array::from_fn(|at| DIGITS[(value >> (60 - 4 * at) & 15) as usize]);
-    out.extend_from_slice(&digits);
+    std::array::from_fn(|at| DIGITS[(value >> (60 - 4 * at) & 15) as usize])
 }
 
 /// Appends what the value displays as.

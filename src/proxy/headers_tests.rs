@@ -20,6 +20,7 @@ fn upstream(fields: &[(&str, &str)], trusted: bool, framing: Framing) -> String 
             name: "CF-IPCountry".into(),
             from: ["198.51.100.0/24".parse().unwrap()].into_iter().collect(),
         }],
+        upgrade: None,
         entropy: [1, 2, 3, 4],
     }
     .write(&mut out);
@@ -85,10 +86,10 @@ fn a_trusted_peer_is_appended_to() {
     host: shop.example:8080
     X-Forwarded-Proto: https
     X-Request-Id: theirs
-    transfer-encoding: chunked
     x-forwarded-for: 6.6.6.6, 1.2.3.4, 10.0.0.1, 203.0.113.9
     x-forwarded-host: shop.example:8080
     traceparent: 00-00000000000000030000000000000004-0000000000000005-00
+    transfer-encoding: chunked
     ");
 }
 

@@ -34,7 +34,11 @@ pub(super) fn log(
         host: request.target.authority.clone().map(|range| text(&bytes[range])),
         client: Some(request.client_ip),
         user_agent: headers.get("user-agent").map(text),
-        protocol_version: if request.head.version == Version::Http10 { "1.0" } else { "1.1" },
+        protocol_version: match request.head.version {
+            Version::Http10 => "1.0",
+            Version::Http11 => "1.1",
+            Version::Http2 => "2",
+        },
         status: outcome.status,
         body_size: forwarded.result.as_ref().map_or(0, |delivered| delivered.body_bytes),
         error: outcome.error,

@@ -3,12 +3,18 @@
 //! Read in the order of a request: `listener` → `connection` → `handle` → routing and split → `forward` → `exchange` →
 //! `relay`. [`DataPlane`] starts the workers and is all that the composition root sees.
 
+mod attempt;
+mod bridge;
 mod buffer;
 mod client_address;
 mod connection;
+mod deadlines;
+mod downstream;
 mod error;
 mod exchange;
+mod fields;
 mod forward;
+mod h2;
 mod handle;
 mod headers;
 pub mod listener;

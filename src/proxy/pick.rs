@@ -74,7 +74,10 @@ impl Forwarder<'_> {
 /// How an attempt ended, as far as its endpoint is to blame; `None` when it is not at all.
 fn answer_of(result: &Result<Delivered, ProxyError>) -> Option<Answer> {
     let error = match result {
-        Ok(delivered) if delivered.error.is_none() => return Some(Answer::of(delivered.status)),
+        // How a tunnel ends is nobody's fault that could be told.
+        Ok(delivered) if delivered.error.is_none() || delivered.tunnel => {
+            return Some(Answer::of(delivered.status));
+        }
         Ok(delivered) => delivered.error.as_ref()?,
         Err(error) => error,
     };

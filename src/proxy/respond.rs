@@ -2,7 +2,13 @@
 
 use std::borrow::Cow;
 
-use super::headers::{push_display, write_connection, write_field, write_status_line};
+use ::http::{Response, StatusCode};
+use bytes::Bytes;
+
+use super::{
+    fields::{FieldMap, Fields},
+    headers::{write_connection, write_status_line},
+};
 use crate::http::Version;
 
 /// A response of our own.
@@ -22,29 +28,53 @@ pub(super) struct Local<'a> {
 
 // === impl Local ===
 
-impl Local<'_> {
-    /// Appends the response to `out`.
+impl<'a> Local<'a> {
+    /// A refusal, after which nothing further is read.
+    pub(super) fn refusing(status: u16, text: &'a str, to_head: bool) -> Self {
+        Self { status, text: text.into(), to_head, version: Version::Http11, keep_alive: false }
+    }
+
+    /// Appends the response to `out`, for HTTP/1.1.
     pub(super) fn write(&self, date: &str, out: &mut Vec<u8>) {
-        let reason = reason(self.status);
-        write_status_line(out, self.status, reason.as_bytes());
-        write_field(out, b"date", date.as_bytes());
-        write_field(out, b"content-type", b"text/plain; charset=utf-8");
-        write_field(out, b"cache-control", b"no-store");
-        if self.status == 405 {
-            write_field(out, b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-        }
-        if self.status == 503 {
-            write_field(out, b"retry-after", b"1");
-        }
-        let body = format!("{} {reason}: {}\n", self.status, self.text);
-        out.extend_from_slice(b"content-length: ");
-        push_display(out, body.len());
-        out.extend_from_slice(b"\r\n");
+        write_status_line(out, self.status, reason(self.status).as_bytes());
+        let body = self.body();
+        self.fields(date, body.len(), out);
         write_connection(out, self.version, self.keep_alive);
         out.extend_from_slice(b"\r\n");
         if !self.to_head {
             out.extend_from_slice(body.as_bytes());
         }
+    }
+
+    /// The response and its body, for HTTP/2.
+    pub(super) fn response(&self, date: &str) -> (Response<()>, Bytes) {
+        let body = self.body();
+        let mut fields = FieldMap::default();
+        self.fields(date, body.len(), &mut fields);
+        let mut response = Response::new(());
+        *response.status_mut() =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.headers_mut() = fields.map;
+        (response, if self.to_head { Bytes::new() } else { body.into() })
+    }
+
+    fn fields(&self, date: &str, length: usize, out: &mut impl Fields) {
+        out.field(b"date", date.as_bytes());
+        out.field(b"content-type", b"text/plain; charset=utf-8");
+        out.field(b"cache-control", b"no-store");
+        if self.status == 405 {
+            out.field(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+        }
+        if self.status == 503 {
+            out.field(b"retry-after", b"1");
+        }
+        out.begin(b"content-length");
+        out.display(length);
+        out.end();
+    }
+
+    fn body(&self) -> String {
+        format!("{} {}: {}\n", self.status, reason(self.status), self.text)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     snapshot::{Cached, Reader, Snapshot},
     telemetry::{ErrorKind, Sampler},
     types::clock,
-    upstream::{Pools, balance},
+    upstream::{Pools, Sessions, balance},
 };
 
 /// How often a worker looks for upstream connections to close.
@@ -36,6 +36,8 @@ pub(super) struct Worker {
     pub(super) pools: Pools,
     /// What its balancers remember.
     pub(super) balancing: balance::Memory,
+    /// Upstream connections that carry many requests.
+    pub(super) sessions: Sessions,
     /// Connections that wait for a request.
     pub(super) idle: IdleConnections,
     /// Open client connections, of all listeners.
@@ -75,6 +77,7 @@ impl Worker {
             buffers: BufferPool::default(),
             pools: Pools::default(),
             balancing: balance::Memory::default(),
+            sessions: Sessions::default(),
             idle: IdleConnections::default(),
             connections: Cell::new(0),
             draining: Cell::new(false),
@@ -151,6 +154,7 @@ impl Worker {
     pub(super) fn sweep(&self, now: Instant) {
         let snapshot = self.snapshot();
         self.pools.sweep(now, |endpoint| snapshot.idle_timeout_of(endpoint));
+        self.sessions.sweep(now, |endpoint| snapshot.idle_timeout_of(endpoint));
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     },
     telemetry::{AccessLog, Live, Registry},
     types::{Name, Overlay, Revision, RouteOverlay, clock},
-    upstream::{Directory, health::HealthCheck},
+    upstream::{Directory, Protocol, health::HealthCheck},
 };
 
 /// Compiles snapshots, one after the other.
@@ -145,6 +145,10 @@ impl Compiler {
         Backend {
             name: name.clone(),
             endpoints: endpoints.collect(),
+            protocol: match backend.protocol {
+                model::BackendProtocol::Http11 => Protocol::Http11,
+                model::BackendProtocol::H2c => Protocol::H2c,
+            },
             balancer: balancing::balancer(backend),
             initially_healthy: backend.health_check.as_ref().is_none_or(|check| check.initially_healthy),
             idle_timeout: backend.idle_timeout,
@@ -182,6 +186,7 @@ impl Compiler {
                 connect: route.timeouts.connect,
                 response_headers: route.timeouts.response_headers,
                 stream_idle: route.timeouts.stream_idle,
+                tunnel_idle: route.timeouts.tunnel_idle,
             },
             shards: self.registry.route(&route.name),
         })
@@ -251,6 +256,8 @@ fn listener(listener: &model::Listener) -> (Name, Listener) {
         max_headers: usize::from(limits.max_headers),
         header_timeout: limits.header_timeout,
         idle_timeout: limits.idle_timeout,
+        h1: listener.protocols.contains(&model::ListenerProtocol::Http11),
+        h2c: listener.protocols.contains(&model::ListenerProtocol::H2c),
     };
     (listener.name.clone(), Listener { bind: listener.bind, region: listener.region.clone(), settings })
 }

@@ -17,7 +17,7 @@ use crate::{
     split::{Keyring, NetworkSet, RegionSources, SplitPlan},
     telemetry::{AccessLog, RouteBackendShard, RouteShard, Sharded},
     types::{Name, OnUnavailable, Revision},
-    upstream::{Endpoint, OutlierDetection, balance::Balancer, health::HealthCheck},
+    upstream::{Endpoint, OutlierDetection, Protocol, balance::Balancer, health::HealthCheck},
 };
 
 /// One revision of everything that a request depends on.
@@ -67,6 +67,10 @@ pub struct ListenerSettings {
     pub header_timeout: Duration,
     /// A connection without a request.
     pub idle_timeout: Duration,
+    /// Whether clients may speak HTTP/1.1.
+    pub h1: bool,
+    /// Whether clients in the clear may begin with HTTP/2.
+    pub h2c: bool,
 }
 
 /// A route.
@@ -106,6 +110,8 @@ pub struct Timeouts {
     pub response_headers: Duration,
     /// Without a byte in either direction.
     pub stream_idle: Duration,
+    /// The same in a tunnel.
+    pub tunnel_idle: Duration,
 }
 
 /// A backend.
@@ -115,6 +121,8 @@ pub struct Backend {
     pub name: Name,
     /// Its endpoints, in file order.
     pub endpoints: Vec<Arc<Endpoint>>,
+    /// What they speak.
+    pub protocol: Protocol,
     /// Chooses among them.
     pub balancer: Balancer,
     /// Whether an endpoint takes requests before its first health check has ended.

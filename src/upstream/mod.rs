@@ -9,7 +9,11 @@ pub mod endpoint;
 pub mod health;
 pub mod outlier;
 pub mod pool;
+mod protocol;
+pub mod session;
 
 pub use endpoint::{Directory, Endpoint, Verdict};
 pub use outlier::OutlierDetection;
 pub use pool::{Pools, UpstreamConnection};
+pub use protocol::Protocol;
+pub use session::{Lease, Sessions};

@@ -8,12 +8,15 @@ use super::{
 };
 use crate::config::{
     keys::BACKEND,
-    model::{Backend, Endpoint, HealthCheck, LbPolicy},
+    model::{Backend, BackendProtocol, Endpoint, HealthCheck, LbPolicy},
 };
 
 pub(super) fn backend(place: &Place<'_>, cx: &mut Context) -> Backend {
     let mut object = Object::open(cx, place, &BACKEND);
-    object.word(cx, "protocol");
+    let protocol = match object.word(cx, "protocol") {
+        "h2c" => BackendProtocol::H2c,
+        _ => BackendProtocol::Http11,
+    };
     let lb_policy = match object.word(cx, "lb_policy") {
         "round_robin" => LbPolicy::RoundRobin,
         "least_request" => LbPolicy::LeastRequest,
@@ -30,6 +33,7 @@ pub(super) fn backend(place: &Place<'_>, cx: &mut Context) -> Backend {
                 weight: number(endpoint.get(cx, "weight")),
             })
             .collect(),
+        protocol,
         lb_policy,
         health_check: object.object(cx, "health_check").map(|check| health_check(check, cx)),
         outlier_detection: object

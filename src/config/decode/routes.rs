@@ -43,6 +43,7 @@ pub(super) fn route(mut object: Object<'_>, cx: &mut Context) -> Route {
             connect: timeouts.get(cx, "connect"),
             response_headers: timeouts.get(cx, "response_headers"),
             stream_idle: timeouts.get(cx, "stream_idle"),
+            tunnel_idle: timeouts.get(cx, "tunnel_idle"),
         },
     }
 }

@@ -4,14 +4,17 @@ use std::path::PathBuf;
 
 use super::{
     Context, backends, conditions,
-    reader::{Object, Place},
+    reader::{self, Object, Place},
     routes,
 };
 use crate::config::{
     code::Code,
     diagnostic::Diagnostic,
     keys::{ACCESS_LOG, ADMIN, DRAIN, GEO, LIMITS, ROOT},
-    model::{AccessLog, Admin, Config, Drain, Geo, GeoNetwork, Limits, Listener, LogTarget, TrustedHeader},
+    model::{
+        AccessLog, Admin, Config, Drain, Geo, GeoNetwork, Limits, Listener, ListenerProtocol, LogTarget,
+        TrustedHeader,
+    },
     yaml::{Node, Plain, Value, classify, shorten},
 };
 
@@ -99,14 +102,31 @@ fn drain(mut object: Object<'_>, cx: &mut Context) -> Drain {
     Drain { delay: object.get(cx, "delay"), timeout: object.get(cx, "timeout") }
 }
 
-fn listener(mut object: Object<'_>, cx: &mut Context) -> Listener {
-    for place in object.items(cx, "protocols") {
-        super::reader::word(cx, &place, &["http/1.1"], ("listener", "protocols"));
+/// What a listener speaks, by the words of the table.
+fn protocols(object: &mut Object<'_>, cx: &mut Context) -> Vec<ListenerProtocol> {
+    let places = object.items(cx, "protocols");
+    let words = places
+        .iter()
+        .filter_map(|place| reader::word(cx, place, &["http/1.1", "h2c"], ("listener", "protocols")));
+    let mut protocols: Vec<_> = words
+        .map(|word| match word {
+            "h2c" => ListenerProtocol::H2c,
+            _ => ListenerProtocol::Http11,
+        })
+        .collect();
+    if protocols.is_empty() {
+        protocols.push(ListenerProtocol::Http11);
     }
+    protocols
+}
+
+fn listener(mut object: Object<'_>, cx: &mut Context) -> Listener {
+    let protocols = protocols(&mut object, cx);
     let mut limits = object.object_or_default(cx, "limits", &LIMITS);
     Listener {
         name: object.get(cx, "name"),
         bind: object.get(cx, "bind"),
+        protocols,
         region: object.opt(cx, "region"),
         limits: Limits {
             max_connections: number(limits.get(cx, "max_connections")),

@@ -19,13 +19,8 @@ pub(in crate::config) static UNAVAILABLE: &[(&str, &str)] = &[
 ];
 
 /// Words that this version does not have yet: shape, key and word.
-pub(in crate::config) static UNAVAILABLE_WORDS: &[(&str, &str, &str)] = &[
-    ("listener", "protocols", "h2"),
-    ("listener", "protocols", "h2c"),
-    ("backend", "protocol", "h2"),
-    ("backend", "protocol", "h2c"),
-    ("backend", "protocol", "auto"),
-];
+pub(in crate::config) static UNAVAILABLE_WORDS: &[(&str, &str, &str)] =
+    &[("listener", "protocols", "h2"), ("backend", "protocol", "h2"), ("backend", "protocol", "auto")];
 
 /// Tombstones: shape, the key that is no more (or that other proxies have) and the one to use. A key that is renamed
 /// leaves its old name here for good.

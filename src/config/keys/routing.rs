@@ -348,5 +348,6 @@ pub(in crate::config) static TIMEOUTS: Shape = Shape {
             "From the whole request sent to the response's head.",
         ),
         default("stream_idle", ANY_DURATION, "60s", "Without a byte in either direction."),
+        default("tunnel_idle", ANY_DURATION, "1h", "The same for WebSocket and other upgraded connections."),
     ],
 };

@@ -168,9 +168,9 @@ pub(in crate::config) static LISTENER: Shape = Shape {
         ),
         default(
             "protocols",
-            Kind::List(&Kind::Word(&["http/1.1"]), 1),
+            Kind::List(&Kind::Word(&["http/1.1", "h2c"]), 1),
             "[http/1.1]",
-            "What it speaks; in this version only `[http/1.1]`.",
+            "What it speaks: `http/1.1`, and with `h2c` HTTP/2 to clients that begin with it (prior knowledge).",
         ),
         optional("region", Kind::Scalar(Scalar::Name), "The region of everything that comes in here."),
         optional("limits", Kind::Object(&LIMITS), "What a client may cost."),
@@ -219,9 +219,9 @@ pub(in crate::config) static BACKEND: Shape = Shape {
         ),
         default(
             "protocol",
-            Kind::Word(&["http/1.1"]),
+            Kind::Word(&["http/1.1", "h2c"]),
             "http/1.1",
-            "What its endpoints speak; in this version only `http/1.1`.",
+            "What its endpoints speak: `http/1.1`, or `h2c`, HTTP/2 in the clear.",
         ),
         default(
             "lb_policy",

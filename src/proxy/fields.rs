@@ -1,0 +1,125 @@
+//! Where header fields are written to: the bytes of an HTTP/1.1 head, or the map of an HTTP/2 message.
+//!
+//! Header rules say what is written once, for both.
+
+use ::http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::http::Known;
+
+/// Takes header fields, one after the other, each in parts.
+pub(super) trait Fields {
+    /// A field of this name begins.
+    fn begin(&mut self, name: &[u8]);
+    /// A part of its value.
+    fn part(&mut self, bytes: &[u8]);
+    /// It ends.
+    fn end(&mut self);
+
+    /// A whole field.
+    fn field(&mut self, name: &[u8], value: &[u8]) {
+        self.begin(name);
+        self.part(value);
+        self.end();
+    }
+
+    /// A part of a value, as it is displayed.
+    fn display(&mut self, value: impl std::fmt::Display)
+    where
+        Self: Sized,
+    {
+        use std::fmt::Write as _;
+        struct Sink<'a, F>(&'a mut F);
+        impl<F: Fields> std::fmt::Write for Sink<'_, F> {
+            fn write_str(&mut self, text: &str) -> std::fmt::Result {
+                self.0.part(text.as_bytes());
+                Ok(())
+            }
+        }
+        let _ = write!(Sink(self), "{value}");
+    }
+}
+
+/// The fields of an HTTP/2 message. What a map cannot hold, a head that was taken strictly does not have.
+#[derive(Debug, Default)]
+pub(super) struct FieldMap {
+    pub(super) map: HeaderMap,
+    name: Option<HeaderName>,
+    value: Vec<u8>,
+}
+
+// === impl Fields ===
+
+impl Fields for Vec<u8> {
+    fn begin(&mut self, name: &[u8]) {
+        self.extend_from_slice(name);
+        self.extend_from_slice(b": ");
+    }
+
+    fn part(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+
+    fn end(&mut self) {
+        self.extend_from_slice(b"\r\n");
+    }
+}
+
+impl Fields for FieldMap {
+    fn begin(&mut self, name: &[u8]) {
+        self.name = HeaderName::from_bytes(name).ok();
+        self.value.clear();
+    }
+
+    fn part(&mut self, bytes: &[u8]) {
+        self.value.extend_from_slice(bytes);
+    }
+
+    fn end(&mut self) {
+        self.put_value();
+    }
+}
+
+// === impl FieldMap ===
+
+impl FieldMap {
+    fn put_value(&mut self) {
+        if let (Some(name), Ok(value)) = (self.name.take(), HeaderValue::from_bytes(&self.value)) {
+            self.map.append(name, value);
+        }
+    }
+}
+
+/// Whether a trailer field may pass: not if it would mean something to framing, routing or trust (RFC 9110, section 6.5.1).
+pub(super) fn may_trail(name: &[u8]) -> bool {
+    const FORBIDDEN: [&str; 12] = [
+        "authorization",
+        "set-cookie",
+        "content-encoding",
+        "content-type",
+        "content-range",
+        "cache-control",
+        "max-forwards",
+        "range",
+        "pragma",
+        "if-match",
+        "location",
+        "vary",
+    ];
+    Known::of(name) == Known::Other
+        && !is_disguised(name)
+        && !FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden.as_bytes()))
+}
+
+/// Whether servers that turn `-` into `_` (CGI, WSGI) would take the name for one that some rule is about: such a field
+/// passes no rule, so it does not pass at all.
+pub(super) fn is_disguised(name: &[u8]) -> bool {
+    const LONGEST: usize = 32;
+    if memchr::memchr(b'_', name).is_none() {
+        return false;
+    }
+    let mut plain = [0; LONGEST];
+    let len = name.len().min(LONGEST);
+    plain[..len].copy_from_slice(&name[..len]);
+    plain.iter_mut().filter(|byte| **byte == b'_').for_each(|byte| *byte = b'-');
+    Known::of(&plain[..len]) != Known::Other
+}

@@ -1,0 +1,105 @@
+//! The client's end of one stream.
+
+use std::{
+    net::SocketAddr,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use h2::{Reason, RecvStream, SendStream, server::SendResponse};
+
+use crate::proxy::{
+    bridge::StreamBody, connection::After, error::ProxyError, respond::Local, timer::Timer, worker::Worker,
+};
+
+/// A stream that a client has opened, and what was read from it.
+pub(in crate::proxy) struct StreamClient {
+    /// The bytes of the request's head.
+    pub(in crate::proxy) bytes: Vec<u8>,
+    /// The other end of the connection.
+    pub(in crate::proxy) peer: SocketAddr,
+    /// Whether the connection is in TLS.
+    pub(in crate::proxy) secure: bool,
+    /// The request's body.
+    pub(in crate::proxy) body: StreamBody,
+    pub(in crate::proxy) timer: Timer,
+    respond: SendResponse<Bytes>,
+    /// The response's body, once its head was sent.
+    sending: Option<SendStream<Bytes>>,
+}
+
+// === impl StreamClient ===
+
+impl StreamClient {
+    pub(super) fn new(
+        worker: &Worker,
+        (peer, secure): (SocketAddr, bool),
+        body: RecvStream,
+        respond: SendResponse<Bytes>,
+    ) -> Self {
+        Self {
+            bytes: worker.buffers.take_outgoing(),
+            peer,
+            secure,
+            body: StreamBody::new(body),
+            timer: Timer::default(),
+            respond,
+            sending: None,
+        }
+    }
+
+    /// Gives the memory back.
+    pub(super) fn finish(self, worker: &Worker) {
+        worker.buffers.put_outgoing(self.bytes);
+    }
+
+    /// Sends a response of our own.
+    pub(in crate::proxy) async fn respond(&mut self, worker: &Worker, local: &Local<'_>) -> After {
+        let (response, body) = worker.with_date(|date| local.response(date));
+        if self.begin(response, body.is_empty()).is_ok()
+            && !body.is_empty()
+            && let Some(sending) = &mut self.sending
+        {
+            drop(sending.send_data(body, true));
+        }
+        After::Close
+    }
+
+    /// Sends the response's head; `ended` when it has no body.
+    pub(in crate::proxy) fn begin(
+        &mut self,
+        response: ::http::Response<()>,
+        ended: bool,
+    ) -> Result<(), ProxyError> {
+        let sending = self.respond.send_response(response, ended).map_err(|_| ProxyError::ClientGone)?;
+        self.sending = Some(sending);
+        Ok(())
+    }
+
+    /// Sends an interim response.
+    pub(in crate::proxy) fn interim(&mut self, response: ::http::Response<()>) {
+        // A client that is gone is noticed elsewhere.
+        drop(self.respond.send_informational(response));
+    }
+
+    /// Where the response's body goes; `None` before its head was sent.
+    pub(in crate::proxy) fn sending(&mut self) -> Option<&mut SendStream<Bytes>> {
+        self.sending.as_mut()
+    }
+
+    /// Ready when the client has reset the stream or is gone.
+    pub(in crate::proxy) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.sending {
+            Some(sending) => sending.poll_reset(cx).map(drop),
+            None => self.respond.poll_reset(cx).map(drop),
+        }
+    }
+
+    /// Breaks the response off, so that the client sees it as incomplete.
+    pub(in crate::proxy) fn reset(&mut self, reason: Reason) {
+        match &mut self.sending {
+            Some(sending) => sending.send_reset(reason),
+            None => self.respond.send_reset(reason),
+        }
+    }
+}
