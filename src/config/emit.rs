@@ -16,6 +16,8 @@ use super::yaml::{Plain, classify};
 use crate::types::{OnUnavailable, Weight};
 use std::time::Duration;
 
+mod resilience;
+
 /// A value of the file with its keys in order.
 #[derive(Debug, Clone)]
 enum Out {
@@ -296,6 +298,7 @@ fn backend(backend: &Backend) -> Out {
         .opt("tls", backend.tls.as_ref().map(tls::backend))
         .put("lb_policy", backend.lb_policy.as_str())
         .opt("health_check", backend.health_check.as_ref().map(health_check))
+        .opt("outlier_detection", backend.outlier_detection.as_ref().map(resilience::outlier_detection))
         .put("idle_timeout", duration(backend.idle_timeout))
         .into()
 }

@@ -58,6 +58,7 @@ pub(crate) fn config(routes: &[(&str, &[(&str, u32)])]) -> Config {
             tls: None,
             lb_policy: LbPolicy::P2c,
             health_check: None,
+            outlier_detection: None,
             idle_timeout,
         };
         backends.entry(name(backend)).or_insert(value);

@@ -26,7 +26,7 @@ use crate::{
     split::{self, AssignContext, Assignment},
     telemetry::{MethodLabel, Outcome, Refusal},
     types::clock,
-    upstream::Endpoint,
+    upstream::{Endpoint, balance::rendezvous},
 };
 
 /// A request that was understood.
@@ -54,6 +54,8 @@ struct Decision<'s> {
     assignment: Assignment,
     /// The assignment's Set-Cookie value, when one is due.
     set_cookie: Option<String>,
+    /// Who is asking, hashed; 0 where nobody wants to know.
+    key: u64,
 }
 
 /// Serves one request; says what becomes of the connection.
@@ -72,7 +74,7 @@ pub(super) async fn handle(
         }
     };
     let listener = snapshot.listeners.get(&inlet.name);
-    let Some(Decision { route, assignment, set_cookie }) =
+    let Some(Decision { route, assignment, set_cookie, key }) =
         decide(worker, &snapshot, listener, client, &request)
     else {
         inlet.shard(worker).refused(Refusal::NoRoute);
@@ -80,7 +82,7 @@ pub(super) async fn handle(
         let text = "no route takes this request";
         return client.respond(worker, &local(worker, head, client, (404, reusable, text))).await;
     };
-    let forwarder = Forwarder { worker, snapshot: &snapshot, route, request: &request, set_cookie };
+    let forwarder = Forwarder { worker, snapshot: &snapshot, route, request: &request, set_cookie, key };
     let shard = forwarder.shard(assignment.backend);
     shard.assigned(assignment.reason);
     if assignment.new_bucket {
@@ -161,13 +163,29 @@ fn decide<'s>(
             regions: &snapshot.regions,
             secure: request.secured.is_some(),
         };
-        let assignment = split::assign(&route.plan, &view, &context, worker.random());
+        let entropy = worker.random();
+        let assignment = split::assign(&route.plan, &view, &context, entropy);
+        let key = if route.needs_key { key_of(route, &view, &context, (entropy, &assignment)) } else { 0 };
         let set_cookie =
             assignment.set_cookie.and_then(|value| route.plan.set_cookie_header(&value, &context));
-        Decision { route, assignment, set_cookie }
+        Decision { route, assignment, set_cookie, key }
     });
     worker.put_scratch(host);
     decided
+}
+
+/// Who is asking: the split's user, or else whoever has the client's address.
+fn key_of(
+    route: &Route,
+    view: &RequestView<'_>,
+    context: &AssignContext<'_>,
+    assigned: (u64, &Assignment),
+) -> u64 {
+    match (split::affinity(&route.plan, view, context, assigned), view.client_ip) {
+        (Some(bucket), _) => rendezvous::key_of(&bucket.number().to_be_bytes()),
+        (None, IpAddr::V4(ip)) => rendezvous::key_of(&ip.octets()),
+        (None, IpAddr::V6(ip)) => rendezvous::key_of(&ip.octets()),
+    }
 }
 
 /// Tells the client that nobody answered, if it is still there.

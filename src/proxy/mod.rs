@@ -20,6 +20,7 @@ mod handshake;
 mod headers;
 pub mod listener;
 mod log;
+mod pick;
 mod plane;
 mod relay;
 mod respond;

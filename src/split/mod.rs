@@ -18,7 +18,7 @@ mod shuffle;
 mod tests;
 mod weights;
 
-pub use assign::{AssignContext, Assignment, assign};
+pub use assign::{AssignContext, Assignment, affinity, assign};
 pub use bucket::Salt;
 pub use condition::{Condition, Segment};
 pub use cookie::{CookieError, CookieSettings, CookieValue, Keyring, SameSite, day_of, pin_of};

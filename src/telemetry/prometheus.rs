@@ -25,6 +25,10 @@ use super::{
 };
 use crate::types::{Name, Reason, Revision};
 
+mod backends;
+
+pub use backends::{BackendGauges, EjectionGauges};
+
 /// The content type of what [`Exporter::render`] gives.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
@@ -62,6 +66,8 @@ pub struct Gauges {
     pub kill_switches: BTreeMap<Name, bool>,
     /// When each certificate of a listener ends, in seconds since 1970, by listener and the certificate's first name.
     pub certificates: BTreeMap<(Name, String), u64>,
+    /// How each backend is.
+    pub backends: BTreeMap<Name, BackendGauges>,
 }
 
 #[allow(clippy::cast_precision_loss, reason = "Prometheus values are f64; counts stay below 2^53")]
@@ -99,6 +105,7 @@ impl Exporter {
         families.extend(choice_families(&stats));
         families.extend(listener_families(&stats));
         families.extend(gauge_families(gauges));
+        families.extend(backends::families(&gauges.backends));
         families.push(self.observed());
         families.extend(self.control_families());
         families.push(

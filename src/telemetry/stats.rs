@@ -63,6 +63,8 @@ pub struct RouteShard {
 pub struct EndpointShard {
     in_flight: Gauge,
     durations: OnceLock<Histogram>,
+    /// Attempts that ended well, and badly; only counted where somebody judges by it.
+    answers: [Counter; 2],
 }
 
 /// One worker's counts of a listener.
@@ -222,6 +224,18 @@ impl EndpointShard {
     #[inline]
     pub fn record(&self, duration: Duration) {
         self.durations.get_or_init(Histogram::new).record(duration);
+    }
+
+    /// Counts how an attempt ended, for the success rate of outlier detection.
+    #[inline]
+    pub fn answered(&self, well: bool) {
+        self.answers[usize::from(!well)].add(1);
+    }
+
+    /// How many attempts were counted as [`answered`](Self::answered) well, and badly.
+    #[must_use]
+    pub fn answers(&self) -> (u64, u64) {
+        (self.answers[0].read(), self.answers[1].read())
     }
 
     pub(super) fn add_to(&self, total: &mut EndpointStats) {

@@ -7,6 +7,7 @@
 mod backends;
 mod conditions;
 mod reader;
+mod resilience;
 mod routes;
 mod scalar;
 mod tls;

@@ -59,7 +59,13 @@ fn gauges() -> Gauges {
         endpoints_healthy: [((name("v1"), "[::1]:80".into()), true)].into(),
         kill_switches: [(name("shop"), false)].into(),
         certificates: [((name("web"), "shop.example".to_owned()), 1_900_000_000)].into(),
+        backends: [(name("v1"), backend_gauges())].into(),
     }
+}
+
+fn backend_gauges() -> BackendGauges {
+    let ejections = EjectionGauges { ejected: true, by_cause: vec![("consecutive_5xx", 3)] };
+    BackendGauges { version_suspect: Some(true), ejections: [("[::1]:80".into(), ejections)].into() }
 }
 
 fn render() -> String {
