@@ -130,6 +130,8 @@ codes! {
     PinWithoutCookie = "E0114";
     /// Segments that use segments that use segments …, more than 32 deep.
     SegmentDepth = "E0115";
+    /// A rule about a header that belongs to one connection, frames the message, or is Weir's own.
+    ReservedHeader = "E0140";
     /// A backend that no route uses.
     UnusedBackend = "W0201";
     /// A segment that nothing uses.

@@ -2,10 +2,13 @@
 //!
 //! Defaults live in the key tables (`keys/`); the decoder in `decode/` is the only constructor outside tests.
 
+mod policy;
+
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
+pub use self::policy::{Access, HeaderEdits, Policy, Rewrite};
 use crate::types::{BackendState, Fraction, Name, OnUnavailable, StickyMode, Weight};
 
 /// A whole control file.
@@ -289,6 +292,8 @@ pub struct Route {
     pub split: Split,
     /// Upstream timeouts.
     pub timeouts: Timeouts,
+    /// What it does to requests beside sending them somewhere.
+    pub policy: Policy,
 }
 
 /// Requests that a route takes: all of what is given must hold.

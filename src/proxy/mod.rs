@@ -20,6 +20,7 @@ mod headers;
 pub mod listener;
 mod log;
 mod plane;
+mod policy;
 mod relay;
 mod respond;
 mod timer;

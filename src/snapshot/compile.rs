@@ -8,7 +8,9 @@ use std::{
     sync::Arc,
 };
 
-use super::{Backend, Listener, ListenerSettings, Logging, Route, RouteBackend, Snapshot, Timeouts, lower};
+use super::{
+    Backend, Listener, ListenerSettings, Logging, Route, RouteBackend, Snapshot, Timeouts, lower, policy,
+};
 use crate::{
     config::model,
     routing::RouteTable,
@@ -186,6 +188,7 @@ impl Compiler {
                 stream_idle: route.timeouts.stream_idle,
                 tunnel_idle: route.timeouts.tunnel_idle,
             },
+            policy: policy::policy(route),
             shards: self.registry.route(&route.name),
         })
     }

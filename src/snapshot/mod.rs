@@ -3,6 +3,7 @@
 mod cell;
 pub mod compile;
 mod lower;
+mod policy;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -10,6 +11,7 @@ pub use cell::{Cached, Reader, Writer, cell};
 pub use compile::{Compiler, Resources, RouteError};
 
 use crate::{
+    policy::Policy,
     routing::RouteTable,
     split::{Keyring, NetworkSet, RegionSources, SplitPlan},
     telemetry::{AccessLog, RouteBackendShard, RouteShard, Sharded},
@@ -83,6 +85,8 @@ pub struct Route {
     pub on_unavailable: OnUnavailable,
     /// Upstream timeouts.
     pub timeouts: Timeouts,
+    /// What it does to requests beside sending them somewhere, if anything.
+    pub policy: Option<Box<Policy>>,
     /// Its statistics.
     pub shards: Arc<Sharded<RouteShard>>,
 }

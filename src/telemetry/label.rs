@@ -76,6 +76,13 @@ pub enum Refusal {
     Overload,
 }
 
+/// What of a route's policy answered a request, in place of a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PolicyLabel {
+    /// The client's address may not ask (403).
+    Access,
+}
+
 /// Who asked for a change of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ChangeSource {
@@ -148,6 +155,7 @@ labels!(ErrorKind:
 labels!(Refusal:
     RequestLine = "request_line", Header = "header", Host = "host", Framing = "framing", TooLarge = "too_large",
     Timeout = "timeout", Unsupported = "unsupported", NoRoute = "no_route", Overload = "overload");
+labels!(PolicyLabel: Access = "access");
 labels!(ChangeSource: File = "file", Api = "api", Rollout = "rollout", Fleet = "fleet");
 labels!(ChangeResult: Applied = "applied", Unchanged = "unchanged", Refused = "refused");
 labels!(AdminResult: Ok = "ok", Denied = "denied", Refused = "refused", Failed = "failed");

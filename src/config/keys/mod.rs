@@ -5,11 +5,13 @@
 //! them. So none of the four can say something else than the others.
 
 mod gone;
+mod policy;
 mod routing;
 mod scalar;
 mod top;
 
 pub(super) use gone::{RENAMED, UNAVAILABLE, UNAVAILABLE_WORDS};
+pub(super) use policy::*;
 pub(super) use routing::*;
 pub(super) use scalar::Scalar;
 pub(super) use top::*;

@@ -27,6 +27,7 @@ fn entry(path: &str) -> AccessEntry {
         backend: None,
         reason: None,
         revision: Revision(3),
+        policy: None,
         endpoint: None,
         retries: 0,
     }
