@@ -29,7 +29,7 @@ def expectant(t, wait=1.0):
 @theme.case("expect-answered", EXPECT, "When the origin says 100 the client gets 100, sends the body, and the origin gets it.")
 def _(t):
     def behave(connection):
-        raw = connection.until(b"\r\n\r\n", time.monotonic() + 5)
+        raw = connection.head()
         if raw and b"100-continue" in raw.lower():
             connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = connection.take(5, time.monotonic() + 5)
@@ -50,7 +50,7 @@ def _(t):
 @theme.case("expect-refused", EXPECT, "When the origin refuses without 100 the client gets that answer, and the body it never sends is not waited for.")
 def _(t):
     def behave(connection):
-        connection.until(b"\r\n\r\n", time.monotonic() + 5)
+        connection.head()
         connection.send(reply(417, reason="Expectation Failed", fields=["Connection: close"]))
         connection.close()
 
@@ -63,7 +63,7 @@ def _(t):
 def _(t):
     def behave(connection):
         while True:
-            raw = connection.until(b"\r\n\r\n", time.monotonic() + 5)
+            raw = connection.head()
             if raw is None:
                 return
             connection.send(reply(403, reason="Forbidden"))
@@ -270,7 +270,7 @@ def _(t):
 @theme.case("both-ways", "RFC 9112 §9.3", "A response may begin while the request still goes up, and both come whole.")
 def _(t):
     def behave(connection):
-        connection.until(b"\r\n\r\n", time.monotonic() + 4.0)
+        connection.head()
         connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nyes\r\n")
         body = connection.take(100_000, time.monotonic() + 5.0)
         connection.send(b"5\r\n%5d\r\n0\r\n\r\n" % (len(body) % 99999))
@@ -287,7 +287,7 @@ def _(t):
 @theme.case("early-answer", "RFC 9112 §9.5", "An answer before the whole body came reaches the client, although the origin reads no further and closes.")
 def _(t):
     def behave(connection):
-        connection.until(b"\r\n\r\n", time.monotonic() + 4.0)
+        connection.head()
         connection.send(reply(413, b"too much", ["Connection: close"], "Content Too Large"))
         connection.half_close()
         t.origin.wait(lambda _: False, 1.0)
@@ -305,7 +305,7 @@ def _(t):
 @theme.case("early-answer-kept-apart", "RFC 9112 §9.5", "After an early answer the rest of the body is a body or the connection's end, never a request.")
 def _(t):
     def behave(connection):
-        while connection.until(b"\r\n\r\n", time.monotonic() + 4.0) is not None:
+        while connection.head() is not None:
             connection.send(reply(403, b"no", reason="Forbidden"))
 
     t.origin.behave(behave)
@@ -357,7 +357,7 @@ WS = ("h1", "websocket")
 
 def tunnel(connection):
     """Agrees to the upgrade and echoes in capitals."""
-    if connection.until(b"\r\n\r\n", time.monotonic() + 4.0) is None:
+    if connection.head() is None:
         return
     connection.send(SWITCH)
     while connection.more(time.monotonic() + 5.0):
@@ -392,7 +392,7 @@ def _(t):
 @theme.case("websocket-closed-by-origin", "RFC 6455 §7.1.1", "The end of the origin's connection ends the client's.", needs=WS)
 def _(t):
     def behave(connection):
-        connection.until(b"\r\n\r\n", time.monotonic() + 4.0)
+        connection.head()
         connection.send(SWITCH + b"bye")
         connection.close()
 
@@ -406,7 +406,7 @@ def _(t):
 @theme.case("websocket-closed-by-client", "RFC 6455 §7.1.1", "The end of the client's connection ends the origin's.", needs=WS)
 def _(t):
     def behave(connection):
-        connection.until(b"\r\n\r\n", time.monotonic() + 4.0)
+        connection.head()
         connection.send(SWITCH)
         t.ended = connection.wait_end(5.0)
 

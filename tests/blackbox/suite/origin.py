@@ -49,6 +49,15 @@ class Connection(Stream):
             self.close()
             return None
 
+    def head(self, wait=PATIENCE):
+        """The head of a case's request, as bytes, and nothing behind it; None when the connection ends."""
+        raw = self.until(b"\r\n\r\n", time.monotonic() + wait)
+        if raw is None or PROBE not in raw.split(b"\r\n")[0]:
+            return raw
+        self.send(reply(fields=["Connection: close"]))
+        self.close()
+        return None
+
     def _request(self, wait):
         def seen(request):
             request.connection = self

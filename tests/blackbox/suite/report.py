@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from .case import THEMES
 
+#: what is above this line in a file belongs to its author
+MARKER = "<!-- tests/blackbox/run --table writes what follows -->\n"
 MARKS = {"pass": "pass", "fail": "**fail**", "skip": "–"}
 
 
@@ -93,3 +95,11 @@ def table(runs):
             marks = " | ".join(MARKS[run.outcome(case.full_name)] for run in runs)
             lines.append(f"| {case.name} | {demand} | {marks} |")
     return "\n".join(lines) + "\n"
+
+
+def write_table(path, runs):
+    """Writes the table; where the file has the marker, only what follows it."""
+    kept = ""
+    if path.exists() and MARKER in path.read_text():
+        kept = path.read_text().split(MARKER)[0] + MARKER + "\n"
+    path.write_text(kept + table(runs))
