@@ -165,6 +165,7 @@ fn decide<'s>(
             now_unix_secs: clock::unix_now().as_secs(),
             regions: &snapshot.regions,
             secure: request.secure,
+            claims: None,
         };
         let assignment = split::assign(&route.plan, &view, &context, worker.random());
         let set_cookie =
