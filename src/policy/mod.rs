@@ -5,6 +5,7 @@
 
 mod access;
 mod headers;
+pub mod jwt;
 mod rewrite;
 
 pub use access::Access;

@@ -174,6 +174,7 @@ fn decide<'s>(
             now_unix_secs: clock::unix_now().as_secs(),
             regions: &snapshot.regions,
             secure: request.secured.is_some(),
+            claims: None,
         };
         let entropy = worker.random();
         let assignment = split::assign(&route.plan, &view, &context, entropy);
