@@ -3,6 +3,7 @@
 //! What the decoder reads from this form is equal to what was written (a property test holds that). Keys stand in the
 //! order of the key tables, lists are lists even where one could stand alone.
 
+mod policy;
 mod tls;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -15,6 +16,8 @@ use super::model::{
 use super::yaml::{Plain, classify};
 use crate::types::{OnUnavailable, Weight};
 use std::time::Duration;
+
+mod resilience;
 
 /// A value of the file with its keys in order.
 #[derive(Debug, Clone)]
@@ -296,6 +299,7 @@ fn backend(backend: &Backend) -> Out {
         .opt("tls", backend.tls.as_ref().map(tls::backend))
         .put("lb_policy", backend.lb_policy.as_str())
         .opt("health_check", backend.health_check.as_ref().map(health_check))
+        .opt("outlier_detection", backend.outlier_detection.as_ref().map(resilience::outlier_detection))
         .put("idle_timeout", duration(backend.idle_timeout))
         .into()
 }
@@ -363,12 +367,13 @@ fn route(route: &Route) -> Map {
         .put("response_headers", duration(route.timeouts.response_headers))
         .put("stream_idle", duration(route.timeouts.stream_idle))
         .put("tunnel_idle", duration(route.timeouts.tunnel_idle));
-    Map::default()
+    let map = Map::default()
         .put("name", route.name.as_str())
         .put("match", route.matches.iter().map(route_match).collect::<Vec<_>>())
         .some("rules", route.rules.iter().map(rule).collect::<Vec<_>>())
         .put("split", split(&route.split))
-        .put("timeouts", timeouts)
+        .put("timeouts", timeouts);
+    policy::policy(map, &route.policy)
 }
 
 fn route_match(taken: &RouteMatch) -> Map {

@@ -2,13 +2,19 @@
 //!
 //! Defaults live in the key tables (`keys/`); the decoder in `decode/` is the only constructor outside tests.
 
+mod policy;
+mod resilience;
 mod tls;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
-pub use self::tls::{BackendTls, CertificateFiles, ClientAuth, ListenerTls, TlsVersion};
+pub use self::policy::{Access, HeaderEdits, Policy, Rewrite};
+pub use self::{
+    resilience::{OutlierDetection, SuccessRate},
+    tls::{BackendTls, CertificateFiles, ClientAuth, ListenerTls, TlsVersion},
+};
 use crate::types::{BackendState, Fraction, Name, OnUnavailable, StickyMode, Weight};
 
 /// A whole control file.
@@ -162,6 +168,8 @@ pub struct Backend {
     pub lb_policy: LbPolicy,
     /// Active health checks; `None` takes every endpoint for healthy.
     pub health_check: Option<HealthCheck>,
+    /// Passive outlier detection; `None` ejects nobody.
+    pub outlier_detection: Option<OutlierDetection>,
     /// How long an unused upstream connection is kept. Default 30s.
     pub idle_timeout: Duration,
 }
@@ -195,6 +203,14 @@ pub enum LbPolicy {
     /// Power of two choices on requests in flight (Mitzenmacher 2001).
     #[default]
     P2c,
+    /// Weighted round robin.
+    RoundRobin,
+    /// Fewest requests in flight for the weight.
+    LeastRequest,
+    /// Power of two choices on expected times.
+    PeakEwma,
+    /// Rendezvous hashing by user.
+    Rendezvous,
 }
 
 /// Active HTTP health checks.
@@ -302,6 +318,8 @@ pub struct Route {
     pub split: Split,
     /// Upstream timeouts.
     pub timeouts: Timeouts,
+    /// What it does to requests beside sending them somewhere.
+    pub policy: Policy,
 }
 
 /// Requests that a route takes: all of what is given must hold.
@@ -466,6 +484,10 @@ impl LbPolicy {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::P2c => "p2c",
+            Self::RoundRobin => "round_robin",
+            Self::LeastRequest => "least_request",
+            Self::PeakEwma => "peak_ewma",
+            Self::Rendezvous => "rendezvous",
         }
     }
 }

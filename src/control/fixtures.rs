@@ -58,6 +58,7 @@ pub(crate) fn config(routes: &[(&str, &[(&str, u32)])]) -> Config {
             tls: None,
             lb_policy: LbPolicy::P2c,
             health_check: None,
+            outlier_detection: None,
             idle_timeout,
         };
         backends.entry(name(backend)).or_insert(value);
@@ -119,6 +120,7 @@ fn route(route: &str, backends: &[(&str, u32)]) -> Route {
             stream_idle: second,
             tunnel_idle: second,
         },
+        policy: crate::config::model::Policy::default(),
     }
 }
 

@@ -134,6 +134,27 @@ impl ProxyError {
         }
     }
 
+    /// Whether it tells against the endpoint: it could not be reached, or did not answer as it should. A reused connection
+    /// that ended before it was written to tells nothing.
+    pub(super) fn is_upstreams_fault(&self) -> bool {
+        match self {
+            Self::Closed { reused, unsent, .. } => !(*reused && *unsent),
+            Self::Connect(_)
+            | Self::Session(_)
+            | Self::Head(_)
+            | Self::Switched
+            | Self::Truncated(_)
+            | Self::Body
+            | Self::ResponseTimeout(_)
+            | Self::StreamIdle(_) => true,
+            Self::ClientGone
+            | Self::ClientBody
+            | Self::ClientIdle
+            | Self::Unavailable
+            | Self::Untranslatable => false,
+        }
+    }
+
     /// Whether another endpoint must be tried, because this one cannot be reached at all.
     pub(super) fn is_endpoints_fault(&self) -> bool {
         matches!(self, Self::Connect(_))

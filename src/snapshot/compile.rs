@@ -8,7 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use super::{Backend, Listener, ListenerSettings, Logging, Route, RouteBackend, Snapshot, Timeouts, lower};
+use super::{
+    Backend, Listener, ListenerSettings, Logging, Route, RouteBackend, Snapshot, Timeouts, balancing, lower,
+    policy,
+};
 use crate::{
     config::model,
     net::tls::{ClientTls, ServerTls},
@@ -18,8 +21,8 @@ use crate::{
         RegionSources, RuleTarget, Segment, SplitPlan,
     },
     telemetry::{AccessLog, Live, Registry},
-    types::{Name, Overlay, Revision, RouteOverlay},
-    upstream::{Directory, Protocol, balance::P2c, health::HealthCheck},
+    types::{Name, Overlay, Revision, RouteOverlay, clock},
+    upstream::{Directory, Protocol, health::HealthCheck},
 };
 
 /// Compiles snapshots, one after the other.
@@ -59,7 +62,7 @@ impl Compiler {
     /// A compiler that takes statistics from `registry` and signs cookies with `keyring`.
     #[must_use]
     pub fn new(registry: Arc<Registry>, keyring: Arc<Keyring>) -> Self {
-        Self { registry, directory: Directory::default(), keyring }
+        Self { registry, directory: Directory::new(clock::now()), keyring }
     }
 
     /// Lowers the file and the overlay.
@@ -148,15 +151,14 @@ impl Compiler {
 
     fn backend(&mut self, name: &Name, backend: &model::Backend, resources: &Resources) -> Backend {
         let registry = &self.registry;
+        let now = clock::now();
         let endpoints = backend.endpoints.iter().map(|endpoint| {
             let shards = || registry.endpoint(name, &endpoint.address.to_string());
-            self.directory.endpoint(name, endpoint.address, shards)
+            self.directory.endpoint((name, endpoint.address), now, shards)
         });
-        let endpoints: Vec<_> = endpoints.collect();
-        let weights: Vec<u32> = backend.endpoints.iter().map(|endpoint| endpoint.weight).collect();
         Backend {
             name: name.clone(),
-            endpoints,
+            endpoints: endpoints.collect(),
             protocol: match backend.protocol {
                 model::BackendProtocol::Http11 => Protocol::Http11,
                 model::BackendProtocol::H2 => Protocol::H2,
@@ -164,12 +166,11 @@ impl Compiler {
                 model::BackendProtocol::Auto => Protocol::Auto,
             },
             tls: resources.backend_tls.get(name).cloned(),
-            chooser: match backend.lb_policy {
-                model::LbPolicy::P2c => P2c::new(&weights),
-            },
+            balancer: balancing::balancer(backend),
             initially_healthy: backend.health_check.as_ref().is_none_or(|check| check.initially_healthy),
             idle_timeout: backend.idle_timeout,
             health_check: backend.health_check.as_ref().map(|check| Arc::new(health_check(check))),
+            outlier_detection: backend.outlier_detection.as_ref().map(balancing::outlier_detection),
         }
     }
 
@@ -191,9 +192,11 @@ impl Compiler {
                 shards: self.registry.route_backend(&route.name, &used.name),
             })
         });
+        let used: Vec<RouteBackend> = used.collect::<Result<_, String>>()?;
         Ok(Route {
             name: route.name.clone(),
-            backends: used.collect::<Result<_, String>>()?,
+            needs_key: used.iter().any(|used| backends[used.backend].balancer.needs_key()),
+            backends: used,
             plan,
             on_unavailable: route.split.on_unavailable,
             timeouts: Timeouts {
@@ -202,6 +205,7 @@ impl Compiler {
                 stream_idle: route.timeouts.stream_idle,
                 tunnel_idle: route.timeouts.tunnel_idle,
             },
+            policy: policy::policy(route),
             shards: self.registry.route(&route.name),
         })
     }

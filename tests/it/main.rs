@@ -10,7 +10,9 @@
 )]
 
 mod aborts;
+mod balancing;
 mod drain;
+mod ejection;
 mod expect;
 mod failures;
 mod framing;
@@ -20,6 +22,7 @@ mod hosts;
 mod keep_alive;
 mod limits;
 mod log;
+mod policy;
 mod region;
 mod reload;
 mod responses;

@@ -3,6 +3,7 @@
 use super::{
     Context,
     reader::{Object, Place},
+    resilience::outlier_detection,
     tls,
     top::number,
 };
@@ -19,7 +20,13 @@ pub(super) fn backend(place: &Place<'_>, cx: &mut Context) -> Backend {
         "auto" => BackendProtocol::Auto,
         _ => BackendProtocol::Http11,
     };
-    object.word(cx, "lb_policy");
+    let lb_policy = match object.word(cx, "lb_policy") {
+        "round_robin" => LbPolicy::RoundRobin,
+        "least_request" => LbPolicy::LeastRequest,
+        "peak_ewma" => LbPolicy::PeakEwma,
+        "rendezvous" => LbPolicy::Rendezvous,
+        _ => LbPolicy::P2c,
+    };
     Backend {
         endpoints: object
             .objects(cx, "endpoints")
@@ -31,8 +38,11 @@ pub(super) fn backend(place: &Place<'_>, cx: &mut Context) -> Backend {
             .collect(),
         protocol,
         tls: object.object(cx, "tls").map(|tls| tls::backend(tls, cx)),
-        lb_policy: LbPolicy::P2c,
+        lb_policy,
         health_check: object.object(cx, "health_check").map(|check| health_check(check, cx)),
+        outlier_detection: object
+            .object(cx, "outlier_detection")
+            .map(|detection| outlier_detection(detection, cx)),
         idle_timeout: object.get(cx, "idle_timeout"),
     }
 }

@@ -6,7 +6,9 @@
 
 mod backends;
 mod conditions;
+mod policy;
 mod reader;
+mod resilience;
 mod routes;
 mod scalar;
 mod tls;

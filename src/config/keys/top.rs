@@ -1,7 +1,8 @@
 //! The keys of the file itself, of listeners and of backends.
 
 use super::{
-    BACKEND_TLS, CONDITION, Choice, Kind, LISTENER_TLS, ROUTE, Scalar, Shape, default, optional, required,
+    BACKEND_TLS, CONDITION, Choice, Kind, LISTENER_TLS, OUTLIER_DETECTION, ROUTE, Scalar, Shape, default,
+    optional, required,
 };
 
 const ANY_DURATION: Kind = Kind::Scalar(Scalar::Duration { min: 0 });
@@ -231,14 +232,21 @@ pub(in crate::config) static BACKEND: Shape = Shape {
         optional("tls", Kind::Object(&BACKEND_TLS), "TLS to its endpoints. Without it, all is in the clear."),
         default(
             "lb_policy",
-            Kind::Word(&["p2c"]),
+            Kind::Word(&["p2c", "round_robin", "least_request", "peak_ewma", "rendezvous"]),
             "p2c",
-            "How an endpoint is chosen: `p2c`, power of two choices on requests in flight.",
+            "How an endpoint is chosen: `p2c`, the one of two drawn by weight with fewer requests in flight; \
+             `round_robin`, in turn; `least_request`, the one of all with the fewest; `peak_ewma`, the one of two that is \
+             expected to answer sooner; `rendezvous`, always the same one for a user.",
         ),
         optional(
             "health_check",
             Kind::Object(&HEALTH_CHECK),
             "Active checks. Without it, every endpoint is healthy.",
+        ),
+        optional(
+            "outlier_detection",
+            Kind::Object(&OUTLIER_DETECTION),
+            "Takes endpoints out whose answers are bad. Without it, none.",
         ),
         default("idle_timeout", ANY_DURATION, "30s", "How long an unused connection to an endpoint is kept."),
     ],

@@ -60,7 +60,7 @@ const WRONG: &[(Code, &str)] = &[
     (Code::NotAvailable, "@head\nroutes: [ { name: a, backend: stable, rate_limit: { rate: 100/s } } ]\n"),
     (
         Code::NotAvailable,
-        "listeners: [ { name: a, bind: ':80' } ]\nbackends: { a: { endpoints: [ { dns: 'a:80' } ], lb_policy: peak_ewma } }\nroutes: [ { name: a, backend: a } ]\n",
+        "listeners: [ { name: a, bind: ':80' } ]\nbackends: { a: { endpoints: [ { dns: 'a:80' } ] } }\nroutes: [ { name: a, backend: a } ]\n",
     ),
     (Code::Duration, "@head\n@routes\ndrain: { delay: 5, timeout: 2 weeks }\n"),
     (
@@ -163,6 +163,10 @@ const WRONG: &[(Code, &str)] = &[
         "@head\nroutes: [ { name: a, split: { backends: { stable: 1 }, sticky: { mode: pin, cookie: off } } } ]\n",
     ),
     (Code::SegmentDepth, "@deep"),
+    (
+        Code::ReservedHeader,
+        "@head\nroutes:\n  - name: a\n    backend: stable\n    headers:\n      request: { add: { Connection: x }, set: { Host: a, X_Forwarded-For: b } }\n      response: { remove: [Content-Length, Server] }\n",
+    ),
 ];
 
 /// What follows listeners that are wrong.
