@@ -93,29 +93,22 @@ class Worker:
     def stop(self):
         if self.proxy:
             self.proxy.stop(self.processes)
+            self.proxy = None
         self.origin.stop()
 
 
 def run(cases, workers, report=lambda result: None):
     """Results of all cases, in the order of the cases: the heavy ones last, on half of the workers."""
-    results = {}
-    light = [case for case in cases if not case.heavy]
-    heavy = [case for case in cases if case.heavy]
-    _run(light, workers, results, report)
-    _run(heavy, workers[: max(1, len(workers) // 2)], results, report)
-    return [results[case.full_name] for case in cases]
-
-
-def _run(cases, workers, results, report):
-    todo = queue.Queue()
+    light, heavy = queue.Queue(), queue.Queue()
     for case in sorted(cases, key=lambda case: -case.takes):
-        todo.put(case)
-    lock = threading.Lock()
+        (heavy if case.heavy else light).put(case)
+    results, lock = {}, threading.Lock()
+    all_light_done = threading.Barrier(len(workers))
 
-    def work(worker):
+    def take(worker, cases):
         while True:
             try:
-                case = todo.get_nowait()
+                case = cases.get_nowait()
             except queue.Empty:
                 return
             result = worker.run(case)
@@ -123,8 +116,22 @@ def _run(cases, workers, results, report):
                 results[case.full_name] = result
                 report(result)
 
-    threads = [threading.Thread(target=work, args=(worker,), daemon=True) for worker in workers]
+    # One thread for each worker from beginning to end: its proxy dies with the thread that started it.
+    def work(worker, takes_heavy):
+        try:
+            take(worker, light)
+        finally:
+            all_light_done.wait()
+        if takes_heavy:
+            take(worker, heavy)
+        worker.stop()
+
+    threads = [
+        threading.Thread(target=work, args=(worker, 2 * number < len(workers)), daemon=True)
+        for number, worker in enumerate(workers)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    return [results[case.full_name] for case in cases]
