@@ -96,7 +96,7 @@ impl Forwarder<'_> {
             result: Err(ProxyError::Unavailable),
         };
         loop {
-            let Some(endpoint) = self.pick(state.backend, &tried) else {
+            let Some(endpoint) = self.pick(&state, &tried) else {
                 match self.fallback(&state) {
                     Some(other) => self.fall_back(&mut state, other),
                     None => return state,
@@ -115,7 +115,7 @@ impl Forwarder<'_> {
             if at_fault {
                 tried.push(endpoint.id);
             }
-            if self.pick(state.backend, &tried).is_none() && self.fallback(&state).is_none() {
+            if self.pick(&state, &tried).is_none() && self.fallback(&state).is_none() {
                 return state;
             }
             let shard = self.shard(state.backend);
@@ -146,7 +146,7 @@ impl Forwarder<'_> {
     }
 
     /// The backend that stands in for one that cannot take the request; only once.
-    fn fallback(&self, state: &Forwarded) -> Option<usize> {
+    pub(super) fn fallback(&self, state: &Forwarded) -> Option<usize> {
         if state.fell_back || self.route.on_unavailable == OnUnavailable::Fail {
             return None;
         }
@@ -169,6 +169,7 @@ impl Forwarder<'_> {
         fresh: bool,
     ) -> Result<Delivered, ProxyError> {
         let endpoint_shard = endpoint.shards.worker(self.worker.index);
+        let _admitted = self.admit(self.backend(backend))?;
         let _in_flight = InFlight::new(self.shard(backend), endpoint_shard);
         let leased = self.lease(endpoint, self.backend(backend), fresh).await?;
         let pooled = leased.is_reused();
@@ -263,6 +264,7 @@ impl Forwarder<'_> {
         {
             return Ok(Leased::Connection(pooled));
         }
+        let _pending = self.wait_in_line(backend)?;
         let _opening = if backend.protocol == Protocol::Http11 {
             None
         } else {
@@ -272,14 +274,15 @@ impl Forwarder<'_> {
             }
             opening
         };
+        let permit = self.permit(backend)?;
         let stream = connect::tcp(endpoint.address, self.route.timeouts.connect).await?;
         let stream = crate::net::Stream::from(stream);
         if backend.protocol.is_h2(&stream) {
             return Ok(Leased::Stream(
-                sessions.open(endpoint.id, stream).await.map_err(ProxyError::Session)?,
+                sessions.open(endpoint.id, stream, permit).await.map_err(ProxyError::Session)?,
             ));
         }
-        Ok(Leased::Connection(UpstreamConnection { stream, reused: false }))
+        Ok(Leased::Connection(UpstreamConnection { stream, reused: false, permit }))
     }
 
     /// Streams the response to the client; says how it went, and whether it was complete.

@@ -5,8 +5,6 @@ pub(in crate::config) static UNAVAILABLE: &[(&str, &str)] = &[
     ("admin", "socket"),
     ("admin", "tokens_file"),
     ("listener", "tls"),
-    ("backend", "circuit_breaker"),
-    ("backend", "slow_start"),
     ("backend", "tls"),
     ("endpoint", "dns"),
     ("endpoint", "unix"),
