@@ -8,7 +8,11 @@ use std::{
 
 use bytes::Bytes;
 use h2::{RecvStream, server::SendResponse};
-use tokio::{net::TcpListener, runtime::Builder, sync::oneshot};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime::Builder,
+    sync::oneshot,
+};
 
 /// An HTTP/2 origin; it ends when it is dropped.
 pub(crate) struct StreamOrigin {
@@ -66,18 +70,26 @@ where
         let (answer, seen) = (Arc::clone(&answer), Arc::clone(&seen));
         seen.lock().unwrap().connections += 1;
         tokio::spawn(async move {
-            if let Ok(mut connection) = h2::server::handshake(stream).await {
-                while let Some(Ok((request, respond))) = connection.accept().await {
-                    let number = {
-                        let mut seen = seen.lock().unwrap();
-                        seen.paths.push(request.uri().path().to_owned());
-                        seen.paths.len() - 1
-                    };
-                    answer(number, request, respond);
-                }
+            if let Ok(connection) = h2::server::handshake(stream).await {
+                serve(connection, &*answer, &seen).await;
             }
             seen.lock().unwrap().ended += 1;
         });
+    }
+}
+
+async fn serve(
+    mut connection: h2::server::Connection<TcpStream, Bytes>,
+    answer: &impl Fn(usize, http::Request<RecvStream>, SendResponse<Bytes>),
+    seen: &Mutex<Seen>,
+) {
+    while let Some(Ok((request, respond))) = connection.accept().await {
+        let number = {
+            let mut seen = seen.lock().unwrap();
+            seen.paths.push(request.uri().path().to_owned());
+            seen.paths.len() - 1
+        };
+        answer(number, request, respond);
     }
 }
 
