@@ -52,6 +52,7 @@ impl View for FakeView {
             detail: String::new(),
             available: true,
             ejection: None,
+            warmth: None,
             in_flight: 0,
         }]
     }

@@ -49,7 +49,10 @@ fn table(backends: &[types::Backend]) -> Table {
             let health = if backend.health_checked { endpoint.health.as_str() } else { "not checked" };
             let health = match &endpoint.ejection {
                 Some(ejection) => format!("ejected {:.0}s ({})", ejection.seconds_left, ejection.cause),
-                None => health.to_owned(),
+                None => match endpoint.warmth {
+                    Some(warmth) => format!("{health}, starts slowly ({:.0} %)", warmth * 100.0),
+                    None => health.to_owned(),
+                },
             };
             table.row([
                 if index == 0 { backend.name.to_string() } else { String::new() },
@@ -71,6 +74,15 @@ pub(super) fn conditions(backends: &[types::Backend]) -> String {
         if condition.version_suspect {
             text += &format!(
                 "backend {name}: most endpoints answer badly at once, so the version is suspect and none is ejected\n"
+            );
+        }
+        if condition.panic {
+            text += &format!("backend {name}: panic: few endpoints are available, so all are used\n");
+        }
+        for limit in condition.circuit_breaker.iter().filter(|limit| limit.open) {
+            let types::LimitUsage { limit, used, allowed, refused, .. } = limit;
+            text += &format!(
+                "backend {name}: circuit breaker open: {used} of {allowed} {limit}, {refused} refused so far\n"
             );
         }
     }

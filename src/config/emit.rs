@@ -300,6 +300,9 @@ fn backend(backend: &Backend) -> Out {
         .put("lb_policy", backend.lb_policy.as_str())
         .opt("health_check", backend.health_check.as_ref().map(health_check))
         .opt("outlier_detection", backend.outlier_detection.as_ref().map(resilience::outlier_detection))
+        .opt("circuit_breaker", backend.circuit_breaker.as_ref().map(resilience::circuit_breaker))
+        .put("slow_start", duration(backend.slow_start))
+        .put("panic_threshold", backend.panic_threshold.to_string())
         .put("idle_timeout", duration(backend.idle_timeout))
         .into()
 }

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 
 pub use self::policy::{Access, HeaderEdits, Policy, Rewrite};
 pub use self::{
-    resilience::{OutlierDetection, SuccessRate},
+    resilience::{CircuitBreaker, OutlierDetection, SuccessRate},
     tls::{BackendTls, CertificateFiles, ClientAuth, ListenerTls, TlsVersion},
 };
 use crate::types::{BackendState, Fraction, Name, OnUnavailable, StickyMode, Weight};
@@ -170,6 +170,12 @@ pub struct Backend {
     pub health_check: Option<HealthCheck>,
     /// Passive outlier detection; `None` ejects nobody.
     pub outlier_detection: Option<OutlierDetection>,
+    /// What it may be asked at once; `None` is anything.
+    pub circuit_breaker: Option<CircuitBreaker>,
+    /// How long an endpoint takes to get its whole share; zero is at once. Default 0s.
+    pub slow_start: Duration,
+    /// The share of available endpoints below which all are used. Default 0 %.
+    pub panic_threshold: Fraction,
     /// How long an unused upstream connection is kept. Default 30s.
     pub idle_timeout: Duration,
 }

@@ -59,6 +59,9 @@ pub(crate) fn config(routes: &[(&str, &[(&str, u32)])]) -> Config {
             lb_policy: LbPolicy::P2c,
             health_check: None,
             outlier_detection: None,
+            circuit_breaker: None,
+            slow_start: Duration::ZERO,
+            panic_threshold: Fraction::from_percent(0.0).unwrap(),
             idle_timeout,
         };
         backends.entry(name(backend)).or_insert(value);

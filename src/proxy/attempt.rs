@@ -59,6 +59,11 @@ impl Attempt<'_, '_> {
         either!(self, attempt => attempt.response_head(head, to_head).await)
     }
 
+    /// The bytes that the response's head marks places in.
+    pub(super) fn bytes(&self) -> &[u8] {
+        either!(self, attempt => attempt.bytes())
+    }
+
     /// Queues the head for the client, and what of the body came with it.
     pub(super) fn begin_response(
         &mut self,

@@ -7,7 +7,7 @@ use std::{io, time::Duration};
 use crate::{
     http::{HeadError, TargetError, framing::FramingError},
     telemetry::{ErrorKind, Refusal},
-    upstream::connect::ConnectError,
+    upstream::{breaker::Limit, connect::ConnectError},
 };
 
 /// Why a request was not answered by an upstream as it should have been.
@@ -25,6 +25,9 @@ pub(super) enum ProxyError {
     /// No endpoint of the backend can take the request.
     #[error("no endpoint is available")]
     Unavailable,
+    /// The backend is asked all that it may be.
+    #[error("the backend is at its limit of {}", .0.as_str())]
+    Overload(Limit),
     /// No connection to the endpoint.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -73,7 +76,7 @@ impl ProxyError {
             Self::ClientGone => 499,
             Self::ClientBody => 400,
             Self::ClientIdle => 408,
-            Self::Unavailable => 503,
+            Self::Unavailable | Self::Overload(_) => 503,
             Self::Connect(ConnectError::Timeout { .. }) | Self::ResponseTimeout(_) | Self::StreamIdle(_) => {
                 504
             }
@@ -95,6 +98,7 @@ impl ProxyError {
             Self::ClientBody => "the request's body is malformed",
             Self::ClientIdle => "the request's body did not arrive in time",
             Self::Unavailable => "no backend is available",
+            Self::Overload(_) => "the backend is busy",
             Self::Connect(ConnectError::Timeout { .. }) => "the backend could not be reached in time",
             Self::Connect(ConnectError::Io { .. } | ConnectError::Tls { .. }) => {
                 "the backend could not be reached"
@@ -112,6 +116,7 @@ impl ProxyError {
             Self::ClientGone | Self::ClientIdle => Some(ErrorKind::AbortedByClient),
             Self::ClientBody => None,
             Self::Unavailable => Some(ErrorKind::Unavailable),
+            Self::Overload(_) => Some(ErrorKind::Overload),
             Self::Connect(ConnectError::Timeout { .. }) | Self::ResponseTimeout(_) | Self::StreamIdle(_) => {
                 Some(ErrorKind::Timeout)
             }
@@ -151,6 +156,7 @@ impl ProxyError {
             | Self::ClientBody
             | Self::ClientIdle
             | Self::Unavailable
+            | Self::Overload(_)
             | Self::Untranslatable => false,
         }
     }

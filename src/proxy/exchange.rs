@@ -116,6 +116,11 @@ impl<'a> Exchange<'a> {
         poll_fn(|cx| self.poll_head(cx, head, to_head)).await
     }
 
+    /// The bytes that the response's head marks places in.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.upstream_buffer.unread()
+    }
+
     /// Queues the head for the client, and what of the body came with it.
     pub(super) fn begin_response(
         &mut self,

@@ -123,3 +123,14 @@ pub(super) fn is_disguised(name: &[u8]) -> bool {
     plain.iter_mut().filter(|byte| **byte == b'_').for_each(|byte| *byte = b'-');
     Known::of(&plain[..len]) != Known::Other
 }
+
+/// Max-Forwards, counted down; one that is no number passes as it is (RFC 9110, section 7.6.2).
+pub(super) fn write_hops_left(out: &mut impl Fields, value: &[u8]) {
+    let hops = std::str::from_utf8(value).ok().and_then(|text| text.parse::<u32>().ok());
+    out.begin(b"max-forwards");
+    match hops {
+        Some(hops) => out.display(hops.saturating_sub(1)),
+        None => out.part(value),
+    }
+    out.end();
+}

@@ -17,7 +17,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    http::{Framing, ResponseHead, Version},
+    http::{Framing, Known, ResponseHead, Version},
     snapshot::{Backend, Route, RouteBackend, Snapshot},
     telemetry::{EndpointShard, ErrorKind, RouteBackendShard},
     types::{OnUnavailable, Reason, clock},
@@ -97,7 +97,7 @@ impl Forwarder<'_> {
             result: Err(ProxyError::Unavailable),
         };
         loop {
-            let Some(endpoint) = self.pick(state.backend, &tried) else {
+            let Some(endpoint) = self.pick(&state, &tried) else {
                 match self.fallback(&state) {
                     Some(other) => self.fall_back(&mut state, other),
                     None => return state,
@@ -116,7 +116,7 @@ impl Forwarder<'_> {
             if at_fault {
                 tried.push(endpoint.id);
             }
-            if self.pick(state.backend, &tried).is_none() && self.fallback(&state).is_none() {
+            if self.pick(&state, &tried).is_none() && self.fallback(&state).is_none() {
                 return state;
             }
             let shard = self.shard(state.backend);
@@ -147,7 +147,7 @@ impl Forwarder<'_> {
     }
 
     /// The backend that stands in for one that cannot take the request; only once.
-    fn fallback(&self, state: &Forwarded) -> Option<usize> {
+    pub(super) fn fallback(&self, state: &Forwarded) -> Option<usize> {
         if state.fell_back || self.route.on_unavailable == OnUnavailable::Fail {
             return None;
         }
@@ -170,14 +170,16 @@ impl Forwarder<'_> {
         fresh: bool,
     ) -> Result<Delivered, ProxyError> {
         let endpoint_shard = endpoint.shards.worker(self.worker.index);
+        let _admitted = self.admit(self.backend(backend))?;
         let _in_flight = InFlight::new(self.shard(backend), endpoint_shard);
         let leased = self.lease(endpoint, self.backend(backend), fresh).await?;
         let pooled = leased.is_reused();
         let sent_at = clock::now();
+        let asked = self.request.upgrade_asked(client.bytes()).map(<[u8]>::to_vec);
         let mut attempt = self.begin(client, leased, endpoint).await?;
         let mut head = self.worker.take_response_head();
         let answered = attempt.response_head(&mut head, self.request.is_head()).await;
-        let delivered = match answered.and_then(|()| self.check(&head)) {
+        let delivered = match answered.and_then(|()| self.check(&head, attempt.bytes(), asked.as_deref())) {
             Ok(()) => {
                 let head_at = clock::now();
                 let (mut delivered, streamed) = self.deliver(&mut attempt, &head, (sent_at, head_at)).await;
@@ -241,10 +243,14 @@ impl Forwarder<'_> {
     }
 
     /// Whether the response is one that was asked for.
-    fn check(&self, head: &ResponseHead) -> Result<(), ProxyError> {
-        match (head.status, self.request.head.upgrade) {
-            (101, None) => Err(ProxyError::Switched),
-            _ => Ok(()),
+    fn check(&self, head: &ResponseHead, bytes: &[u8], asked: Option<&[u8]>) -> Result<(), ProxyError> {
+        if head.status != 101 {
+            return Ok(());
+        }
+        let switched = head.headers(bytes).known(Known::Upgrade).next();
+        match (switched, asked) {
+            (Some(switched), Some(asked)) if switched.eq_ignore_ascii_case(asked) => Ok(()),
+            _ => Err(ProxyError::Switched),
         }
     }
 
@@ -264,6 +270,7 @@ impl Forwarder<'_> {
         {
             return Ok(Leased::Connection(pooled));
         }
+        let _pending = self.wait_in_line(backend)?;
         let _opening = if backend.protocol == Protocol::Http11 {
             None
         } else {
@@ -273,14 +280,15 @@ impl Forwarder<'_> {
             }
             opening
         };
+        let permit = self.permit(backend)?;
         let stream =
             connect::open(endpoint.address, backend.tls.as_deref(), self.route.timeouts.connect).await?;
         if backend.protocol.is_h2(&stream) {
             return Ok(Leased::Stream(
-                sessions.open(endpoint.id, stream).await.map_err(ProxyError::Session)?,
+                sessions.open(endpoint.id, stream, permit).await.map_err(ProxyError::Session)?,
             ));
         }
-        Ok(Leased::Connection(UpstreamConnection { stream, reused: false }))
+        Ok(Leased::Connection(UpstreamConnection { stream, reused: false, permit }))
     }
 
     /// Streams the response to the client; says how it went, and whether it was complete.

@@ -120,6 +120,9 @@ fn understand<'a>(
     if client.secured().is_some_and(|secured| secured.is_misdirected(&target, bytes)) {
         return Err((421, Refusal::Host, "this connection was made for another host"));
     }
+    if let Some(refused) = last_hop(head, bytes) {
+        return Err(refused);
+    }
     let peer_ip = client.peer().ip().to_canonical();
     let trusted = snapshot.trusted_proxies.contains(peer_ip);
     let client_ip = if trusted {
@@ -140,6 +143,17 @@ fn understand<'a>(
         tls_version: client.secured().map(|secured| secured.version),
         secured: client.secured().cloned(),
     })
+}
+
+/// What is said to a TRACE or OPTIONS that may go no further (RFC 9110, section 7.6.2).
+fn last_hop(head: &RequestHead, bytes: &[u8]) -> Option<(u16, Refusal, &'static str)> {
+    let status = match head.method(bytes) {
+        "TRACE" => 405,
+        "OPTIONS" => 200,
+        _ => return None,
+    };
+    let last = head.headers(bytes).get("max-forwards")? == b"0";
+    last.then_some((status, Refusal::Unsupported, "this request may go no further"))
 }
 
 /// Finds the route and, where its policy lets the request go on, assigns the backend. `None` when no route matches.
@@ -283,6 +297,13 @@ impl Request<'_> {
         )
     }
 
+    /// The protocol that the connection or stream is to become, if any.
+    pub(super) fn upgrade_asked<'b>(&'b self, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        self.head.upgrade?;
+        // An extended CONNECT names it elsewhere, and the only one that is taken is this.
+        Some(self.head.headers(bytes).known(Known::Upgrade).next().unwrap_or(b"websocket"))
+    }
+
     /// Appends the head for `endpoint` to `out`; `bytes` hold the request's.
     pub(super) fn write_upstream_head(
         &self,
@@ -339,7 +360,6 @@ impl Request<'_> {
         let rewritten = rewrite.map(|rewrite| rewrite.target(path_and_query));
         let worker = forwarder.worker;
         let headers = self.head.headers(bytes);
-        let asked = headers.known(Known::Upgrade).next().unwrap_or(b"websocket");
         write(&UpstreamHead {
             method: self.head.method(bytes),
             path_and_query: rewritten.as_deref().unwrap_or(path_and_query),
@@ -355,7 +375,7 @@ impl Request<'_> {
                 .as_ref()
                 .and_then(|secured| Some(secured.identity.as_ref()?.header.as_str())),
             region_headers: &forwarder.snapshot.regions.headers,
-            upgrade: self.head.upgrade.map(|_| asked),
+            upgrade: self.upgrade_asked(bytes),
             entropy: [worker.random(), worker.random(), worker.random(), worker.random()],
             edits: Edits::of_request(forwarder.route),
         })

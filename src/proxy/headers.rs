@@ -6,7 +6,7 @@
 use std::{fmt::Write as _, net::IpAddr};
 
 use super::{
-    fields::{FieldMap, Fields, is_disguised, may_trail},
+    fields::{FieldMap, Fields, is_disguised, may_trail, write_hops_left},
     policy::Edits,
 };
 use crate::{
@@ -111,7 +111,12 @@ impl UpstreamHead<'_> {
     fn fields(&self, out: &mut impl Fields) {
         let named = ConnectionOptions::of(self.headers);
         let mut seen = Seen::default();
+        let counts_hops = matches!(self.method, "TRACE" | "OPTIONS");
         for (known, name, value) in self.headers.iter_known() {
+            if counts_hops && name.eq_ignore_ascii_case(b"max-forwards") {
+                write_hops_left(out, value);
+                continue;
+            }
             let passes = self.passes(known, value, &mut seen);
             if passes
                 && !named.names(known, name)

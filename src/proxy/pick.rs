@@ -1,8 +1,8 @@
-//! Which endpoint an attempt goes to, and what is learnt from how it went.
+//! Which endpoint an attempt goes to, what the backend may be asked, and what is learnt from how it went.
 
 use super::{
     error::ProxyError,
-    forward::{Delivered, Forwarder},
+    forward::{Delivered, Forwarded, Forwarder},
 };
 use crate::{
     snapshot::Backend,
@@ -10,6 +10,7 @@ use crate::{
     upstream::{
         Endpoint,
         balance::{Candidates, Draw},
+        breaker::{Admitted, Permit},
         outlier::Answer,
     },
 };
@@ -20,6 +21,8 @@ struct Choice<'a> {
     worker: usize,
     /// Endpoints that were tried already.
     tried: &'a [usize],
+    /// Whether all endpoints are used, available or not.
+    panic: bool,
     now: tokio::time::Instant,
 }
 
@@ -36,22 +39,49 @@ impl Candidates for Choice<'_> {
 
     fn readiness(&self, place: usize) -> f64 {
         let endpoint = &self.backend.endpoints[place];
-        let may = endpoint.is_available(self.backend.initially_healthy, self.now)
-            && !self.tried.contains(&endpoint.id);
-        f64::from(u8::from(may))
+        if self.tried.contains(&endpoint.id) {
+            0.0
+        } else if self.panic {
+            1.0
+        } else {
+            self.backend.readiness(endpoint, self.now)
+        }
     }
 }
 
 // === impl Forwarder ===
 
 impl Forwarder<'_> {
-    /// An endpoint of the backend that can take the request and was not tried.
-    pub(super) fn pick(&self, backend: usize, tried: &[usize]) -> Option<&Endpoint> {
-        let (backend, worker, now) = (self.backend(backend), self.worker, self.request.start);
+    /// An endpoint of the state's backend that can take the request and was not tried. A backend that panics uses all, unless none
+    /// is available and another backend can stand in.
+    pub(super) fn pick(&self, state: &Forwarded, tried: &[usize]) -> Option<&Endpoint> {
+        let (backend, worker, now) = (self.backend(state.backend), self.worker, self.request.start);
         let draw = Draw { bits: worker.random(), key: self.key, now };
-        let choice = Choice { backend, worker: worker.index, tried, now };
+        let panic =
+            backend.is_panicking(now) && (backend.is_available(now) || self.fallback(state).is_none());
+        let choice = Choice { backend, worker: worker.index, tried, panic, now };
         let picked = backend.balancer.pick(&draw, &worker.balancing, &choice);
         picked.map(|place| &*backend.endpoints[place])
+    }
+
+    /// A place among the requests that the backend may be asked at once.
+    pub(super) fn admit<'b>(&self, backend: &'b Backend) -> Result<Option<Admitted<'b>>, ProxyError> {
+        let Some(breaker) = &backend.breaker else { return Ok(None) };
+        breaker.request().map_err(ProxyError::Overload)
+    }
+
+    /// A place among the requests that may wait for a connection to the backend.
+    pub(super) fn wait_in_line<'b>(&self, backend: &'b Backend) -> Result<Option<Admitted<'b>>, ProxyError> {
+        let Some(breaker) = &backend.breaker else { return Ok(None) };
+        breaker.pending().map_err(ProxyError::Overload)
+    }
+
+    /// The right to open another connection to the backend, if need be in place of one that is idle.
+    pub(super) fn permit(&self, backend: &Backend) -> Result<Option<Permit>, ProxyError> {
+        let Some(breaker) = &backend.breaker else { return Ok(None) };
+        let ids = || backend.endpoints.iter().map(|endpoint| endpoint.id);
+        let give_up = || self.worker.pools.give_up(ids()) || self.worker.sessions.give_up(ids());
+        breaker.connection(self.worker.index, give_up).map_err(ProxyError::Overload)
     }
 
     /// Takes how an attempt went into account, for later choices.

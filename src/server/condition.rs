@@ -13,7 +13,7 @@ use crate::{
     snapshot::{Backend, Reader, Snapshot},
     telemetry::prometheus::{BackendGauges, EjectionGauges},
     types::{Name, clock},
-    upstream::{Endpoint, outlier::Ejection},
+    upstream::{CircuitBreaker, Endpoint, breaker::Usage, outlier::Ejection},
 };
 
 /// Between two looks.
@@ -26,6 +26,8 @@ struct Said {
     ejected: BTreeSet<usize>,
     /// Backends whose version was suspect.
     suspect: BTreeSet<Name>,
+    /// Backends that used all endpoints.
+    panicking: BTreeSet<Name>,
 }
 
 /// Reviews every backend once a second, and tells operators what has changed.
@@ -55,13 +57,35 @@ pub(super) fn gauges(backend: &Backend, now: Instant) -> BackendGauges {
     });
     BackendGauges {
         version_suspect: judged.then(|| backend.is_version_suspect(now)),
+        panic: (backend.panic_threshold > 0.0).then(|| backend.is_panicking(now)),
+        limits: usage(backend).map(|usage| (usage.limit.as_str(), usage.open, usage.refused)).collect(),
         ejections: ejections.collect(),
     }
 }
 
 /// What status says of a backend.
 pub(super) fn condition(backend: &Backend, now: Instant) -> types::Condition {
-    types::Condition { version_suspect: backend.is_version_suspect(now) }
+    let limits = usage(backend).map(|usage| types::LimitUsage {
+        limit: usage.limit.as_str().to_owned(),
+        allowed: usage.allowed,
+        used: usage.used,
+        open: usage.open,
+        refused: usage.refused,
+    });
+    types::Condition {
+        version_suspect: backend.is_version_suspect(now),
+        panic: backend.is_panicking(now),
+        circuit_breaker: limits.collect(),
+    }
+}
+
+/// The part of its requests that an endpoint gets while it starts slowly; `None` when it gets all, or none.
+pub(super) fn warmth(backend: &Backend, endpoint: &Endpoint, now: Instant) -> Option<f64> {
+    Some(backend.readiness(endpoint, now)).filter(|readiness| (0.001..0.999).contains(readiness))
+}
+
+fn usage(backend: &Backend) -> impl Iterator<Item = Usage> {
+    backend.breaker.iter().flat_map(CircuitBreaker::usage)
 }
 
 /// What status says of an endpoint's ejection.
@@ -97,18 +121,27 @@ impl Said {
                 lines.push(format!("endpoint {} of backend {name} is {what}", endpoint.address));
             }
             let suspect = backend.is_version_suspect(now);
-            if suspect {
-                next.suspect.insert(name.clone());
-            }
-            match (self.suspect.contains(name), suspect) {
-                (false, true) => lines.push(format!(
+            lines.extend(change(&self.suspect, &mut next.suspect, (name, suspect)).map(|on| match on {
+                true => format!(
                     "most endpoints of backend {name} answer badly at once: the version is suspect, none is ejected"
-                )),
-                (true, false) => lines.push(format!("the version of backend {name} is no longer suspect")),
-                _ => {}
-            }
+                ),
+                false => format!("the version of backend {name} is no longer suspect"),
+            }));
+            let panics = backend.is_panicking(now);
+            lines.extend(change(&self.panicking, &mut next.panicking, (name, panics)).map(|on| match on {
+                true => format!("few endpoints of backend {name} are available: all are used"),
+                false => format!("enough endpoints of backend {name} are available again"),
+            }));
         }
         *self = next;
         lines
     }
+}
+
+/// Notes in `next` whether something is so of a backend; gives it when it was not so before.
+fn change(before: &BTreeSet<Name>, next: &mut BTreeSet<Name>, (name, on): (&Name, bool)) -> Option<bool> {
+    if on {
+        next.insert(name.clone());
+    }
+    (before.contains(name) != on).then_some(on)
 }

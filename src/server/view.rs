@@ -121,6 +121,7 @@ impl View for SystemView {
             detail: endpoint.detail(),
             available: endpoint.is_available(found.initially_healthy, now),
             ejection: condition::ejection(endpoint, now),
+            warmth: condition::warmth(found, endpoint, now),
             in_flight: endpoint.shards.iter().map(|shard| shard.in_flight()).sum(),
         });
         endpoints.collect()

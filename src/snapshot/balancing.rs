@@ -1,11 +1,14 @@
 //! How a backend's endpoints are chosen and judged: the file's form lowered to the runtime's.
 
+use std::sync::Arc;
+
 use crate::{
     config::model,
     types::{BUCKETS, Fraction},
     upstream::{
-        OutlierDetection,
+        CircuitBreaker, OutlierDetection,
         balance::{Balancer, LeastRequest, P2c, PeakEwma, Rendezvous, RoundRobin},
+        breaker::{Counts, Limits},
         outlier::SuccessRate,
     },
 };
@@ -40,6 +43,16 @@ pub(super) fn outlier_detection(detection: &model::OutlierDetection) -> OutlierD
         min_requests: u64::from(rate.min_requests),
     });
     lowered
+}
+
+/// A backend's `circuit_breaker`; `counts` is what it has counted.
+pub(super) fn circuit_breaker(breaker: &model::CircuitBreaker, counts: Arc<Counts>) -> CircuitBreaker {
+    let limits = Limits {
+        connections: breaker.max_connections,
+        pending: breaker.max_pending,
+        requests: breaker.max_requests,
+    };
+    CircuitBreaker::new(limits, counts)
 }
 
 /// A percentage as a number from 0 to 1.

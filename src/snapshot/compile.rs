@@ -151,14 +151,15 @@ impl Compiler {
 
     fn backend(&mut self, name: &Name, backend: &model::Backend, resources: &Resources) -> Backend {
         let registry = &self.registry;
-        let now = clock::now();
+        let (now, workers) = (clock::now(), registry.workers());
         let endpoints = backend.endpoints.iter().map(|endpoint| {
             let shards = || registry.endpoint(name, &endpoint.address.to_string());
             self.directory.endpoint((name, endpoint.address), now, shards)
         });
+        let endpoints = endpoints.collect();
         Backend {
             name: name.clone(),
-            endpoints: endpoints.collect(),
+            endpoints,
             protocol: match backend.protocol {
                 model::BackendProtocol::Http11 => Protocol::Http11,
                 model::BackendProtocol::H2 => Protocol::H2,
@@ -171,6 +172,12 @@ impl Compiler {
             idle_timeout: backend.idle_timeout,
             health_check: backend.health_check.as_ref().map(|check| Arc::new(health_check(check))),
             outlier_detection: backend.outlier_detection.as_ref().map(balancing::outlier_detection),
+            breaker: backend
+                .circuit_breaker
+                .as_ref()
+                .map(|breaker| balancing::circuit_breaker(breaker, self.directory.counts(name, workers))),
+            slow_start: backend.slow_start,
+            panic_threshold: balancing::ratio(backend.panic_threshold),
         }
     }
 

@@ -20,7 +20,9 @@ use crate::{
     split::{Keyring, NetworkSet, RegionSources, SplitPlan},
     telemetry::{AccessLog, RouteBackendShard, RouteShard, Sharded},
     types::{Name, OnUnavailable, Revision},
-    upstream::{Endpoint, OutlierDetection, Protocol, balance::Balancer, health::HealthCheck},
+    upstream::{
+        CircuitBreaker, Endpoint, OutlierDetection, Protocol, balance::Balancer, health::HealthCheck,
+    },
 };
 
 /// One revision of everything that a request depends on.
@@ -142,6 +144,12 @@ pub struct Backend {
     pub health_check: Option<Arc<HealthCheck>>,
     /// When its endpoints are ejected.
     pub outlier_detection: Option<OutlierDetection>,
+    /// What it may be asked at once.
+    pub breaker: Option<CircuitBreaker>,
+    /// How long an endpoint takes to get its whole share; zero is at once.
+    pub slow_start: Duration,
+    /// The share of available endpoints, 0 to 1, below which all are used.
+    pub panic_threshold: f64,
 }
 
 /// How requests are logged.
@@ -162,6 +170,32 @@ impl Backend {
     #[must_use]
     pub fn is_available(&self, now: Instant) -> bool {
         self.endpoints.iter().any(|endpoint| endpoint.is_available(self.initially_healthy, now))
+    }
+
+    /// Whether so few of its endpoints are available at `now` that all are used. The threshold is 0 where nobody asked for
+    /// it, and then nothing is counted.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "endpoints are few")]
+    pub fn is_panicking(&self, now: Instant) -> bool {
+        if self.panic_threshold <= 0.0 {
+            return false;
+        }
+        let endpoints = self.endpoints.iter();
+        let available =
+            endpoints.filter(|endpoint| endpoint.is_available(self.initially_healthy, now)).count();
+        (available as f64) < self.panic_threshold * self.endpoints.len() as f64
+    }
+
+    /// The part of its share that `endpoint` takes at `now`: 0 is nothing, 1 is all.
+    #[must_use]
+    pub fn readiness(&self, endpoint: &Endpoint, now: Instant) -> f64 {
+        if !endpoint.is_available(self.initially_healthy, now) {
+            0.0
+        } else if self.slow_start.is_zero() {
+            1.0
+        } else {
+            endpoint.warmth(self.slow_start, now)
+        }
     }
 
     /// Whether most of its endpoints answer badly at once, so that the fault is this version's.

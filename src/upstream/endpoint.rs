@@ -12,7 +12,10 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::outlier::{Cause, Ejection, Record};
+use super::{
+    breaker::Counts,
+    outlier::{Cause, Ejection, Record},
+};
 use crate::{
     telemetry::{EndpointShard, Sharded},
     types::Name,
@@ -56,10 +59,11 @@ pub enum Verdict {
     Unhealthy = 2,
 }
 
-/// Every endpoint that a snapshot names, by identity. Owned by whoever compiles.
+/// Every endpoint that a snapshot names, and the counts of every backend, by identity. Owned by whoever compiles.
 #[derive(Debug)]
 pub struct Directory {
     by_identity: BTreeMap<(Name, SocketAddr), Arc<Endpoint>>,
+    counts: BTreeMap<Name, Arc<Counts>>,
     next_id: usize,
     origin: Instant,
 }
@@ -164,7 +168,7 @@ impl Directory {
     /// An empty directory; `origin` is before all times that its endpoints will meet.
     #[must_use]
     pub fn new(origin: Instant) -> Self {
-        Self { by_identity: BTreeMap::new(), next_id: 0, origin }
+        Self { by_identity: BTreeMap::new(), counts: BTreeMap::new(), next_id: 0, origin }
     }
 
     /// The endpoint with this identity: the one that is known, or one that is new at `now`, with shards from `shards`.
@@ -196,8 +200,16 @@ impl Directory {
         Arc::clone(endpoint)
     }
 
-    /// Forgets every endpoint that `live` does not name.
+    /// What the breaker of `backend` has counted, over so many workers.
+    pub fn counts(&mut self, backend: &Name, workers: usize) -> Arc<Counts> {
+        let counts = self.counts.entry(backend.clone()).or_insert_with(|| Arc::new(Counts::new(workers)));
+        Arc::clone(counts)
+    }
+
+    /// Forgets every endpoint that `live` does not name, and the backends without any.
     pub fn retain(&mut self, live: impl Fn(&Name, &SocketAddr) -> bool) {
         self.by_identity.retain(|(backend, address), _| live(backend, address));
+        let by_identity = &self.by_identity;
+        self.counts.retain(|name, _| by_identity.keys().any(|(backend, _)| backend == name));
     }
 }

@@ -4,6 +4,7 @@
 //! that made them and never move.
 
 pub mod balance;
+pub mod breaker;
 pub mod connect;
 pub mod endpoint;
 pub mod health;
@@ -12,6 +13,7 @@ pub mod pool;
 mod protocol;
 pub mod session;
 
+pub use breaker::CircuitBreaker;
 pub use endpoint::{Directory, Endpoint, Verdict};
 pub use outlier::OutlierDetection;
 pub use pool::{Pools, UpstreamConnection};

@@ -8,6 +8,7 @@ use std::{cell::RefCell, collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
+use super::breaker::Permit;
 use crate::net::Stream;
 
 /// Most connections kept per worker and endpoint; more are closed after use.
@@ -20,6 +21,8 @@ pub struct UpstreamConnection {
     pub stream: Stream,
     /// Whether it has carried a request before, so that the upstream may have closed it meanwhile.
     pub reused: bool,
+    /// What allows it, where connections are limited.
+    pub permit: Option<Permit>,
 }
 
 /// The waiting connections of one worker, by endpoint id.
@@ -31,6 +34,7 @@ pub struct Pools {
 #[derive(Debug)]
 struct Idle {
     stream: Stream,
+    permit: Option<Permit>,
     since: Instant,
 }
 
@@ -47,7 +51,7 @@ impl Pools {
                 return None;
             }
             if idle.stream.is_quiet() {
-                return Some(UpstreamConnection { stream: idle.stream, reused: true });
+                return Some(UpstreamConnection { stream: idle.stream, reused: true, permit: idle.permit });
             }
         }
         None
@@ -61,8 +65,17 @@ impl Pools {
         }
         let pool = &mut pools[endpoint];
         if pool.len() < MAX_IDLE {
-            pool.push_back(Idle { stream: connection.stream, since: now });
+            pool.push_back(Idle { stream: connection.stream, permit: connection.permit, since: now });
         }
+    }
+
+    /// Closes the connection to one of `endpoints` that has waited longest; whether there was one.
+    pub fn give_up(&self, endpoints: impl Iterator<Item = usize>) -> bool {
+        let mut pools = self.by_endpoint.borrow_mut();
+        let oldest = |pool: &VecDeque<Idle>| pool.front().map(|idle| idle.since);
+        let waiting = endpoints.filter_map(|endpoint| Some((oldest(pools.get(endpoint)?)?, endpoint)));
+        let longest = waiting.min().map(|(_, endpoint)| endpoint);
+        longest.is_some_and(|endpoint| pools[endpoint].pop_front().is_some())
     }
 
     /// Closes what is closed at the other end, what is too old by `idle_timeout(endpoint)`, and all connections of

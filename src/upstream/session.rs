@@ -18,6 +18,7 @@ use tokio::{
     time::Instant,
 };
 
+use super::breaker::Permit;
 use crate::{net::Stream, types::clock};
 
 /// What an endpoint may send on a stream before it was passed on to the client.
@@ -55,7 +56,8 @@ struct PerEndpoint {
 struct Session {
     sender: SendRequest<Bytes>,
     active: Cell<usize>,
-    closed: Cell<bool>,
+    /// Shared with the task that drives the connection, which must not hold the sender: it ends when nobody does.
+    closed: Rc<Cell<bool>>,
     /// When its last request ended.
     idle_since: Cell<Instant>,
 }
@@ -89,11 +91,17 @@ impl Sessions {
         gate.acquire_owned().await.ok().map(Opening)
     }
 
-    /// Makes an HTTP/2 connection of `stream`. Needs a `LocalSet` or local runtime: a task drives it from here on.
+    /// Makes an HTTP/2 connection of `stream`, which `permit` allows for as long as it is open. Needs a `LocalSet` or local
+    /// runtime: a task drives it from here on.
     ///
     /// # Errors
     /// When the endpoint does not speak HTTP/2, or not in time.
-    pub async fn open(&self, endpoint: usize, stream: Stream) -> Result<Lease, h2::Error> {
+    pub async fn open(
+        &self,
+        endpoint: usize,
+        stream: Stream,
+        permit: Option<Permit>,
+    ) -> Result<Lease, h2::Error> {
         let shaking = builder().handshake::<_, Bytes>(stream);
         let (sender, connection) = match tokio::time::timeout(HANDSHAKE, shaking).await {
             Ok(shaken) => shaken?,
@@ -102,14 +110,15 @@ impl Sessions {
         let session = Rc::new(Session {
             sender,
             active: Cell::new(0),
-            closed: Cell::new(false),
+            closed: Rc::default(),
             idle_since: Cell::new(clock::now()),
         });
-        let driven = Rc::clone(&session);
+        let closed = Rc::clone(&session.closed);
         tokio::task::spawn_local(async move {
+            let _permit = permit;
             // How it ended is told to each of its requests.
             drop(connection.await);
-            driven.closed.set(true);
+            closed.set(true);
         });
         let lease = Lease::new(&session, false);
         self.with(endpoint, |known| {
@@ -119,6 +128,16 @@ impl Sessions {
             }
         });
         Ok(lease)
+    }
+
+    /// Closes a connection to one of `endpoints` that carries nothing; whether there was one.
+    pub fn give_up(&self, mut endpoints: impl Iterator<Item = usize>) -> bool {
+        let mut sessions = self.by_endpoint.borrow_mut();
+        endpoints.any(|endpoint| {
+            let Some(known) = sessions.get_mut(endpoint) else { return false };
+            let unused = known.open.iter().position(|session| session.active.get() == 0);
+            unused.map(|at| known.open.swap_remove(at)).is_some()
+        })
     }
 
     /// Forgets what is closed or unused for longer than `idle_timeout(endpoint)` (zero: never), and all connections of

@@ -215,6 +215,26 @@ pub struct Backend {
 pub struct Condition {
     /// Whether most of its endpoints answer badly at once, so that the fault is this version's and none is ejected.
     pub version_suspect: bool,
+    /// Whether all of its endpoints are used because few are available.
+    pub panic: bool,
+    /// The limits of its circuit breaker.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub circuit_breaker: Vec<LimitUsage>,
+}
+
+/// A limit of a circuit breaker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitUsage {
+    /// `connections`, `pending` or `requests`.
+    pub limit: String,
+    /// What is allowed.
+    pub allowed: u32,
+    /// What there is now.
+    pub used: u32,
+    /// Whether the next one would be refused; for connections, by at least one worker.
+    pub open: bool,
+    /// How many were refused.
+    pub refused: u64,
 }
 
 /// One address of a backend.
@@ -234,6 +254,9 @@ pub struct Endpoint {
     /// Why it is out in spite of good health checks, and for how long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ejection: Option<Ejection>,
+    /// The part of its share of requests that it gets, while it starts slowly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmth: Option<f64>,
     /// Requests at it now.
     pub in_flight: u64,
 }

@@ -3,7 +3,7 @@
 use super::{
     Context,
     reader::{Object, Place},
-    resilience::outlier_detection,
+    resilience::{circuit_breaker, outlier_detection},
     tls,
     top::number,
 };
@@ -43,6 +43,9 @@ pub(super) fn backend(place: &Place<'_>, cx: &mut Context) -> Backend {
         outlier_detection: object
             .object(cx, "outlier_detection")
             .map(|detection| outlier_detection(detection, cx)),
+        circuit_breaker: object.object(cx, "circuit_breaker").map(|breaker| circuit_breaker(breaker, cx)),
+        slow_start: object.get(cx, "slow_start"),
+        panic_threshold: object.get(cx, "panic_threshold"),
         idle_timeout: object.get(cx, "idle_timeout"),
     }
 }

@@ -1,7 +1,7 @@
 //! What a backend does about endpoints that fail.
 
 use super::{Context, reader::Object, top::number};
-use crate::config::model::{OutlierDetection, SuccessRate};
+use crate::config::model::{CircuitBreaker, OutlierDetection, SuccessRate};
 
 pub(super) fn outlier_detection(mut object: Object<'_>, cx: &mut Context) -> OutlierDetection {
     OutlierDetection {
@@ -14,5 +14,14 @@ pub(super) fn outlier_detection(mut object: Object<'_>, cx: &mut Context) -> Out
         interval: object.get(cx, "interval"),
         base_ejection_time: object.get(cx, "base_ejection_time"),
         max_ejection_percent: number(object.get(cx, "max_ejection_percent")),
+    }
+}
+
+pub(super) fn circuit_breaker(mut object: Object<'_>, cx: &mut Context) -> CircuitBreaker {
+    let mut count = |name| object.opt::<u64>(cx, name).map(number);
+    CircuitBreaker {
+        max_connections: count("max_connections"),
+        max_pending: count("max_pending"),
+        max_requests: count("max_requests"),
     }
 }

@@ -1,7 +1,7 @@
 //! What a backend does about endpoints that fail, in canonical form.
 
 use super::{Map, duration};
-use crate::config::model::OutlierDetection;
+use crate::config::model::{CircuitBreaker, OutlierDetection};
 
 pub(super) fn outlier_detection(detection: &OutlierDetection) -> Map {
     let rate = detection.success_rate.as_ref().map(|rate| {
@@ -14,4 +14,11 @@ pub(super) fn outlier_detection(detection: &OutlierDetection) -> Map {
         .put("interval", duration(detection.interval))
         .put("base_ejection_time", duration(detection.base_ejection_time))
         .put("max_ejection_percent", detection.max_ejection_percent)
+}
+
+pub(super) fn circuit_breaker(breaker: &CircuitBreaker) -> Map {
+    Map::default()
+        .opt("max_connections", breaker.max_connections)
+        .opt("max_pending", breaker.max_pending)
+        .opt("max_requests", breaker.max_requests)
 }

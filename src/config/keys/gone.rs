@@ -4,8 +4,6 @@
 pub(in crate::config) static UNAVAILABLE: &[(&str, &str)] = &[
     ("admin", "socket"),
     ("admin", "tokens_file"),
-    ("backend", "circuit_breaker"),
-    ("backend", "slow_start"),
     ("endpoint", "dns"),
     ("endpoint", "unix"),
     ("condition", "jwt"),

@@ -2,6 +2,8 @@
 
 use super::{Choice, Kind, Scalar, Shape, default, optional};
 
+const COUNT: Kind = Kind::Scalar(Scalar::Integer { min: 1, max: 10_000_000 });
+
 /// Passive outlier detection.
 pub(in crate::config) static OUTLIER_DETECTION: Shape = Shape {
     name: "outlier_detection",
@@ -42,6 +44,22 @@ pub(in crate::config) static OUTLIER_DETECTION: Shape = Shape {
             "How many of the endpoints may be out at once; of two or more, one always may. Above 50 it is also what \
              counts as most of them.",
         ),
+    ],
+};
+
+/// Limits of what a backend is asked at once.
+pub(in crate::config) static CIRCUIT_BREAKER: Shape = Shape {
+    name: "circuit_breaker",
+    doc: "What a backend may be asked at once; what is over is answered 503 at once. Without a key there is no such limit.",
+    choice: Choice::Some,
+    keys: &[
+        optional(
+            "max_connections",
+            COUNT,
+            "Open connections, over all endpoints, idle ones too. Each worker may have its equal share of them, at least one.",
+        ),
+        optional("max_pending", COUNT, "Requests that wait for a connection to be opened, over all workers."),
+        optional("max_requests", COUNT, "Requests under way, over all workers."),
     ],
 };
 

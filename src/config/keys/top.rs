@@ -1,8 +1,8 @@
 //! The keys of the file itself, of listeners and of backends.
 
 use super::{
-    BACKEND_TLS, CONDITION, Choice, Kind, LISTENER_TLS, OUTLIER_DETECTION, ROUTE, Scalar, Shape, default,
-    optional, required,
+    BACKEND_TLS, CIRCUIT_BREAKER, CONDITION, Choice, Kind, LISTENER_TLS, OUTLIER_DETECTION, ROUTE, Scalar,
+    Shape, default, optional, required,
 };
 
 const ANY_DURATION: Kind = Kind::Scalar(Scalar::Duration { min: 0 });
@@ -247,6 +247,25 @@ pub(in crate::config) static BACKEND: Shape = Shape {
             "outlier_detection",
             Kind::Object(&OUTLIER_DETECTION),
             "Takes endpoints out whose answers are bad. Without it, none.",
+        ),
+        optional(
+            "circuit_breaker",
+            Kind::Object(&CIRCUIT_BREAKER),
+            "What it may be asked at once. Without it, anything.",
+        ),
+        default(
+            "slow_start",
+            ANY_DURATION,
+            "0s",
+            "How long an endpoint that is new, healthy again or back from an ejection takes to get its whole share of \
+             requests; it begins with a tenth. `0s` is at once.",
+        ),
+        default(
+            "panic_threshold",
+            Kind::Scalar(Scalar::Percent),
+            "0%",
+            "When less than this share of the endpoints is available, all are used, because the few would be overrun. \
+             `0%` is never.",
         ),
         default("idle_timeout", ANY_DURATION, "30s", "How long an unused connection to an endpoint is kept."),
     ],

@@ -21,6 +21,17 @@ pub struct OutlierDetection {
     pub max_ejection_percent: u32,
 }
 
+/// What a backend may be asked at once; `None` is no limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CircuitBreaker {
+    /// Open connections; each worker has its share.
+    pub max_connections: Option<u32>,
+    /// Requests that wait for a connection.
+    pub max_pending: Option<u32>,
+    /// Requests under way.
+    pub max_requests: Option<u32>,
+}
+
 /// A minimum of the success rate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SuccessRate {

@@ -130,6 +130,11 @@ impl<'a, 'c> Bridge<'a, 'c> {
         poll_fn(|cx| self.poll_head(cx, head, to_head)).await
     }
 
+    /// The bytes that the response's head marks places in.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.upstream.bytes()
+    }
+
     /// Sends the response's head to the client.
     pub(super) fn begin_response(
         &mut self,
@@ -282,7 +287,13 @@ impl<'a, 'c> Bridge<'a, 'c> {
         };
         let polled = self.upload.poll(cx, (&mut source, &mut self.upstream.sink()), &self.worker.buffers);
         match polled {
-            Poll::Pending | Poll::Ready(Ok(())) => {}
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) => {
+                if self.tunnel {
+                    self.upstream.end(cx);
+                    self.limits.stream_idle = self.limits.response_headers;
+                }
+            }
             Poll::Ready(Err(RelayError::Write(_))) => self.upload_broken = true,
             Poll::Ready(Err(RelayError::Chunked(_))) => return Err(ProxyError::ClientBody),
             Poll::Ready(Err(RelayError::Read(_) | RelayError::Truncated)) => {

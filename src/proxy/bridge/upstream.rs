@@ -9,6 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use h2::{SendStream, client::ResponseFuture};
+use tokio::io::AsyncWrite as _;
 
 use super::{
     frame::{ConnectionBody, StreamBody},
@@ -97,6 +98,13 @@ impl Upstream {
                 Some(Source::Connection(ConnectionBody { stream: &mut connection.stream, buffer, decoder }))
             }
             Self::Stream { body, .. } => body.as_mut().map(Source::Stream),
+        }
+    }
+
+    /// Tells an HTTP/1.1 endpoint that nothing more comes; on a stream the last frame has said so.
+    pub(super) fn end(&mut self, cx: &mut Context<'_>) {
+        if let Self::Connection { connection, .. } = self {
+            let _ = Pin::new(&mut connection.stream).poll_shutdown(cx);
         }
     }
 

@@ -29,6 +29,10 @@ const LOCAL_RESETS: usize = 256;
 const REMEMBERED_RESETS: usize = 50;
 const REMEMBER_RESETS: Duration = Duration::from_secs(1);
 
+/// Streams of a connection that a client may reset after they were taken, as long as they are not most of its streams: cancelling
+/// is ordinary, a client that does little else costs the backend work that nobody waits for (CVE-2023-44487, paced).
+pub(super) const CANCELLED: u32 = 100;
+
 /// A server with these limits.
 pub(super) fn builder(settings: &ListenerSettings) -> Builder {
     let header_list = u32::try_from(settings.max_header_bytes).unwrap_or(u32::MAX).min(HEADER_LIST);

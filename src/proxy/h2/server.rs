@@ -35,6 +35,9 @@ struct Serving {
     /// Streams that are served now.
     active: Rc<Cell<usize>>,
     timer: Timer,
+    /// Streams so far, and those of them that the client reset.
+    opened: u32,
+    cancelled: Rc<Cell<u32>>,
     /// Whether the idle time is counted.
     idle: bool,
     /// Whether the client was told that no further request is taken.
@@ -64,6 +67,8 @@ pub(in crate::proxy) async fn serve(
         secured,
         active: Rc::default(),
         timer: Timer::default(),
+        opened: 0,
+        cancelled: Rc::default(),
         idle: false,
         ending: false,
         idle_slot: None,
@@ -92,6 +97,11 @@ impl Serving {
     fn poll_next(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Next> {
         if self.worker.draining.get() {
             self.end(connection);
+        }
+        let cancelled = self.cancelled.get();
+        if cancelled > limits::CANCELLED && cancelled > self.opened / 2 && !self.ending {
+            self.ending = true;
+            connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
         }
         loop {
             match connection.poll_accept(cx) {
@@ -136,6 +146,8 @@ impl Serving {
 
     fn spawn(&mut self, (request, respond): Accepted) {
         let guard = Active::new(&self.active);
+        self.opened = self.opened.saturating_add(1);
+        let cancelled = Rc::clone(&self.cancelled);
         let (worker, inlet) = (Rc::clone(&self.worker), Rc::clone(&self.inlet));
         let (parts, body) = request.into_parts();
         let mut client = StreamClient::new(&worker, (self.peer, self.secured.clone()), body, respond);
@@ -155,6 +167,9 @@ impl Serving {
                     let to_head = parts.method == ::http::Method::HEAD;
                     client.respond(&worker, &Local::refusing(status, &text, to_head)).await;
                 }
+            }
+            if client.is_cancelled() {
+                cancelled.set(cancelled.get() + 1);
             }
             client.finish(&worker);
         });

@@ -26,6 +26,7 @@ pub(in crate::proxy) struct StreamClient {
     pub(in crate::proxy) body: StreamBody,
     pub(in crate::proxy) timer: Timer,
     respond: SendResponse<Bytes>,
+    cancelled: bool,
     /// The response's body, once its head was sent.
     sending: Option<SendStream<Bytes>>,
 }
@@ -46,6 +47,7 @@ impl StreamClient {
             body: StreamBody::new(body),
             timer: Timer::default(),
             respond,
+            cancelled: false,
             sending: None,
         }
     }
@@ -91,10 +93,17 @@ impl StreamClient {
 
     /// Ready when the client has reset the stream or is gone.
     pub(in crate::proxy) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.sending {
+        let gone = match &mut self.sending {
             Some(sending) => sending.poll_reset(cx).map(drop),
             None => self.respond.poll_reset(cx).map(drop),
-        }
+        };
+        self.cancelled |= gone.is_ready();
+        gone
+    }
+
+    /// Whether the client has reset the stream while it was served.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancelled
     }
 
     /// Breaks the response off, so that the client sees it as incomplete.

@@ -12,6 +12,10 @@ use crate::types::Name;
 pub struct BackendGauges {
     /// Whether most of its endpoints answer badly at once.
     pub version_suspect: Option<bool>,
+    /// Whether all of its endpoints are used because few are available.
+    pub panic: Option<bool>,
+    /// The limits of its circuit breaker: whether the next one would be refused, and how many were.
+    pub limits: Vec<(&'static str, bool, u64)>,
     /// Its endpoints' ejections, by address.
     pub ejections: BTreeMap<Arc<str>, EjectionGauges>,
 }
@@ -25,11 +29,19 @@ pub struct EjectionGauges {
     pub by_cause: Vec<(&'static str, u64)>,
 }
 
-pub(super) fn families(backends: &BTreeMap<Name, BackendGauges>) -> [MetricFamily; 3] {
+pub(super) fn families(backends: &BTreeMap<Name, BackendGauges>) -> [MetricFamily; 6] {
     let gauge = |name, help| Family::new(name, help, MetricType::GAUGE);
     let suspects = backends
         .iter()
         .filter_map(|(name, backend)| Some(of_backend(name).value(switch(backend.version_suspect?))));
+    let panics =
+        backends.iter().filter_map(|(name, backend)| Some(of_backend(name).value(switch(backend.panic?))));
+    let limits = || {
+        let limits = backends.iter().flat_map(|(name, backend)| {
+            backend.limits.iter().map(move |(limit, open, refused)| (name, limit, open, refused))
+        });
+        limits.map(|(name, limit, open, refused)| (of_backend(name).label("limit", limit), *open, *refused))
+    };
     let ejected = per_endpoint(backends, |sample, ejections| vec![sample.value(switch(ejections.ejected))]);
     let ejections = per_endpoint(backends, |sample, ejections| {
         let by_cause = ejections.by_cause.iter();
@@ -51,6 +63,19 @@ pub(super) fn families(backends: &BTreeMap<Name, BackendGauges>) -> [MetricFamil
             MetricType::COUNTER,
         )
         .extend(ejections)
+        .build(),
+        gauge("weir_backend_panic", "1 while all endpoints are used because few are available.")
+            .extend(panics)
+            .build(),
+        gauge("weir_circuit_breaker_open", "1 while the backend is at a limit of its circuit breaker.")
+            .extend(limits().map(|(sample, open, _)| sample.value(switch(open))))
+            .build(),
+        Family::new(
+            "weir_circuit_breaker_refused_total",
+            "Requests that were refused at a limit of the backend's circuit breaker.",
+            MetricType::COUNTER,
+        )
+        .extend(limits().map(|(sample, _, refused)| sample.value(float(refused))))
         .build(),
     ]
 }

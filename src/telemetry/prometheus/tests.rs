@@ -66,7 +66,12 @@ fn gauges() -> Gauges {
 
 fn backend_gauges() -> BackendGauges {
     let ejections = EjectionGauges { ejected: true, by_cause: vec![("consecutive_5xx", 3)] };
-    BackendGauges { version_suspect: Some(true), ejections: [("[::1]:80".into(), ejections)].into() }
+    BackendGauges {
+        version_suspect: Some(true),
+        panic: Some(false),
+        limits: vec![("requests", true, 4)],
+        ejections: [("[::1]:80".into(), ejections)].into(),
+    }
 }
 
 fn render() -> String {

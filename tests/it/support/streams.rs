@@ -1,0 +1,102 @@
+//! An origin that speaks HTTP/2 in the clear.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use bytes::Bytes;
+use h2::{RecvStream, server::SendResponse};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime::Builder,
+    sync::oneshot,
+};
+
+/// An HTTP/2 origin; it ends when it is dropped.
+pub(crate) struct StreamOrigin {
+    pub(crate) address: SocketAddr,
+    seen: Arc<Mutex<Seen>>,
+    _stop: oneshot::Sender<()>,
+}
+
+/// What it saw.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seen {
+    /// Paths of requests, in the order of their coming.
+    pub(crate) paths: Vec<String>,
+    pub(crate) connections: usize,
+    /// Connections that have ended.
+    pub(crate) ended: usize,
+}
+
+// === impl StreamOrigin ===
+
+impl StreamOrigin {
+    /// Answers every request by `answer`, which gets the number of the request, from 0.
+    pub(crate) fn answering(
+        answer: impl Fn(usize, http::Request<RecvStream>, SendResponse<Bytes>) + Send + Sync + 'static,
+    ) -> Self {
+        let (address, given) = std::sync::mpsc::sync_channel(1);
+        let (stop, stopped) = oneshot::channel();
+        let seen = Arc::<Mutex<Seen>>::default();
+        let (answer, shared) = (Arc::new(answer), Arc::clone(&seen));
+        thread::spawn(move || {
+            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async move {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                address.send(listener.local_addr().unwrap()).unwrap();
+                tokio::select! {
+                    _ = stopped => {}
+                    () = accept(listener, answer, shared) => {}
+                }
+            });
+        });
+        Self { address: given.recv().unwrap(), seen, _stop: stop }
+    }
+
+    /// What it has seen up to now.
+    pub(crate) fn seen(&self) -> Seen {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+async fn accept<F>(listener: TcpListener, answer: Arc<F>, seen: Arc<Mutex<Seen>>)
+where
+    F: Fn(usize, http::Request<RecvStream>, SendResponse<Bytes>) + Send + Sync + 'static,
+{
+    while let Ok((stream, _)) = listener.accept().await {
+        let (answer, seen) = (Arc::clone(&answer), Arc::clone(&seen));
+        seen.lock().unwrap().connections += 1;
+        tokio::spawn(async move {
+            if let Ok(connection) = h2::server::handshake(stream).await {
+                serve(connection, &*answer, &seen).await;
+            }
+            seen.lock().unwrap().ended += 1;
+        });
+    }
+}
+
+async fn serve(
+    mut connection: h2::server::Connection<TcpStream, Bytes>,
+    answer: &impl Fn(usize, http::Request<RecvStream>, SendResponse<Bytes>),
+    seen: &Mutex<Seen>,
+) {
+    while let Some(Ok((request, respond))) = connection.accept().await {
+        let number = {
+            let mut seen = seen.lock().unwrap();
+            seen.paths.push(request.uri().path().to_owned());
+            seen.paths.len() - 1
+        };
+        answer(number, request, respond);
+    }
+}
+
+/// Sends a response with this body.
+pub(crate) fn respond(mut to: SendResponse<Bytes>, status: u16, body: &'static str) {
+    let response = http::Response::builder().status(status).body(()).unwrap();
+    if let Ok(mut stream) = to.send_response(response, false) {
+        drop(stream.send_data(Bytes::from_static(body.as_bytes()), true));
+    }
+}
