@@ -41,8 +41,8 @@ def certificate(folder):
 class Running:
     """A mixin for a proxy of the load tests: other listeners, another configuration."""
 
-    #: what it offers: h1, h2c, tls, websocket
-    offers = frozenset({"h1", "h2c", "tls", "websocket"})
+    #: what it offers: HTTP/1.1 and HTTP/2 in the clear, TLS, WebSocket, HTTP/2 to the origin
+    offers = frozenset({"h1", "h2c", "tls", "websocket", "h2-origin"})
 
     def __init__(self, folder, origin_port, certificate, binary=None):
         super().__init__(folder, None, binary)
@@ -106,8 +106,8 @@ listeners:
     limits: {{ header_timeout: 1s, idle_timeout: 3s }}
 {tls_listener}backends:
   app: {{ endpoints: [ {{ address: 127.0.0.1:{origin} }} ] }}
-routes:
-  - name: all
+{h2_backend}routes:
+{h2_route}  - name: all
     backend: app
     timeouts: {{ connect: 1s, response_headers: 2s, stream_idle: 2s }}
 """
@@ -118,6 +118,18 @@ WEIR_TLS = """\
     protocols: [h2, http/1.1]
     tls: {{ certificates: [ {{ cert_file: {cert}, key_file: {key} }} ] }}
     limits: {{ header_timeout: 1s, idle_timeout: 3s }}
+"""
+
+
+WEIR_H2_BACKEND = """\
+  h2app: {{ protocol: h2c, endpoints: [ {{ address: 127.0.0.1:{origin} }} ] }}
+"""
+
+WEIR_H2_ROUTE = """\
+  - name: h2
+    match: {{ path: {{ prefix: /h2 }} }}
+    backend: h2app
+    timeouts: {{ connect: 1s, response_headers: 2s, stream_idle: 2s }}
 """
 
 
@@ -138,6 +150,9 @@ class Weir(Running, versus.Weir):
         values = self.values()
         values["clear"] = "h2c, http/1.1" if "h2c" in offers else "http/1.1"
         values["tls_listener"] = WEIR_TLS.format(**values) if "tls" in offers else ""
+        h2_origin = "h2-origin" in offers
+        values["h2_backend"] = WEIR_H2_BACKEND.format(**values) if h2_origin else ""
+        values["h2_route"] = WEIR_H2_ROUTE.format(**values) if h2_origin else ""
         return WEIR.format(**values)
 
     def files(self):
@@ -148,7 +163,7 @@ class Weir(Running, versus.Weir):
     def _ask_binary(self):
         """What this binary takes: a version without TLS or HTTP/2 refuses their keys."""
         offers = {"h1", "websocket"}
-        for more in ("h2c", "tls"):
+        for more in ("h2c", "tls", "h2-origin"):
             trial = self.folder / "trial.yaml"
             trial.write_text(self.config(offers | {more}))
             seen = subprocess.run([self.binary, "check", trial], capture_output=True, timeout=20)
@@ -208,6 +223,8 @@ http {{
 
 
 class Nginx(Running, versus.Nginx):
+    offers = Running.offers - {"h2-origin"}
+
     def __init__(self, *arguments):
         super().__init__(*arguments)
         self.ports["h2c"] = free_port()
@@ -232,12 +249,15 @@ defaults
     timeout http-keep-alive 3s
 frontend clear
     bind 127.0.0.1:{h1}
+    use_backend h2app if {{ path_beg /h2/ }}
     default_backend app
 frontend tls
     bind 127.0.0.1:{tls} ssl crt {folder}/both.pem alpn h2,http/1.1
     default_backend app
 backend app
     server origin 127.0.0.1:{origin}
+backend h2app
+    server origin 127.0.0.1:{origin} proto h2
 """
 
 
@@ -266,7 +286,7 @@ class Envoy(Running, versus.Envoy):
             "upgrade_configs": [{"upgrade_type": "websocket"}],
             "route_config": {
                 "virtual_hosts": [
-                    {"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "app", "timeout": "0s"}}]}
+                    {"name": "all", "domains": ["*"], "routes": [route("/h2/", "h2app"), route("/", "app")]}
                 ]
             },
             "http_filters": [
@@ -288,22 +308,28 @@ class Envoy(Running, versus.Envoy):
             {"name": name, "address": address(self.ports[port]), "filter_chains": [filters]}
             for name, port, filters in (("clear", "h1", chain), ("tls", "tls", secure))
         ]
-        options = {
-            "@type": f"{TYPES}.upstreams.http.v3.HttpProtocolOptions",
-            "explicit_http_config": {"http_protocol_options": {"enable_trailers": True}},
-        }
-        cluster = {
-            "name": "app",
+        clusters = [
+            self.cluster("app", {"http_protocol_options": {"enable_trailers": True}}),
+            self.cluster("h2app", {"http2_protocol_options": {}}),
+        ]
+        config = {"static_resources": {"listeners": listeners, "clusters": clusters}}
+        return {"envoy.json": json.dumps(config, indent=1)}
+
+
+    def cluster(self, name, protocol):
+        options = {"@type": f"{TYPES}.upstreams.http.v3.HttpProtocolOptions", "explicit_http_config": protocol}
+        endpoint = {"endpoint": {"address": address(self.origin_port)}}
+        return {
+            "name": name,
             "type": "STATIC",
             "connect_timeout": "1s",
             "typed_extension_protocol_options": {f"{TYPES[20:]}.upstreams.http.v3.HttpProtocolOptions": options},
-            "load_assignment": {
-                "cluster_name": "app",
-                "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(self.origin_port)}}]}],
-            },
+            "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
         }
-        config = {"static_resources": {"listeners": listeners, "clusters": [cluster]}}
-        return {"envoy.json": json.dumps(config, indent=1)}
+
+
+def route(prefix, cluster):
+    return {"match": {"prefix": prefix}, "route": {"cluster": cluster, "timeout": "0s"}}
 
 
 def address(port):
