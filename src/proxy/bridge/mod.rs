@@ -152,8 +152,12 @@ impl<'a, 'c> Bridge<'a, 'c> {
         self.upstream.consume_head(head);
         self.upstream.begin_body(BodyDecoder::new(head.framing));
         self.deadlines = Deadlines { client: self.deadlines.client, ..Deadlines::default() };
-        if bodiless && matches!(self.client, Downstream::H2(_)) {
-            self.download = Pump::finished();
+        if bodiless {
+            // What an endpoint sends behind such a head would be taken for the next answer.
+            self.download = match self.client {
+                Downstream::H1(_) => Pump::without_body(),
+                Downstream::H2(_) => Pump::finished(),
+            };
         }
         Ok(())
     }

@@ -39,6 +39,11 @@ impl Pump {
         Self { read: true, done: true, ..Self::default() }
     }
 
+    /// A direction that has nothing to move but what its sink holds already.
+    pub(super) fn without_body() -> Self {
+        Self { read: true, ..Self::default() }
+    }
+
     pub(super) fn is_done(&self) -> bool {
         self.done
     }
