@@ -30,3 +30,5 @@ mod split;
 mod streaming;
 mod support;
 mod timeouts;
+mod tls;
+mod upstream_tls;

@@ -9,6 +9,7 @@ pub(crate) mod client;
 pub(crate) mod gate;
 pub(crate) mod origin;
 pub(crate) mod setup;
+pub(crate) mod tls;
 pub(crate) mod weir;
 pub(crate) mod wire;
 
