@@ -2,6 +2,7 @@
 //!
 //! Defaults live in the key tables (`keys/`); the decoder in `decode/` is the only constructor outside tests.
 
+mod policy;
 mod resilience;
 mod tls;
 
@@ -9,6 +10,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use ipnet::IpNet;
 
+pub use self::policy::{Access, HeaderEdits, Policy, Rewrite};
 pub use self::{
     resilience::{OutlierDetection, SuccessRate},
     tls::{BackendTls, CertificateFiles, ClientAuth, ListenerTls, TlsVersion},
@@ -316,6 +318,8 @@ pub struct Route {
     pub split: Split,
     /// Upstream timeouts.
     pub timeouts: Timeouts,
+    /// What it does to requests beside sending them somewhere.
+    pub policy: Policy,
 }
 
 /// Requests that a route takes: all of what is given must hold.

@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     Backend, Listener, ListenerSettings, Logging, Route, RouteBackend, Snapshot, Timeouts, balancing, lower,
+    policy,
 };
 use crate::{
     config::model,
@@ -209,6 +210,7 @@ impl Compiler {
                 stream_idle: route.timeouts.stream_idle,
                 tunnel_idle: route.timeouts.tunnel_idle,
             },
+            policy: policy::policy(route),
             shards: self.registry.route(&route.name),
         })
     }

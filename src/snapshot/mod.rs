@@ -4,6 +4,7 @@ mod balancing;
 mod cell;
 pub mod compile;
 mod lower;
+mod policy;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::{
     net::tls::{ClientTls, ServerTls},
+    policy::Policy,
     routing::RouteTable,
     split::{Keyring, NetworkSet, RegionSources, SplitPlan},
     telemetry::{AccessLog, RouteBackendShard, RouteShard, Sharded},
@@ -91,6 +93,8 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// Whether one of its backends chooses endpoints by who is asking.
     pub needs_key: bool,
+    /// What it does to requests beside sending them somewhere, if anything.
+    pub policy: Option<Box<Policy>>,
     /// Its statistics.
     pub shards: Arc<Sharded<RouteShard>>,
 }

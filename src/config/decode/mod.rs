@@ -6,6 +6,7 @@
 
 mod backends;
 mod conditions;
+mod policy;
 mod reader;
 mod resilience;
 mod routes;
