@@ -87,6 +87,10 @@ impl View for FakeView {
     fn not_ready(&self) -> Vec<String> {
         Vec::new()
     }
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     fn is_stopping(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

@@ -34,6 +34,9 @@ pub trait View: Send + Sync + 'static {
     /// Why this instance should get no new traffic: starting, draining; empty when it should.
     fn not_ready(&self) -> Vec<String>;
 
+    /// What an operator should know though traffic is carried, such as certificates that end soon.
+    fn warnings(&self) -> Vec<String>;
+
     /// Whether Weir is shutting down and takes no more changes.
     fn is_stopping(&self) -> bool;
 

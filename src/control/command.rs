@@ -111,7 +111,7 @@ pub struct ControlFile {
 }
 
 /// A fingerprint of a file's content: tells contents apart, and is no protection against forgery.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Digest(String);
 

@@ -122,6 +122,7 @@ impl ProxyError {
             }
             Self::Connect(ConnectError::Io { .. }) => Some(ErrorKind::Connect),
             Self::Connect(ConnectError::Tls { .. }) => Some(ErrorKind::Tls),
+            Self::Closed { source, .. } if source.as_ref().is_some_and(is_of_tls) => Some(ErrorKind::Tls),
             Self::Closed { .. } | Self::Truncated(_) => Some(ErrorKind::Reset),
             Self::Session(_) | Self::Untranslatable | Self::Head(_) | Self::Switched | Self::Body => {
                 Some(ErrorKind::Protocol)
@@ -165,6 +166,11 @@ impl ProxyError {
     pub(super) fn is_endpoints_fault(&self) -> bool {
         matches!(self, Self::Connect(_))
     }
+}
+
+/// Whether TLS ended it. In TLS 1.3 an endpoint refuses Weir's certificate only after the handshake is done for Weir.
+fn is_of_tls(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
 /// What a client is told about a head that is refused: the status, and the label it is counted under.

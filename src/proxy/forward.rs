@@ -122,7 +122,7 @@ impl Forwarder<'_> {
             let shard = self.shard(state.backend);
             shard.retried();
             if at_fault {
-                shard.failed(ErrorKind::Connect);
+                shard.failed(error.kind().unwrap_or(ErrorKind::Connect));
             }
             fresh = !at_fault;
             state.retries += 1;
@@ -259,14 +259,13 @@ impl Forwarder<'_> {
         let sessions = &self.worker.sessions;
         if backend.protocol.may_be_h2()
             && !fresh
-            && let Some(lease) = sessions.take(endpoint.id)
+            && let Some(lease) = sessions.take(endpoint.id, backend.keeping())
         {
             return Ok(Leased::Stream(lease));
         }
         if backend.protocol.may_be_h1()
             && !fresh
-            && let Some(pooled) =
-                self.worker.pools.take(endpoint.id, self.request.start, backend.idle_timeout)
+            && let Some(pooled) = self.worker.pools.take(endpoint.id, self.request.start, backend.keeping())
         {
             return Ok(Leased::Connection(pooled));
         }
@@ -275,7 +274,7 @@ impl Forwarder<'_> {
             None
         } else {
             let opening = sessions.opening(endpoint.id).await;
-            if let Some(lease) = sessions.take(endpoint.id) {
+            if let Some(lease) = sessions.take(endpoint.id, backend.keeping()) {
                 return Ok(Leased::Stream(lease));
             }
             opening
@@ -284,11 +283,11 @@ impl Forwarder<'_> {
         let stream =
             connect::open(endpoint.address, backend.tls.as_deref(), self.route.timeouts.connect).await?;
         if backend.protocol.is_h2(&stream) {
-            return Ok(Leased::Stream(
-                sessions.open(endpoint.id, stream, permit).await.map_err(ProxyError::Session)?,
-            ));
+            let opened = sessions.open(endpoint.id, (stream, backend.tls.clone(), permit)).await;
+            return Ok(Leased::Stream(opened.map_err(ProxyError::Session)?));
         }
-        Ok(Leased::Connection(UpstreamConnection { stream, reused: false, permit }))
+        let tls = backend.tls.clone();
+        Ok(Leased::Connection(UpstreamConnection { stream, reused: false, permit, tls }))
     }
 
     /// Streams the response to the client; says how it went, and whether it was complete.

@@ -1,8 +1,8 @@
 //! The TLS handshake of a connection that was accepted, and what it tells of the client.
 
-use std::{io, rc::Rc, sync::Arc};
+use std::{io, rc::Rc, sync::Arc, time::Duration};
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::{listener::Inlet, respond::Local, timer::Timer, worker::Worker};
@@ -18,6 +18,9 @@ use crate::{
 
 /// The content type that every TLS connection begins with (RFC 8446, section 5.1).
 const HANDSHAKE_RECORD: u8 = 22;
+/// How long a client in the clear may take to see why nobody talks to it, and how much more it may say.
+const EXPLAINING: Duration = Duration::from_secs(1);
+const EXPLAINING_BYTES: usize = 256 * 1024;
 
 /// What a client said of itself in its handshake.
 #[derive(Debug)]
@@ -44,19 +47,39 @@ pub(super) struct Shaken {
 pub(super) async fn shake(
     worker: &Worker,
     inlet: &Inlet,
-    socket: Plain,
+    mut socket: Plain,
     tls: &Arc<ServerTls>,
 ) -> Option<Shaken> {
     let mut timer = Timer::default();
     timer.set(clock::now(), tls.handshake_timeout);
-    let attempt = attempt(worker, socket, tls);
-    let result = tokio::select! {
+    let begun = tokio::select! {
         biased;
-        result = attempt => result,
+        begun = first_byte(&socket) => begun,
         () = timer.expired() => Err(Handshake::Timeout),
     };
+    let shaken = match begun {
+        Ok(HANDSHAKE_RECORD) => {
+            let acceptor = TlsAcceptor::from(Arc::clone(&tls.config));
+            tokio::select! {
+                biased;
+                shaken = acceptor.accept(socket) => shaken.map_err(|error| reason(&error)),
+                () = timer.expired() => Err(Handshake::Timeout),
+            }
+        }
+        Ok(letter) if letter.is_ascii_alphabetic() => {
+            timer.set(clock::now(), EXPLAINING);
+            tokio::select! {
+                biased;
+                () = explain(worker, &mut socket) => {}
+                () = timer.expired() => {}
+            }
+            Err(Handshake::Plaintext)
+        }
+        Ok(_) => Err(Handshake::Malformed),
+        Err(reason) => Err(reason),
+    };
     let shard = inlet.shard(worker);
-    match result {
+    match shaken {
         Ok(stream) => {
             let (_, session) = stream.get_ref();
             let resumed = session.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
@@ -70,46 +93,37 @@ pub(super) async fn shake(
     }
 }
 
-async fn attempt(
-    worker: &Worker,
-    mut socket: Plain,
-    tls: &Arc<ServerTls>,
-) -> Result<TlsStream<Plain>, Handshake> {
-    match first_byte(&socket).await {
-        Ok(Some(HANDSHAKE_RECORD)) | Err(_) => {}
-        Ok(Some(first)) => {
-            if first.is_ascii_alphabetic() {
-                explain(worker, &mut socket).await;
-            }
-            return Err(Handshake::Plaintext);
-        }
-        Ok(None) => return Err(Handshake::Gone),
-    }
-    let acceptor = TlsAcceptor::from(Arc::clone(&tls.config));
-    acceptor.accept(socket).await.map_err(|error| reason(&error))
-}
-
-/// The first byte that the client sends, which stays to be read; `None` at the connection's end.
-async fn first_byte(socket: &Plain) -> io::Result<Option<u8>> {
+/// The first byte that the client sends, which stays to be read.
+async fn first_byte(socket: &Plain) -> Result<u8, Handshake> {
     let mut byte = [0];
-    match socket {
-        Plain::Tcp(stream) => Ok((stream.peek(&mut byte).await? > 0).then_some(byte[0])),
-        Plain::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+    let peeked = match socket {
+        Plain::Tcp(stream) => stream.peek(&mut byte).await,
+        // A unix socket cannot be looked into; what does not begin as it should is malformed.
+        Plain::Unix(_) => return Ok(HANDSHAKE_RECORD),
+    };
+    match peeked {
+        Ok(1..) => Ok(byte[0]),
+        Ok(0) | Err(_) => Err(Handshake::Gone),
     }
 }
 
-/// Tells a client in the clear that it must not be.
+/// Tells a client in the clear that it must not be, and reads on for a while: closing on unread bytes would reset the answer
+/// away.
 async fn explain(worker: &Worker, socket: &mut Plain) {
     let mut out = Vec::new();
     let local = Local::refusing(400, "this port speaks TLS: use https", false);
     worker.with_date(|date| local.write(date, &mut out));
-    // What it has sent is read first: closing on it would reset the answer away.
-    let mut seen = [0; 4096];
-    if let Plain::Tcp(stream) = &*socket {
-        let _ = stream.try_read(&mut seen);
+    if socket.write_all(&out).await.is_err() || socket.shutdown().await.is_err() {
+        return;
     }
-    let _ = socket.write_all(&out).await;
-    let _ = socket.shutdown().await;
+    let mut unread = EXPLAINING_BYTES;
+    let mut scratch = vec![0; 4096];
+    while let Ok(count @ 1..) = socket.read(&mut scratch).await {
+        unread = unread.saturating_sub(count);
+        if unread == 0 {
+            return;
+        }
+    }
 }
 
 /// What kind of failure it was.

@@ -153,8 +153,8 @@ impl Worker {
     /// Closes upstream connections that nobody needs any more.
     pub(super) fn sweep(&self, now: Instant) {
         let snapshot = self.snapshot();
-        self.pools.sweep(now, |endpoint| snapshot.idle_timeout_of(endpoint));
-        self.sessions.sweep(now, |endpoint| snapshot.idle_timeout_of(endpoint));
+        self.pools.sweep(now, |endpoint| snapshot.keeping_of(endpoint));
+        self.sessions.sweep(now, |endpoint| snapshot.keeping_of(endpoint));
     }
 }
 

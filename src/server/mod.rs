@@ -119,6 +119,7 @@ pub async fn start(options: &Options) -> Result<Running, StartError> {
     let plane =
         DataPlane::start(measured.registry.workers(), &stage.reader()).map_err(StartError::Workers)?;
     stage.attach(plane);
+    stage.report_certificates();
     let (stop_applier, applier_stopped) = oneshot::channel();
     let (stop_admin, admin_stopped) = oneshot::channel();
     let draining = Arc::<AtomicBool>::default();

@@ -3,6 +3,8 @@
 //! What can fail (binding a socket, reading a database, opening a log) happens while compiling, so that a change that
 //! cannot run is refused before anything has changed.
 
+mod following;
+
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener},
@@ -13,10 +15,7 @@ use std::{
 
 use tokio::sync::watch as channel;
 
-use super::{
-    certificates::{Material, Problems},
-    note,
-};
+use super::{certificates::Material, note};
 use crate::{
     config::{Config, model::LogTarget},
     control::{Publisher, applier::CompileError, command::Digest, watch},
@@ -30,9 +29,6 @@ use crate::{
 
 /// How long the log may take to write what it has at the end.
 const LOG_CLOSE: Duration = Duration::from_secs(2);
-
-/// How long a certificate that does not match its key may take to do so, before anybody is told.
-const PAIR_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Everything that a published state touches; shared by the applier and by whoever sees a database change.
 #[derive(Clone)]
@@ -186,51 +182,6 @@ impl Stage {
         Ok(())
     }
 
-    /// Watches the files of TLS, whichever they are, and puts changed ones in force. Established connections go on as they are.
-    pub(super) async fn follow_certificates(self) {
-        let mut wanted = self.lock().certificate_files.subscribe();
-        loop {
-            let files = wanted.borrow_and_update().clone();
-            tokio::select! {
-                changed = wanted.changed() => if changed.is_err() { return },
-                () = self.follow_files(files) => return,
-            }
-        }
-    }
-
-    async fn follow_files(&self, files: Vec<(PathBuf, Option<Digest>)>) {
-        if files.is_empty() {
-            return std::future::pending().await;
-        }
-        let (watcher, mut events, _rescan) = watch::watch(files, watch::POLL);
-        let watching = tokio::spawn(watcher.run());
-        let _ends = EndsWith(watching.abort_handle());
-        while events.recv().await.is_some() {
-            // Files that change together are read together.
-            while events.try_recv().is_ok() {}
-            if !self.replace_certificates().is_empty() {
-                tokio::time::sleep(PAIR_PATIENCE).await;
-                for problem in self.replace_certificates() {
-                    note(&format!("{problem}; what was read before stays in force"));
-                }
-            }
-        }
-    }
-
-    fn replace_certificates(&self) -> Problems {
-        let mut inner = self.lock();
-        let Some((config, overlay, revision)) = inner.last.clone() else { return Problems::new() };
-        let (material, problems) = inner.certificates.read_again(&config);
-        match inner.compile_with(&config, &overlay, revision, material) {
-            Ok(compiled) => inner.publish(compiled),
-            Err(error) => return vec![error.to_string()],
-        }
-        if problems.is_empty() {
-            note("the files of TLS were read again");
-        }
-        problems
-    }
-
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -317,13 +268,15 @@ impl Inner {
             None => self.cell = Some(cell(snapshot)),
         }
         self.open_listeners(&config, opened);
-        let files = certificates.files.iter().map(|(file, digest)| (file.clone(), Some(digest.clone())));
+        let files = certificates.files().into_iter().map(|(file, digest)| (file, Some(digest)));
         let files: Vec<_> = files.collect();
+        // Read again since this was compiled: whoever follows the files compares them with what is in force now.
+        let overtaken = certificates.is_older_than(&self.certificates);
         self.certificates = certificates;
         self.certificate_files.send_if_modified(|current| {
             let same = current.iter().map(|(file, _)| file).eq(files.iter().map(|(file, _)| file));
             *current = files;
-            !same
+            !same || overtaken
         });
         let path = config.geo.database.clone();
         self.database = path.clone().zip(resources.database);
@@ -420,15 +373,6 @@ impl Inner {
             }
             self.listeners.insert(name, (asked, address));
         }
-    }
-}
-
-/// Ends a task when it is dropped.
-struct EndsWith(tokio::task::AbortHandle);
-
-impl Drop for EndsWith {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

@@ -69,11 +69,7 @@ impl SystemView {
                     .insert(identity, endpoint.is_available(backend.initially_healthy, now));
             }
         }
-        for (name, listener) in &snapshot.listeners {
-            for (first, not_after) in listener.tls.iter().flat_map(|tls| &tls.expiries) {
-                gauges.certificates.insert((name.clone(), first.clone()), not_after.as_secs());
-            }
-        }
+        (gauges.certificates, gauges.certificates_good) = self.stage.certificates();
         let state = self.control.state();
         for route in &state.file.config.routes {
             gauges.kill_switches.insert(route.name.clone(), state.kill_switch(&route.name).is_some());
@@ -154,6 +150,10 @@ impl View for SystemView {
 
     fn not_ready(&self) -> Vec<String> {
         if self.draining.load(Relaxed) { vec!["Weir is stopping".to_owned()] } else { Vec::new() }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.stage.certificate_warnings()
     }
 
     fn is_stopping(&self) -> bool {

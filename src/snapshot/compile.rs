@@ -157,20 +157,25 @@ impl Compiler {
             self.directory.endpoint((name, endpoint.address), now, shards)
         });
         let endpoints = endpoints.collect();
+        let protocol = match backend.protocol {
+            model::BackendProtocol::Http11 => Protocol::Http11,
+            model::BackendProtocol::H2 => Protocol::H2,
+            model::BackendProtocol::H2c => Protocol::H2c,
+            model::BackendProtocol::Auto => Protocol::Auto,
+        };
+        let tls = resources.backend_tls.get(name).cloned();
         Backend {
             name: name.clone(),
             endpoints,
-            protocol: match backend.protocol {
-                model::BackendProtocol::Http11 => Protocol::Http11,
-                model::BackendProtocol::H2 => Protocol::H2,
-                model::BackendProtocol::H2c => Protocol::H2c,
-                model::BackendProtocol::Auto => Protocol::Auto,
-            },
-            tls: resources.backend_tls.get(name).cloned(),
+            protocol,
+            tls: tls.clone(),
             balancer: balancing::balancer(backend),
             initially_healthy: backend.health_check.as_ref().is_none_or(|check| check.initially_healthy),
             idle_timeout: backend.idle_timeout,
-            health_check: backend.health_check.as_ref().map(|check| Arc::new(health_check(check))),
+            health_check: backend
+                .health_check
+                .as_ref()
+                .map(|check| Arc::new(health_check(check, protocol, tls.clone()))),
             outlier_detection: backend.outlier_detection.as_ref().map(balancing::outlier_detection),
             breaker: backend
                 .circuit_breaker
@@ -261,7 +266,7 @@ fn plan(
     .map_err(|error| error.to_string())
 }
 
-fn health_check(check: &model::HealthCheck) -> HealthCheck {
+fn health_check(check: &model::HealthCheck, protocol: Protocol, tls: Option<Arc<ClientTls>>) -> HealthCheck {
     HealthCheck {
         path: check.path.clone(),
         host: check.host.clone(),
@@ -270,6 +275,8 @@ fn health_check(check: &model::HealthCheck) -> HealthCheck {
         healthy_threshold: check.healthy_threshold,
         unhealthy_threshold: check.unhealthy_threshold,
         expected_status: check.expected_status.clone(),
+        protocol,
+        tls,
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
     telemetry::{AccessLog, RouteBackendShard, RouteShard, Sharded},
     types::{Name, OnUnavailable, Revision},
     upstream::{
-        CircuitBreaker, Endpoint, OutlierDetection, Protocol, balance::Balancer, health::HealthCheck,
+        CircuitBreaker, Endpoint, Keeping, OutlierDetection, Protocol, balance::Balancer, health::HealthCheck,
     },
 };
 
@@ -166,6 +166,12 @@ pub struct Logging {
 // === impl Backend ===
 
 impl Backend {
+    /// Which connections to its endpoints are kept.
+    #[must_use]
+    pub fn keeping(&self) -> Keeping<'_> {
+        Keeping { idle_timeout: self.idle_timeout, tls: self.tls.as_ref() }
+    }
+
     /// Whether any endpoint takes requests at `now`.
     #[must_use]
     pub fn is_available(&self, now: Instant) -> bool {
@@ -209,12 +215,12 @@ impl Backend {
 // === impl Snapshot ===
 
 impl Snapshot {
-    /// How long connections to the endpoint with this id are kept; `None` when there is no such endpoint.
+    /// Which connections to the endpoint with this id are kept; `None` when there is no such endpoint.
     #[must_use]
-    pub fn idle_timeout_of(&self, endpoint: usize) -> Option<Duration> {
+    pub fn keeping_of(&self, endpoint: usize) -> Option<Keeping<'_>> {
         self.backends
             .iter()
             .find(|backend| backend.endpoints.iter().any(|known| known.id == endpoint))
-            .map(|backend| backend.idle_timeout)
+            .map(Backend::keeping)
     }
 }

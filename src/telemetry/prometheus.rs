@@ -5,7 +5,7 @@
 //! from Prometheus, gates read the full histograms. What telemetry does not own (weights, health, the kill switch, the
 //! revision) the caller passes as [`Gauges`].
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use prometheus::{
     TextEncoder,
@@ -64,8 +64,10 @@ pub struct Gauges {
     pub endpoints_healthy: BTreeMap<BackendEndpoint, bool>,
     /// Whether each route's kill switch is on.
     pub kill_switches: BTreeMap<Name, bool>,
-    /// When each certificate of a listener ends, in seconds since 1970, by listener and the certificate's first name.
-    pub certificates: BTreeMap<(Name, String), u64>,
+    /// When each certificate ends, since 1970, by its file.
+    pub certificates: BTreeMap<PathBuf, Duration>,
+    /// Whether every file of TLS was good when last read.
+    pub certificates_good: bool,
     /// How each backend is.
     pub backends: BTreeMap<Name, BackendGauges>,
 }
@@ -382,15 +384,16 @@ fn listener_families(stats: &StatsSnapshot) -> [MetricFamily; 5] {
     ]
 }
 
-fn gauge_families(gauges: &Gauges) -> [MetricFamily; 5] {
+fn gauge_families(gauges: &Gauges) -> [MetricFamily; 6] {
     let gauge = |name, help| Family::new(name, help, MetricType::GAUGE);
     let switch = |on: bool| f64::from(u8::from(on));
     let weights = gauges.weight_ratios.iter().map(|(key, ratio)| of_route_backend(key).value(*ratio));
     let healthy =
         gauges.endpoints_healthy.iter().map(|(key, healthy)| of_endpoint(key).value(switch(*healthy)));
-    let expiries = gauges.certificates.iter().map(|((listener, name), seconds)| {
-        Sample::new().label("listener", listener.as_str()).label("name", name).value(float(*seconds))
-    });
+    let ends = gauges
+        .certificates
+        .iter()
+        .map(|(file, end)| Sample::new().label("file", &file.to_string_lossy()).value(float(end.as_secs())));
     let kills = gauges.kill_switches.iter().map(|(route, on)| of_route(route).value(switch(*on)));
     [
         gauge("weir_backend_weight_ratio", "The backend's configured part of the split, 0 to 1.")
@@ -401,11 +404,14 @@ fn gauge_families(gauges: &Gauges) -> [MetricFamily; 5] {
         gauge("weir_config_revision", "The revision in force.")
             .with(Sample::new().value(float(gauges.revision.0)))
             .build(),
+        gauge("weir_certificate_expiry_timestamp_seconds", "When a certificate ends, in seconds since 1970.")
+            .extend(ends)
+            .build(),
         gauge(
-            "weir_certificate_expiry_timestamp_seconds",
-            "When a listener's certificate ends, in seconds since 1970.",
+            "weir_certificates_last_reload_successful",
+            "Whether every file of TLS was good when last read.",
         )
-        .extend(expiries)
+        .with(Sample::new().value(switch(gauges.certificates_good)))
         .build(),
     ]
 }

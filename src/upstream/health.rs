@@ -3,15 +3,12 @@
 //! One task per endpoint that a backend wants checked. The set of tasks follows the snapshot by difference: a check that
 //! stays the same is not disturbed by a reload, and an endpoint keeps its verdict.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use http_body_util::{BodyExt as _, Empty};
-use hyper::{Request, body::Bytes, client::conn::http1, header};
-use hyper_util::rt::TokioIo;
 use tokio::task::JoinHandle;
 
-use super::{Endpoint, Verdict, connect};
-use crate::types::{cause::chain, clock};
+use super::{Endpoint, Protocol, Verdict, probe};
+use crate::{net::tls::ClientTls, types::clock};
 
 /// How an endpoint is checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +27,10 @@ pub struct HealthCheck {
     pub unhealthy_threshold: u32,
     /// Statuses that count as success, inclusive ranges.
     pub expected_status: Vec<(u16, u16)>,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// What it is spoken to with; `None` is in the clear.
+    pub tls: Option<Arc<ClientTls>>,
 }
 
 /// The running checks. Dropping it ends them.
@@ -122,7 +123,7 @@ impl Streak {
 async fn run(endpoint: Arc<Endpoint>, spec: Arc<HealthCheck>, report: Arc<Report>) {
     let mut streak = Streak::default();
     loop {
-        let result = match tokio::time::timeout(spec.timeout, probe(endpoint.address, &spec)).await {
+        let result = match tokio::time::timeout(spec.timeout, probe::probe(endpoint.address, &spec)).await {
             Ok(result) => result,
             Err(_) => Err(format!("no answer within {:?}", spec.timeout)),
         };
@@ -134,40 +135,6 @@ async fn run(endpoint: Arc<Endpoint>, spec: Arc<HealthCheck>, report: Arc<Report
             report(&endpoint, before);
         }
         tokio::time::sleep(spec.interval.mul_f64(rand::random_range(0.9..=1.1))).await;
-    }
-}
-
-/// One probe: a new connection, a GET, and a status that is expected.
-async fn probe(address: SocketAddr, spec: &HealthCheck) -> Result<(), String> {
-    let stream = connect::tcp(address, Duration::ZERO).await.map_err(|error| chain(&error))?;
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|error| chain(&error))?;
-    let host = spec.host.clone().unwrap_or_else(|| address.to_string());
-    let request = Request::get(&spec.path)
-        .header(header::HOST, host)
-        .header(header::USER_AGENT, "weir-health-check")
-        .header(header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| chain(&error))?;
-    let exchange = async {
-        let response = sender.send_request(request).await.map_err(|error| chain(&error))?;
-        let status = response.status().as_u16();
-        // The body is read to its end, so that a backend that dies in the middle of it does not pass.
-        let mut body = response.into_body();
-        while let Some(frame) = body.frame().await {
-            frame.map_err(|error| chain(&error))?;
-        }
-        let expected = spec.expected_status.iter().any(|(low, high)| (*low..=*high).contains(&status));
-        if expected { Ok(()) } else { Err(format!("status {status}")) }
-    };
-    // The connection's own errors reach the exchange, so its end is nothing to wait for.
-    let driver = async {
-        drop(connection.await);
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        result = exchange => result,
-        () = driver => Err("connection closed".to_owned()),
     }
 }
 
@@ -184,6 +151,8 @@ mod tests {
             healthy_threshold: 2,
             unhealthy_threshold: 3,
             expected_status: vec![(200, 299)],
+            protocol: Protocol::Http11,
+            tls: None,
         }
     }
 

@@ -10,12 +10,13 @@ pub mod endpoint;
 pub mod health;
 pub mod outlier;
 pub mod pool;
+mod probe;
 mod protocol;
 pub mod session;
 
 pub use breaker::CircuitBreaker;
 pub use endpoint::{Directory, Endpoint, Verdict};
 pub use outlier::OutlierDetection;
-pub use pool::{Pools, UpstreamConnection};
+pub use pool::{Keeping, Pools, UpstreamConnection};
 pub use protocol::Protocol;
 pub use session::{Lease, Sessions};

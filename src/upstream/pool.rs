@@ -4,12 +4,12 @@
 //! A connection on which anything has arrived since (nearly always its end) is never reused: the runtime already knows,
 //! so the check costs no system call.
 
-use std::{cell::RefCell, collections::VecDeque, time::Duration};
+use std::{cell::RefCell, collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::breaker::Permit;
-use crate::net::Stream;
+use crate::net::{Stream, tls::ClientTls};
 
 /// Most connections kept per worker and endpoint; more are closed after use.
 const MAX_IDLE: usize = 512;
@@ -23,6 +23,17 @@ pub struct UpstreamConnection {
     pub reused: bool,
     /// What allows it, where connections are limited.
     pub permit: Option<Permit>,
+    /// What it was secured with; `None` is in the clear.
+    pub tls: Option<Arc<ClientTls>>,
+}
+
+/// How long an endpoint's connections are kept, and which.
+#[derive(Debug, Clone, Copy)]
+pub struct Keeping<'s> {
+    /// For how long without use; zero is for ever.
+    pub idle_timeout: Duration,
+    /// What they must be secured with: one that was opened before that changed carries no further request.
+    pub tls: Option<&'s Arc<ClientTls>>,
 }
 
 /// The waiting connections of one worker, by endpoint id.
@@ -33,25 +44,42 @@ pub struct Pools {
 
 #[derive(Debug)]
 struct Idle {
-    stream: Stream,
-    permit: Option<Permit>,
+    connection: UpstreamConnection,
     since: Instant,
+}
+
+// === impl Keeping ===
+
+impl Keeping<'_> {
+    /// Whether a connection that was secured with `tls` may carry requests.
+    #[must_use]
+    pub fn accepts(&self, tls: Option<&Arc<ClientTls>>) -> bool {
+        match (self.tls, tls) {
+            (None, None) => true,
+            (Some(wanted), Some(has)) => Arc::ptr_eq(wanted, has),
+            _ => false,
+        }
+    }
+
+    fn is_fresh(&self, since: Instant, now: Instant) -> bool {
+        self.idle_timeout.is_zero() || now.saturating_duration_since(since) <= self.idle_timeout
+    }
 }
 
 // === impl Pools ===
 
 impl Pools {
-    /// Takes the endpoint's connection that was used last, if one is open and not older than `idle_timeout` (zero: any age).
-    pub fn take(&self, endpoint: usize, now: Instant, idle_timeout: Duration) -> Option<UpstreamConnection> {
+    /// Takes the endpoint's connection that was used last, if one is open, not too old, and secured as is wanted.
+    pub fn take(&self, endpoint: usize, now: Instant, keeping: Keeping<'_>) -> Option<UpstreamConnection> {
         let mut pools = self.by_endpoint.borrow_mut();
         let pool = pools.get_mut(endpoint)?;
         while let Some(mut idle) = pool.pop_back() {
-            if !idle_timeout.is_zero() && now.saturating_duration_since(idle.since) > idle_timeout {
+            if !keeping.is_fresh(idle.since, now) {
                 pool.clear();
                 return None;
             }
-            if idle.stream.is_quiet() {
-                return Some(UpstreamConnection { stream: idle.stream, reused: true, permit: idle.permit });
+            if keeping.accepts(idle.connection.tls.as_ref()) && idle.connection.stream.is_quiet() {
+                return Some(UpstreamConnection { reused: true, ..idle.connection });
             }
         }
         None
@@ -65,7 +93,7 @@ impl Pools {
         }
         let pool = &mut pools[endpoint];
         if pool.len() < MAX_IDLE {
-            pool.push_back(Idle { stream: connection.stream, permit: connection.permit, since: now });
+            pool.push_back(Idle { connection, since: now });
         }
     }
 
@@ -78,15 +106,16 @@ impl Pools {
         longest.is_some_and(|endpoint| pools[endpoint].pop_front().is_some())
     }
 
-    /// Closes what is closed at the other end, what is too old by `idle_timeout(endpoint)`, and all connections of
-    /// endpoints that it has no answer for.
-    pub fn sweep(&self, now: Instant, idle_timeout: impl Fn(usize) -> Option<Duration>) {
+    /// Closes what is closed at the other end, what `keeping(endpoint)` does not keep, and all connections of endpoints
+    /// that it has no answer for.
+    pub fn sweep<'s>(&self, now: Instant, keeping: impl Fn(usize) -> Option<Keeping<'s>>) {
         for (endpoint, pool) in self.by_endpoint.borrow_mut().iter_mut().enumerate() {
-            match idle_timeout(endpoint) {
+            match keeping(endpoint) {
                 None => *pool = VecDeque::new(),
-                Some(limit) => pool.retain_mut(|idle| {
-                    let fresh = limit.is_zero() || now.saturating_duration_since(idle.since) <= limit;
-                    fresh && idle.stream.is_quiet()
+                Some(keeping) => pool.retain_mut(|idle| {
+                    keeping.is_fresh(idle.since, now)
+                        && keeping.accepts(idle.connection.tls.as_ref())
+                        && idle.connection.stream.is_quiet()
                 }),
             }
         }

@@ -18,8 +18,11 @@ use tokio::{
     time::Instant,
 };
 
-use super::breaker::Permit;
-use crate::{net::Stream, types::clock};
+use super::{Keeping, breaker::Permit};
+use crate::{
+    net::{Stream, tls::ClientTls},
+    types::clock,
+};
 
 /// What an endpoint may send on a stream before it was passed on to the client.
 const STREAM_WINDOW: u32 = 64 * 1024;
@@ -55,6 +58,8 @@ struct PerEndpoint {
 #[derive(Debug)]
 struct Session {
     sender: SendRequest<Bytes>,
+    /// What it was secured with; `None` is in the clear.
+    tls: Option<Arc<ClientTls>>,
     active: Cell<usize>,
     /// Shared with the task that drives the connection, which must not hold the sender: it ends when nobody does.
     closed: Rc<Cell<bool>>,
@@ -77,11 +82,12 @@ pub struct Opening(#[allow(dead_code, reason = "held for what its drop does")] O
 // === impl Sessions ===
 
 impl Sessions {
-    /// A place on a connection to `endpoint` that is open and has room; the least busy one.
-    pub fn take(&self, endpoint: usize) -> Option<Lease> {
+    /// A place on a connection to `endpoint` that is open, has room and is secured as is wanted; the least busy one.
+    pub fn take(&self, endpoint: usize, keeping: Keeping<'_>) -> Option<Lease> {
         let sessions = self.by_endpoint.borrow();
         let open = &sessions.get(endpoint)?.open;
-        let usable = open.iter().filter(|session| session.has_room());
+        let usable =
+            open.iter().filter(|session| session.has_room() && keeping.accepts(session.tls.as_ref()));
         usable.min_by_key(|session| session.active.get()).map(|session| Lease::new(session, true))
     }
 
@@ -91,16 +97,15 @@ impl Sessions {
         gate.acquire_owned().await.ok().map(Opening)
     }
 
-    /// Makes an HTTP/2 connection of `stream`, which `permit` allows for as long as it is open. Needs a `LocalSet` or local
-    /// runtime: a task drives it from here on.
+    /// Makes an HTTP/2 connection of `stream`, which was secured with `tls` and which `permit` allows for as long as it is open.
+    /// Needs a `LocalSet` or local runtime: a task drives it from here on.
     ///
     /// # Errors
     /// When the endpoint does not speak HTTP/2, or not in time.
     pub async fn open(
         &self,
         endpoint: usize,
-        stream: Stream,
-        permit: Option<Permit>,
+        (stream, tls, permit): (Stream, Option<Arc<ClientTls>>, Option<Permit>),
     ) -> Result<Lease, h2::Error> {
         let shaking = builder().handshake::<_, Bytes>(stream);
         let (sender, connection) = match tokio::time::timeout(HANDSHAKE, shaking).await {
@@ -109,6 +114,7 @@ impl Sessions {
         };
         let session = Rc::new(Session {
             sender,
+            tls,
             active: Cell::new(0),
             closed: Rc::default(),
             idle_since: Cell::new(clock::now()),
@@ -140,19 +146,20 @@ impl Sessions {
         })
     }
 
-    /// Forgets what is closed or unused for longer than `idle_timeout(endpoint)` (zero: never), and all connections of
-    /// endpoints that it has no answer for. Requests under way finish.
-    pub fn sweep(&self, now: Instant, idle_timeout: impl Fn(usize) -> Option<Duration>) {
+    /// Forgets what is closed, what `keeping(endpoint)` does not keep, and all connections of endpoints that it has no
+    /// answer for. Requests under way finish.
+    pub fn sweep<'s>(&self, now: Instant, keeping: impl Fn(usize) -> Option<Keeping<'s>>) {
         for (endpoint, known) in self.by_endpoint.borrow_mut().iter_mut().enumerate() {
-            let Some(limit) = idle_timeout(endpoint) else {
+            let Some(keeping) = keeping(endpoint) else {
                 known.open = Vec::new();
                 continue;
             };
             known.open.retain(|session| {
+                let limit = keeping.idle_timeout;
                 let unused = session.active.get() == 0
                     && !limit.is_zero()
                     && now.saturating_duration_since(session.idle_since.get()) > limit;
-                !session.closed.get() && !unused
+                !session.closed.get() && !unused && keeping.accepts(session.tls.as_ref())
             });
         }
     }

@@ -32,3 +32,5 @@ mod split;
 mod streaming;
 mod support;
 mod timeouts;
+mod tls;
+mod upstream_tls;

@@ -44,5 +44,6 @@ pub(super) fn readiness(app: &AppState) -> Readiness {
         warnings.push(format!("the store fails: {error}"));
     }
     warnings.extend(state.dangling.iter().map(ToString::to_string));
+    warnings.extend(app.view.warnings());
     Readiness { ready: reasons.is_empty(), reasons, warnings }
 }

@@ -16,7 +16,7 @@ pub struct ListenerTls {
 }
 
 /// A certificate chain and its private key, PEM.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CertificateFiles {
     /// The chain, the host's own certificate first.
     pub cert_file: PathBuf,
@@ -53,26 +53,6 @@ pub struct BackendTls {
     pub verify: bool,
     /// What Weir shows when it is asked.
     pub certificate: Option<CertificateFiles>,
-}
-
-// === impl ListenerTls ===
-
-impl ListenerTls {
-    /// Every file that it is made of.
-    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        let pairs = self.certificates.iter().flat_map(|pair| [&pair.cert_file, &pair.key_file]);
-        pairs.chain(self.client_auth.as_ref().map(|auth| &auth.ca_file))
-    }
-}
-
-// === impl BackendTls ===
-
-impl BackendTls {
-    /// Every file that it is made of.
-    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        let pairs = self.certificate.iter().flat_map(|pair| [&pair.cert_file, &pair.key_file]);
-        pairs.chain(&self.ca_file)
-    }
 }
 
 // === impl TlsVersion ===

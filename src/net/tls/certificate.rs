@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use rustls::{
+    RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _},
     sign::CertifiedKey,
 };
@@ -11,7 +12,7 @@ use x509_parser::{
     prelude::{FromDer as _, X509Certificate},
 };
 
-use super::provider;
+use super::{TlsError, provider};
 
 /// A certificate chain and its private key.
 #[derive(Debug, Clone)]
@@ -19,8 +20,18 @@ pub struct Certificate {
     pub(super) key: Arc<CertifiedKey>,
     /// The DNS names it is for, in lower case; a wildcard begins with `*.`.
     pub names: Vec<String>,
+    /// When it begins to count, since 1970.
+    pub not_before: Duration,
     /// When it ends, since 1970.
     pub not_after: Duration,
+}
+
+/// Certificates of authorities: whoever they vouch for is believed.
+#[derive(Debug, Clone)]
+pub struct Authorities {
+    pub(super) roots: Arc<RootCertStore>,
+    /// The certificates themselves.
+    pub(super) certificates: Vec<CertificateDer<'static>>,
 }
 
 /// Who a certificate says its holder is.
@@ -82,11 +93,10 @@ impl Certificate {
             .key_provider
             .load_private_key(private)
             .map_err(|source| CertificateError::Key { file: key_file.to_owned(), source })?;
-        let (names, not_after) = {
-            let malformed = || CertificateError::Malformed(chain_file.to_owned());
+        let malformed = || CertificateError::Malformed(chain_file.to_owned());
+        let (names, (not_before, not_after)) = {
             let (_, parsed) = X509Certificate::from_der(&certificates[0]).map_err(|_| malformed())?;
-            let seconds = parsed.validity().not_after.timestamp();
-            (dns_names(&parsed), Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
+            (dns_names(&parsed), validity(&parsed))
         };
         let key = CertifiedKey::new(certificates, signer);
         match key.keys_match() {
@@ -98,7 +108,26 @@ impl Certificate {
                 });
             }
         }
-        Ok(Self { key: Arc::new(key), names, not_after })
+        Ok(Self { key: Arc::new(key), names, not_before, not_after })
+    }
+}
+
+// === impl Authorities ===
+
+impl Authorities {
+    /// Reads them from PEM. The name is the file's, for messages.
+    ///
+    /// # Errors
+    /// When there is none, or one of them cannot be an authority.
+    pub fn from_pem((file, pem): Pem<'_>) -> Result<Self, TlsError> {
+        let found = certificates(pem).filter(|found| !found.is_empty());
+        let certificates = found.ok_or_else(|| TlsError::NoAuthority(file.to_owned()))?;
+        let mut roots = RootCertStore::empty();
+        for certificate in &certificates {
+            let added = roots.add(certificate.clone());
+            added.map_err(|error| TlsError::Authority(file.to_owned(), error))?;
+        }
+        Ok(Self { roots: Arc::new(roots), certificates })
     }
 }
 
@@ -129,15 +158,30 @@ impl Identity {
 }
 
 /// All certificates of a PEM file; `None` when one of them cannot be read.
-pub(super) fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
     CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()
 }
 
-/// Whether `now` lies between the certificate's beginning and end.
-pub(super) fn is_in_time(certificate: &CertificateDer<'_>, now: UnixTime) -> bool {
-    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return false };
-    let (from, to) = (parsed.validity().not_before.timestamp(), parsed.validity().not_after.timestamp());
-    i64::try_from(now.as_secs()).is_ok_and(|now| (from..=to).contains(&now))
+/// Checks that `now` lies between the certificate's beginning and end.
+pub(super) fn check_time(
+    certificate: &CertificateDer<'_>,
+    now: UnixTime,
+) -> Result<(), rustls::CertificateError> {
+    let (_, parsed) =
+        X509Certificate::from_der(certificate).map_err(|_| rustls::CertificateError::BadEncoding)?;
+    let (not_before, not_after) = validity(&parsed);
+    match now.as_secs() {
+        now if now < not_before.as_secs() => Err(rustls::CertificateError::NotValidYet),
+        now if now > not_after.as_secs() => Err(rustls::CertificateError::Expired),
+        _ => Ok(()),
+    }
+}
+
+/// From when to when it counts, since 1970.
+fn validity(certificate: &X509Certificate<'_>) -> (Duration, Duration) {
+    let since_1970 = |seconds: i64| Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+    let validity = certificate.validity();
+    (since_1970(validity.not_before.timestamp()), since_1970(validity.not_after.timestamp()))
 }
 
 fn dns_names(certificate: &X509Certificate<'_>) -> Vec<String> {

@@ -14,12 +14,7 @@ use rustls::{
     server::ParsedCertificate,
 };
 
-use super::{
-    Certificate, MinVersion, TlsError,
-    certificate::{Pem, certificates, is_in_time},
-    provider,
-    server::authorities,
-};
+use super::{Authorities, Certificate, MinVersion, TlsError, certificate::check_time, provider};
 
 /// What endpoints of a backend are spoken to with.
 #[derive(Debug, Clone)]
@@ -33,8 +28,8 @@ pub struct ClientTls {
 /// What a [`ClientTls`] is made of.
 #[derive(Debug)]
 pub struct ClientParts<'a> {
-    /// Certificates of the authorities that vouch for endpoints, PEM; `None` believes those that the system does.
-    pub authorities: Option<Pem<'a>>,
+    /// Who vouches for endpoints; `None` believes whom the system does.
+    pub authorities: Option<&'a Authorities>,
     /// The name that certificates must have, and that is asked for.
     pub server_name: Option<&'a str>,
     /// Whether certificates are checked at all.
@@ -60,6 +55,13 @@ struct Anybody(Arc<CryptoProvider>);
 
 // === impl ClientTls ===
 
+/// Two are the same when they were made together.
+impl PartialEq for ClientTls {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.config, &other.config)
+    }
+}
+
 impl ClientTls {
     /// Puts the parts together.
     ///
@@ -69,15 +71,13 @@ impl ClientTls {
         let builder = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(MinVersion::Tls12.versions())?;
         let builder = if parts.verify {
-            let roots = match parts.authorities {
-                Some(pem) => authorities(pem)?,
-                None => system_authorities(),
+            let (roots, pinned) = match parts.authorities {
+                Some(named) => (Arc::clone(&named.roots), named.certificates.clone()),
+                None => (Arc::new(system_authorities()), Vec::new()),
             };
-            let verifier =
-                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build().map_err(
-                    |error| TlsError::ClientVerifier("the system's authorities".to_owned(), error),
-                )?;
-            let pinned = parts.authorities.and_then(|(_, pem)| certificates(pem)).unwrap_or_default();
+            let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider())
+                .build()
+                .map_err(TlsError::SystemAuthorities)?;
             builder.dangerous().with_custom_certificate_verifier(Arc::new(Named { verifier, pinned }))
         } else {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider())))
@@ -112,14 +112,18 @@ fn system_authorities() -> RootCertStore {
 // === impl Named ===
 
 impl Named {
-    /// Whether this certificate was given by the operator, has the name, and is in its time.
-    fn is_named(&self, certificate: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTime) -> bool {
+    /// What is wrong with a certificate that the operator gave: its name or its time. `None` when it is not one of those.
+    fn check_pinned(
+        &self,
+        certificate: &CertificateDer<'_>,
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Option<Result<(), rustls::Error>> {
         let known = self.pinned.iter().any(|pinned| pinned.as_ref() == certificate.as_ref());
-        let for_name = || {
-            ParsedCertificate::try_from(certificate)
-                .is_ok_and(|parsed| verify_server_name(&parsed, name).is_ok())
-        };
-        known && for_name() && is_in_time(certificate, now)
+        known.then(|| {
+            verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+            Ok(check_time(certificate, now)?)
+        })
     }
 }
 
@@ -135,11 +139,8 @@ impl ServerCertVerifier for Named {
         let verified =
             self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         verified.or_else(|error| {
-            if self.is_named(end_entity, server_name, now) {
-                Ok(ServerCertVerified::assertion())
-            } else {
-                Err(error)
-            }
+            let pinned = self.check_pinned(end_entity, server_name, now);
+            pinned.unwrap_or(Err(error)).map(|()| ServerCertVerified::assertion())
         })
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 
-pub use certificate::{Certificate, CertificateError, Identity, Pem};
+pub use certificate::{Authorities, Certificate, CertificateError, Identity, Pem};
 pub use client::{ClientParts, ClientTls};
 pub use server::{ClientAuth, ServerParts, ServerTls, Tickets};
 
@@ -37,9 +37,12 @@ pub enum TlsError {
     /// An authority that cannot be one.
     #[error("a certificate of {0} cannot be an authority")]
     Authority(String, #[source] rustls::Error),
+    /// The system believes nobody.
+    #[error("the system has no certificates of authorities: name some in `ca_file`")]
+    SystemAuthorities(#[source] rustls::server::VerifierBuilderError),
     /// What checks the clients' certificates.
-    #[error("clients cannot be checked against {0}")]
-    ClientVerifier(String, #[source] rustls::server::VerifierBuilderError),
+    #[error("clients cannot be checked")]
+    ClientVerifier(#[source] rustls::server::VerifierBuilderError),
     /// A name that no certificate can have.
     #[error("`{0}` is no name that a certificate can have")]
     ServerName(String),

@@ -3,16 +3,14 @@
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use rustls::{
-    RootCertStore, ServerConfig,
-    server::{ClientHello, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier},
+    ServerConfig, SignatureScheme,
+    server::{
+        ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier,
+    },
     sign::CertifiedKey,
 };
 
-use super::{
-    Certificate, MinVersion, TlsError,
-    certificate::{Pem, certificates},
-    provider,
-};
+use super::{Authorities, Certificate, MinVersion, TlsError, provider};
 
 /// What a listener answers handshakes with.
 #[derive(Debug, Clone)]
@@ -23,8 +21,6 @@ pub struct ServerTls {
     pub asks_clients: bool,
     /// For a whole handshake; zero is for ever.
     pub handshake_timeout: Duration,
-    /// The certificates' first names and when each ends, since 1970.
-    pub expiries: Vec<(String, Duration)>,
 }
 
 /// What session tickets are encrypted with (RFC 8446, section 4.6.1). It rotates its keys by itself, and outlives reloads, so
@@ -50,20 +46,24 @@ pub struct ServerParts<'a> {
 /// How clients are checked.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientAuth<'a> {
-    /// Certificates of the authorities that vouch for clients, PEM.
-    pub authorities: Pem<'a>,
+    /// Who vouches for clients.
+    pub authorities: &'a Authorities,
     /// Whether a client without a certificate is refused.
     pub required: bool,
 }
 
-/// Finds a client's certificate by the name that it asks for.
-#[derive(Debug)]
-struct Choice {
-    exact: HashMap<String, Arc<CertifiedKey>>,
+/// Finds a client's certificate by the name that it asks for. There may be several for one name, with keys of different
+/// kinds: the first that the client can check is taken.
+#[derive(Debug, Default)]
+pub(super) struct Choice {
+    exact: HashMap<String, Keys>,
     /// By what follows the `*`, from the dot on.
-    wildcard: HashMap<String, Arc<CertifiedKey>>,
-    default: Option<Arc<CertifiedKey>>,
+    wildcard: HashMap<String, Keys>,
+    /// Those of the first certificate's names, it first.
+    default: Keys,
 }
+
+type Keys = Vec<Arc<CertifiedKey>>;
 
 // === impl Tickets ===
 
@@ -96,84 +96,62 @@ impl ServerTls {
         let builder = match parts.client_auth {
             None => builder.with_no_client_auth(),
             Some(auth) => {
-                let roots = authorities(auth.authorities)?;
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+                let roots = Arc::clone(&auth.authorities.roots);
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
                 let verifier = if auth.required { verifier } else { verifier.allow_unauthenticated() };
-                let file = auth.authorities.0.to_owned();
-                let verifier = verifier.build().map_err(|error| TlsError::ClientVerifier(file, error))?;
-                builder.with_client_cert_verifier(verifier)
+                builder.with_client_cert_verifier(verifier.build().map_err(TlsError::ClientVerifier)?)
             }
         };
-        let expiries = parts
-            .certificates
-            .iter()
-            .map(|certificate| {
-                (certificate.names.first().cloned().unwrap_or_default(), certificate.not_after)
-            })
-            .collect();
-        let mut config = builder.with_cert_resolver(Arc::new(Choice::new(parts.certificates)));
+        let mut config = builder.with_cert_resolver(Arc::new(Choice::new(&parts.certificates)));
         config.alpn_protocols = parts.alpn.iter().map(|protocol| protocol.to_vec()).collect();
         config.ticketer = Arc::clone(&tickets.0);
+        // Tickets are all that resumption needs; a store in memory would be a lock that all workers take.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
         // One ticket is what a client uses; rustls would send two.
         config.send_tls13_tickets = 1;
         Ok(Self {
             config: Arc::new(config),
             asks_clients: parts.client_auth.is_some(),
             handshake_timeout: parts.handshake_timeout,
-            expiries,
         })
     }
-}
-
-/// The authorities of a PEM file.
-pub(super) fn authorities((file, pem): Pem<'_>) -> Result<RootCertStore, TlsError> {
-    let found = certificates(pem).filter(|found| !found.is_empty());
-    let mut roots = RootCertStore::empty();
-    for certificate in found.ok_or_else(|| TlsError::NoAuthority(file.to_owned()))? {
-        roots.add(certificate).map_err(|error| TlsError::Authority(file.to_owned(), error))?;
-    }
-    Ok(roots)
 }
 
 // === impl Choice ===
 
 impl Choice {
-    fn new(certificates: Vec<Certificate>) -> Self {
-        let mut choice = Self { exact: HashMap::new(), wildcard: HashMap::new(), default: None };
+    pub(super) fn new(certificates: &[Certificate]) -> Self {
+        let mut choice = Self::default();
         for Certificate { key, names, .. } in certificates {
-            choice.default.get_or_insert_with(|| Arc::clone(&key));
             for name in names {
-                // The first of two certificates for one name wins, as in the file's order.
-                match name.strip_prefix('*') {
-                    Some(rest) => choice.wildcard.entry(rest.to_owned()).or_insert_with(|| Arc::clone(&key)),
-                    None => choice.exact.entry(name).or_insert_with(|| Arc::clone(&key)),
+                let keys = match name.strip_prefix('*') {
+                    Some(rest) => choice.wildcard.entry(rest.to_owned()).or_default(),
+                    None => choice.exact.entry(name.clone()).or_default(),
                 };
+                keys.push(Arc::clone(key));
             }
+        }
+        if let Some((first, others)) = certificates.split_first() {
+            let twins = others.iter().filter(|other| !first.names.is_empty() && other.names == first.names);
+            choice.default = [first].into_iter().chain(twins).map(|twin| Arc::clone(&twin.key)).collect();
         }
         choice
     }
 
     /// Exact names first, then wildcards, which stand for one label (RFC 6125, section 6.4.3), then the first of all.
-    fn find(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
+    pub(super) fn find(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         let named = name.map(str::to_ascii_lowercase).and_then(|name| {
             let rest = name.find('.').map(|dot| &name[dot..]);
-            self.exact.get(&name).or_else(|| self.wildcard.get(rest?)).cloned()
+            self.exact.get(&name).or_else(|| self.wildcard.get(rest?))
         });
-        named.or_else(|| self.default.clone())
+        let keys = named.unwrap_or(&self.default);
+        let usable = keys.iter().find(|key| key.key.choose_scheme(schemes).is_some());
+        usable.or(keys.first()).cloned()
     }
 }
 
 impl ResolvesServerCert for Choice {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.find(hello.server_name())
+        self.find(hello.server_name(), hello.signature_schemes())
     }
-}
-
-/// How a listener with these certificates chooses; for tests.
-#[cfg(test)]
-pub(super) fn choice_of(
-    certificates: Vec<Certificate>,
-) -> impl Fn(Option<&str>) -> Option<Arc<CertifiedKey>> {
-    let choice = Choice::new(certificates);
-    move |name| choice.find(name)
 }

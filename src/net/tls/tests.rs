@@ -55,7 +55,8 @@ fn a_client_gets_the_certificate_of_its_name() {
         handshake_timeout: Duration::ZERO,
     };
     let keys: Vec<_> = parts.certificates.iter().map(|certificate| Arc::clone(&certificate.key)).collect();
-    let choice = server::choice_of(parts.certificates.clone());
+    let choice = server::Choice::new(&parts.certificates);
+    let schemes = [rustls::SignatureScheme::ECDSA_NISTP256_SHA256];
     for (name, expected) in [
         (None, 0),
         (Some("first.example"), 0),
@@ -65,22 +66,39 @@ fn a_client_gets_the_certificate_of_its_name() {
         (Some("deep.other.example"), 0),
         (Some("example"), 0),
     ] {
-        assert!(Arc::ptr_eq(&choice(name).unwrap(), &keys[expected]), "{name:?}");
+        assert!(Arc::ptr_eq(&choice.find(name, &schemes).unwrap(), &keys[expected]), "{name:?}");
     }
     assert!(ServerTls::new(parts, &Tickets::new().unwrap()).is_ok());
 }
 
 #[test]
+fn of_several_kinds_of_keys_the_first_that_the_client_can_check_is_taken() {
+    let other = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let params = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+    let made = params.self_signed(&other).unwrap();
+    let other = Certificate::from_pem(
+        ("chain.pem", made.pem().as_bytes()),
+        ("key.pem", other.serialize_pem().as_bytes()),
+    );
+    let certificates = [other.unwrap(), certificate(&["a.example"])];
+    let choice = server::Choice::new(&certificates);
+    let [ed25519, p256] = [rustls::SignatureScheme::ED25519, rustls::SignatureScheme::ECDSA_NISTP256_SHA256];
+    for name in [Some("a.example"), Some("unknown.example"), None] {
+        for (schemes, expected) in [
+            (&[p256, ed25519][..], 0),
+            (&[ed25519], 0),
+            (&[p256], 1),
+            (&[rustls::SignatureScheme::RSA_PSS_SHA256], 0),
+        ] {
+            let found = choice.find(name, schemes).unwrap();
+            assert!(Arc::ptr_eq(&found, &certificates[expected].key), "{name:?} {schemes:?}");
+        }
+    }
+}
+
+#[test]
 fn authorities_must_be_there() {
-    let auth = ClientAuth { authorities: ("ca.pem", b"nothing"), required: true };
-    let parts = ServerParts {
-        certificates: vec![certificate(&["a"])],
-        min_version: MinVersion::Tls13,
-        alpn: vec![],
-        client_auth: Some(auth),
-        handshake_timeout: Duration::ZERO,
-    };
-    let error = ServerTls::new(parts, &Tickets::new().unwrap()).unwrap_err();
+    let error = Authorities::from_pem(("ca.pem", b"nothing")).unwrap_err();
     assert_eq!(error.to_string(), "ca.pem holds no certificate");
 }
 

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     PATIENCE,
+    tls::{Session, Wants},
     wire::{Broken, End, Fields, Head, Wire},
 };
 
@@ -30,6 +31,25 @@ pub(crate) struct Response {
 impl Client {
     pub(crate) fn to(address: SocketAddr) -> Self {
         Self::over(TcpStream::connect_timeout(&address, PATIENCE).unwrap())
+    }
+
+    /// In TLS, asking for `name`; shakes hands.
+    pub(crate) fn tls(address: SocketAddr, wants: &Wants, name: &str) -> Self {
+        Self::try_tls(address, wants, name).unwrap_or_else(|error| panic!("no TLS with {name}: {error}"))
+    }
+
+    /// The same, if hands can be shaken.
+    pub(crate) fn try_tls(address: SocketAddr, wants: &Wants, name: &str) -> std::io::Result<Self> {
+        let mut client = Self::to(address);
+        let mut session = wants.session(name);
+        session.shake(&client.wire.stream)?;
+        client.wire.session = Some(session);
+        Ok(client)
+    }
+
+    /// What its handshake agreed on.
+    pub(crate) fn session(&self) -> &Session {
+        self.wire.session.as_ref().expect("a client in TLS")
     }
 
     pub(crate) fn over(stream: TcpStream) -> Self {

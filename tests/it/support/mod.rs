@@ -10,6 +10,7 @@ pub(crate) mod gate;
 pub(crate) mod origin;
 pub(crate) mod setup;
 pub(crate) mod streams;
+pub(crate) mod tls;
 pub(crate) mod weir;
 pub(crate) mod wire;
 

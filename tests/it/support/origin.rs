@@ -10,10 +10,12 @@ use std::{
     time::Duration,
 };
 
+use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
     PATIENCE, ok,
+    tls::Session,
     wire::{Broken, End, Fields, Head, Wire, text},
 };
 
@@ -53,6 +55,8 @@ pub(crate) struct Connection {
     /// The requests that its script has read.
     pub(crate) requests: Vec<Request>,
     pub(crate) end: Option<End>,
+    /// Why there was no TLS.
+    pub(crate) refused: Option<String>,
 }
 
 #[derive(Default)]
@@ -69,6 +73,24 @@ impl Origin {
     /// Runs `script` for every connection, and closes it afterwards.
     pub(crate) fn scripted(script: impl Fn(&mut Peer) + Send + Sync + 'static) -> Self {
         Self::on("127.0.0.1:0".parse().unwrap(), script)
+    }
+
+    /// The same in TLS.
+    pub(crate) fn tls(
+        config: &Arc<ServerConfig>,
+        script: impl Fn(&mut Peer) + Send + Sync + 'static,
+    ) -> Self {
+        let config = Arc::clone(config);
+        Self::scripted(move |peer| {
+            let mut session = Session::server(&config);
+            match session.shake(&peer.wire.stream) {
+                Ok(()) => {
+                    peer.wire.session = Some(session);
+                    script(peer);
+                }
+                Err(error) => peer.log(|connection| connection.refused = Some(error.to_string())),
+            }
+        })
     }
 
     /// The same at a given address.
@@ -229,6 +251,16 @@ impl Peer {
         });
         let number = self.number;
         self.shared.seen.lock().unwrap().connections[number].end
+    }
+
+    /// Says that no more will be sent.
+    pub(crate) fn finish(&mut self) {
+        self.wire.finish();
+    }
+
+    /// What its handshake agreed on.
+    pub(crate) fn session(&self) -> &Session {
+        self.wire.session.as_ref().expect("an origin in TLS")
     }
 
     /// Makes the connection end by a reset when the script ends.

@@ -11,9 +11,13 @@ use std::{
     time::Duration,
 };
 
+use super::tls::Session;
+
 /// A connection with what has been read from it and not yet used.
 pub(crate) struct Wire {
     pub(crate) stream: Arc<TcpStream>,
+    /// TLS over it.
+    pub(crate) session: Option<Session>,
     pub(crate) unread: Vec<u8>,
     /// Is told of every byte that arrives.
     pub(crate) tap: Option<Tap>,
@@ -38,6 +42,8 @@ pub(crate) enum End {
     Closed,
     /// By a reset.
     Reset,
+    /// In TLS, without a word of it: what came may not have been all.
+    Cut,
 }
 
 /// Why a message is not whole.
@@ -58,11 +64,22 @@ impl Wire {
         stream.set_read_timeout(Some(patience)).unwrap();
         stream.set_write_timeout(Some(patience)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream: Arc::new(stream), unread: Vec::new(), tap: None }
+        Self { stream: Arc::new(stream), session: None, unread: Vec::new(), tap: None }
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        (&*self.stream).write_all(bytes)
+        let mut sent = 0;
+        while sent < bytes.len() {
+            sent += self.write(&bytes[sent..])?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.session {
+            None => (&*self.stream).write(bytes),
+            Some(session) => session.write(&self.stream, bytes),
+        }
     }
 
     /// Sends as much as the connection takes without waiting longer than `patience` for room; how many bytes that was.
@@ -71,7 +88,7 @@ impl Wire {
         self.stream.set_write_timeout(Some(patience)).unwrap();
         let mut sent = 0;
         while sent < bytes.len() {
-            match (&*self.stream).write(&bytes[sent..]) {
+            match self.write(&bytes[sent..]) {
                 Ok(count) => sent += count,
                 Err(_) => break,
             }
@@ -81,7 +98,10 @@ impl Wire {
     }
 
     /// Closes the sending side.
-    pub(crate) fn finish(&self) {
+    pub(crate) fn finish(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.goodbye(&self.stream);
+        }
         drop(self.stream.shutdown(Shutdown::Write));
     }
 
@@ -94,7 +114,11 @@ impl Wire {
     pub(crate) fn fill(&mut self) -> Result<(), Broken> {
         let mut bytes = [0; 65_536];
         loop {
-            return match (&*self.stream).read(&mut bytes) {
+            let read = match &mut self.session {
+                None => (&*self.stream).read(&mut bytes),
+                Some(session) => session.read(&self.stream, &mut bytes),
+            };
+            return match read {
                 Ok(0) => Err(Broken::Ended(End::Closed, Vec::new())),
                 Ok(count) => {
                     self.unread.extend_from_slice(&bytes[..count]);
@@ -106,6 +130,9 @@ impl Wire {
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => continue,
                     io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Err(Broken::TimedOut),
+                    io::ErrorKind::UnexpectedEof => Err(Broken::Ended(End::Cut, Vec::new())),
+                    // What TLS makes of it: no session, or an alert.
+                    io::ErrorKind::InvalidData => Err(Broken::Malformed(error.to_string())),
                     _ => Err(Broken::Ended(End::Reset, Vec::new())),
                 },
             };
