@@ -132,6 +132,10 @@ codes! {
     SegmentDepth = "E0115";
     /// A rule about a header that belongs to one connection, frames the message, or is Weir's own.
     ReservedHeader = "E0140";
+    /// A name of a jwt provider that does not exist.
+    UnknownJwtProvider = "E0150";
+    /// A claim is asked for on a route that verifies no token.
+    ClaimWithoutToken = "E0151";
     /// A backend that no route uses.
     UnusedBackend = "W0201";
     /// A segment that nothing uses.
@@ -140,6 +144,8 @@ codes! {
     UnreachableRule = "W0203";
     /// A route whose requests are all taken by routes before it.
     ShadowedRoute = "W0204";
+    /// A jwt provider that no route names.
+    UnusedJwtProvider = "W0220";
 }
 
 impl Code {

@@ -2,12 +2,14 @@
 //!
 //! Defaults live in the key tables (`keys/`); the decoder in `decode/` is the only constructor outside tests.
 
+mod jwt;
 mod policy;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
+pub use self::jwt::{JwtProvider, KeyFile, RouteJwt, TokenSource};
 pub use self::policy::{Access, HeaderEdits, Policy, Rewrite};
 use crate::types::{BackendState, Fraction, Name, OnUnavailable, StickyMode, Weight};
 
@@ -34,6 +36,8 @@ pub struct Config {
     pub backends: BTreeMap<Name, Backend>,
     /// Named conditions. A segment may use others, never itself.
     pub segments: BTreeMap<Name, Condition>,
+    /// Whose tokens are trusted, by name.
+    pub jwt: BTreeMap<Name, JwtProvider>,
     /// Routes in file order; names are unique.
     pub routes: Vec<Route>,
 }
@@ -223,6 +227,8 @@ pub enum Condition {
     Cookie(NamedMatch),
     /// A query parameter has such a value.
     Query(NamedMatch),
+    /// A claim of the user's verified token has such a value.
+    Jwt(NamedMatch),
     /// The method is one of these.
     Method(Vec<String>),
     /// The path matches.
@@ -294,6 +300,8 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// What it does to requests beside sending them somewhere.
     pub policy: Policy,
+    /// Which tokens it verifies.
+    pub jwt: Option<RouteJwt>,
 }
 
 /// Requests that a route takes: all of what is given must hold.
@@ -355,6 +363,8 @@ pub enum KeySource {
     Header(String),
     /// The value of a cookie of the application.
     Cookie(String),
+    /// The value of a claim of the user's verified token.
+    Jwt(String),
     /// The client's address.
     ClientIp,
 }

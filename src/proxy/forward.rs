@@ -1,5 +1,7 @@
 //! From a chosen backend to a delivered response: endpoint, connection, attempts, and another backend where that helps.
 
+use std::rc::Rc;
+
 use tokio::time::Instant;
 
 use super::{
@@ -19,6 +21,7 @@ use super::{
 use crate::{
     http::{Framing, ResponseHead, Version},
     snapshot::{Backend, Route, RouteBackend, Snapshot},
+    split::Claims,
     telemetry::{EndpointShard, ErrorKind, RouteBackendShard},
     types::{OnUnavailable, Reason, clock},
     upstream::{Endpoint, Protocol, UpstreamConnection, connect},
@@ -35,6 +38,8 @@ pub(super) struct Forwarder<'a> {
     pub(super) request: &'a Request<'a>,
     /// The value of the assignment's Set-Cookie, when one is due.
     pub(super) set_cookie: Option<String>,
+    /// What the user's verified token says.
+    pub(super) claims: Option<Rc<Claims>>,
 }
 
 /// How it went.

@@ -3,7 +3,7 @@
 //! Understand it, find its route, assign a backend, forward, account for it. The snapshot is taken once, so that every
 //! step, retries and the log see one revision.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, rc::Rc};
 
 use tokio::time::Instant;
 
@@ -14,6 +14,7 @@ use super::{
     error::{ProxyError, refusal_of_target},
     forward::{Forwarded, Forwarder},
     headers::UpstreamHead,
+    identity::{self, Testimony},
     listener::Inlet,
     log,
     policy::{self, Edits},
@@ -24,7 +25,7 @@ use crate::{
     http::{Framing, Known, RequestHead, RequestView, Target},
     policy::Rewrite,
     snapshot::{Listener, Route, Snapshot},
-    split::{self, AssignContext, Assignment},
+    split::{self, AssignContext, Assignment, Claims},
     telemetry::{MethodLabel, Outcome, Refusal},
     types::clock,
     upstream::Endpoint,
@@ -58,6 +59,8 @@ struct Onward {
     assignment: Assignment,
     /// The assignment's Set-Cookie value, when one is due.
     set_cookie: Option<String>,
+    /// What the user's verified token says.
+    claims: Option<Rc<Claims>>,
 }
 
 /// Serves one request; says what becomes of the connection.
@@ -82,11 +85,11 @@ pub(super) async fn handle(
         let text = "no route takes this request";
         return client.respond(worker, &local(worker, head, client, (404, reusable, text))).await;
     };
-    let Onward { assignment, set_cookie } = match onward {
+    let Onward { assignment, set_cookie, claims } = match onward {
         Ok(onward) => onward,
         Err(answer) => return policy::answer(worker, (&snapshot, route), client, &request, answer).await,
     };
-    let forwarder = Forwarder { worker, snapshot: &snapshot, route, request: &request, set_cookie };
+    let forwarder = Forwarder { worker, snapshot: &snapshot, route, request: &request, set_cookie, claims };
     let shard = forwarder.shard(assignment.backend);
     shard.assigned(assignment.reason);
     if assignment.new_bucket {
@@ -160,17 +163,22 @@ fn decide<'s>(
         if let Some(answer) = policy::judge(route, &view) {
             return Decision { route, onward: Err(answer) };
         }
+        let now_unix_secs = clock::unix_now().as_secs();
+        let claims = match identity::identify(worker, route, &view, now_unix_secs) {
+            Ok(claims) => claims,
+            Err(answer) => return Decision { route, onward: Err(answer) },
+        };
         let context = AssignContext {
             keyring: &snapshot.keyring,
-            now_unix_secs: clock::unix_now().as_secs(),
+            now_unix_secs,
             regions: &snapshot.regions,
             secure: request.secure,
-            claims: None,
+            claims: claims.as_deref(),
         };
         let assignment = split::assign(&route.plan, &view, &context, worker.random());
         let set_cookie =
             assignment.set_cookie.and_then(|value| route.plan.set_cookie_header(&value, &context));
-        Decision { route, onward: Ok(Onward { assignment, set_cookie }) }
+        Decision { route, onward: Ok(Onward { assignment, set_cookie, claims }) }
     });
     worker.put_scratch(host);
     decided
@@ -329,6 +337,7 @@ impl Request<'_> {
             upgrade: self.head.upgrade.map(|_| asked),
             entropy: [worker.random(), worker.random(), worker.random(), worker.random()],
             edits: Edits::of_request(forwarder.route),
+            testimony: Testimony::new(forwarder.route, forwarder.claims.as_deref()),
         })
     }
 }

@@ -7,6 +7,7 @@ use std::{fmt::Write as _, net::IpAddr};
 
 use super::{
     fields::{FieldMap, Fields, is_disguised, may_trail},
+    identity::Testimony,
     policy::Edits,
 };
 use crate::{
@@ -43,6 +44,8 @@ pub(super) struct UpstreamHead<'a> {
     pub(super) entropy: [u64; 4],
     /// What the route changes.
     pub(super) edits: Edits<'a>,
+    /// What the backend learns of the user.
+    pub(super) testimony: Testimony<'a>,
 }
 
 /// What Weir says in a response's head beside what the upstream said.
@@ -115,11 +118,13 @@ impl UpstreamHead<'_> {
                 && !named.names(known, name)
                 && !self.is_withheld(known, name)
                 && !self.edits.drops(name)
+                && !self.testimony.drops(name)
             {
                 out.field(name, value);
             }
         }
         self.edits.write(out);
+        self.testimony.write(out);
         self.write_forwarding(out);
         self.write_ids(out, &seen);
     }

@@ -17,6 +17,7 @@ mod forward;
 mod h2;
 mod handle;
 mod headers;
+mod identity;
 pub mod listener;
 mod log;
 mod plane;

@@ -71,6 +71,9 @@ impl<'a> Local<'a> {
         };
         own(b"content-type", b"text/plain; charset=utf-8");
         own(b"cache-control", b"no-store");
+        if self.status == 401 {
+            own(b"www-authenticate", b"Bearer");
+        }
         if self.status == 405 {
             own(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
         }

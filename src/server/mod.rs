@@ -5,6 +5,7 @@
 //! delay, then no new connections, requests under way finish, and at last the store and the log close.
 
 mod publisher;
+mod token_keys;
 mod view;
 
 use std::{
@@ -128,6 +129,7 @@ pub async fn start(options: &Options) -> Result<Running, StartError> {
         tokio::spawn(Reloader::new(control.clone(), events).run()),
         tokio::spawn(tick(Arc::clone(&measured.registry), Arc::clone(&measured.windows))),
         tokio::spawn(stage.clone().follow_database()),
+        tokio::spawn(stage.clone().follow_token_keys()),
         tokio::spawn(count_reloads(control.events(), measured.control)),
     ];
     Ok(Running {

@@ -9,10 +9,11 @@ use std::{
 };
 
 use super::{
-    Backend, Listener, ListenerSettings, Logging, Route, RouteBackend, Snapshot, Timeouts, lower, policy,
+    Backend, Listener, ListenerSettings, Logging, Route, RouteBackend, Snapshot, Timeouts, jwt, lower, policy,
 };
 use crate::{
     config::model,
+    policy::jwt::KeySet,
     routing::RouteTable,
     split::{
         GeoDatabase, KeySource, Keyring, Networks, PlanBackend, PlanParts, PlanRule, RegionHeader,
@@ -38,6 +39,8 @@ pub struct Resources {
     pub database: Option<Arc<GeoDatabase>>,
     /// The access log.
     pub log: Option<Arc<AccessLog>>,
+    /// The keys of each jwt provider.
+    pub token_keys: BTreeMap<Name, Arc<KeySet>>,
 }
 
 /// Why a route cannot be compiled. The control file's validation finds nearly all of these first, with their place.
@@ -73,6 +76,7 @@ impl Compiler {
         let backends: Vec<Backend> =
             config.backends.iter().map(|(name, backend)| self.backend(name, backend)).collect();
         let segments = lower::segments(config);
+        let providers = jwt::providers(config, resources);
         let mut routes = Vec::new();
         let mut matchers = Vec::new();
         let mut errors = Vec::new();
@@ -80,6 +84,7 @@ impl Compiler {
             let overrides = overlay.routes.get(&route.name);
             let compiled = self.route(route, overrides, &segments, &backends).and_then(|compiled| {
                 let matchers = route.matches.iter().map(lower::route_matcher).collect::<Result<Vec<_>, _>>();
+                let compiled = Route { jwt: jwt::route(route, &providers)?, ..compiled };
                 Ok((compiled, matchers.map_err(|error| error.to_string())?))
             });
             match compiled {
@@ -189,6 +194,7 @@ impl Compiler {
                 tunnel_idle: route.timeouts.tunnel_idle,
             },
             policy: policy::policy(route),
+            jwt: None,
             shards: self.registry.route(&route.name),
         })
     }
@@ -222,6 +228,7 @@ fn plan(
     let keys = split.key.iter().map(|key| match key {
         model::KeySource::Header(name) => KeySource::Header(name.as_str().into()),
         model::KeySource::Cookie(name) => KeySource::Cookie(name.as_str().into()),
+        model::KeySource::Jwt(claim) => KeySource::Jwt(claim.as_str().into()),
         model::KeySource::ClientIp => KeySource::ClientIp,
     });
     SplitPlan::new(PlanParts {

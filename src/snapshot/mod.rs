@@ -2,6 +2,7 @@
 
 mod cell;
 pub mod compile;
+mod jwt;
 mod lower;
 mod policy;
 
@@ -11,7 +12,7 @@ pub use cell::{Cached, Reader, Writer, cell};
 pub use compile::{Compiler, Resources, RouteError};
 
 use crate::{
-    policy::Policy,
+    policy::{Policy, jwt::RouteJwt},
     routing::RouteTable,
     split::{Keyring, NetworkSet, RegionSources, SplitPlan},
     telemetry::{AccessLog, RouteBackendShard, RouteShard, Sharded},
@@ -87,6 +88,8 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// What it does to requests beside sending them somewhere, if anything.
     pub policy: Option<Box<Policy>>,
+    /// What it does with tokens, if anything.
+    pub jwt: Option<Box<RouteJwt>>,
     /// Its statistics.
     pub shards: Arc<Sharded<RouteShard>>,
 }

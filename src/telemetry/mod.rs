@@ -23,6 +23,7 @@ pub use control::ControlStats;
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use label::{
     AdminResult, ChangeResult, ChangeSource, CodeClass, ErrorKind, MethodLabel, PolicyLabel, Refusal,
+    TokenLabel,
 };
 pub use registry::{Live, Registry, Sharded};
 pub use stats::{EndpointShard, ListenerShard, Outcome, RouteBackendShard, RouteShard};

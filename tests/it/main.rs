@@ -17,6 +17,7 @@ mod framing;
 mod headers;
 mod health;
 mod hosts;
+mod jwt;
 mod keep_alive;
 mod limits;
 mod log;

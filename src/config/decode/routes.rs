@@ -3,6 +3,7 @@
 use super::{
     Context, Referent,
     conditions::{any_of, contradiction, named_matches, path_match},
+    jwt::route_jwt,
     policy::policy,
     reader::{self, FromValue, Object, Place},
 };
@@ -36,6 +37,7 @@ pub(super) fn route(mut object: Object<'_>, cx: &mut Context) -> Route {
     };
     let mut timeouts = object.object_or_default(cx, "timeouts", &TIMEOUTS);
     let policy = policy(&mut object, cx);
+    let jwt = object.object(cx, "jwt").map(|jwt| route_jwt(jwt, cx));
     Route {
         name,
         matches,
@@ -48,6 +50,7 @@ pub(super) fn route(mut object: Object<'_>, cx: &mut Context) -> Route {
             tunnel_idle: timeouts.get(cx, "tunnel_idle"),
         },
         policy,
+        jwt,
     }
 }
 
@@ -140,7 +143,8 @@ fn key_source(place: &Place<'_>, cx: &mut Context) -> Option<KeySource> {
             let mut object = Object::open(cx, place, &KEY_SOURCE);
             let header = object.opt(cx, "header").map(KeySource::Header);
             let cookie = object.opt(cx, "cookie").map(KeySource::Cookie);
-            header.or(cookie)
+            let jwt = object.opt(cx, "jwt").map(KeySource::Jwt);
+            header.or(cookie).or(jwt)
         }
     }
 }

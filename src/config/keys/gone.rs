@@ -11,8 +11,6 @@ pub(in crate::config) static UNAVAILABLE: &[(&str, &str)] = &[
     ("backend", "tls"),
     ("endpoint", "dns"),
     ("endpoint", "unix"),
-    ("condition", "jwt"),
-    ("key_source", "jwt"),
     ("route", "retry"),
     ("route", "rate_limit"),
     ("route", "mirror"),

@@ -5,12 +5,14 @@
 //! them. So none of the four can say something else than the others.
 
 mod gone;
+mod jwt;
 mod policy;
 mod routing;
 mod scalar;
 mod top;
 
 pub(super) use gone::{RENAMED, UNAVAILABLE, UNAVAILABLE_WORDS};
+pub(super) use jwt::*;
 pub(super) use policy::*;
 pub(super) use routing::*;
 pub(super) use scalar::Scalar;

@@ -1,6 +1,6 @@
 //! The keys of the file itself, of listeners and of backends.
 
-use super::{CONDITION, Choice, Kind, ROUTE, Scalar, Shape, default, optional, required};
+use super::{CONDITION, Choice, JWT_PROVIDER, Kind, ROUTE, Scalar, Shape, default, optional, required};
 
 const ANY_DURATION: Kind = Kind::Scalar(Scalar::Duration { min: 0 });
 const NETWORKS: Kind = Kind::List(&Kind::Scalar(Scalar::Cidr), 0);
@@ -52,6 +52,7 @@ pub(in crate::config) static ROOT: Shape = Shape {
             Kind::Map(&Kind::Object(&CONDITION)),
             "Named conditions, for use in rules and other segments.",
         ),
+        optional("jwt", Kind::Map(&Kind::Object(&JWT_PROVIDER)), "Whose tokens are trusted, by name."),
         required(
             "routes",
             Kind::List(&Kind::Object(&ROUTE), 1),

@@ -156,6 +156,22 @@ const WRONG: &[(Code, &str)] = &[
     ),
     (Code::SegmentDepth, "@deep"),
     (
+        Code::UnknownJwtProvider,
+        "@head\njwt: { accounts: { jwks_file: /keys.json, audience: shop } }\nroutes:\n  - { name: a, backend: stable, jwt: { provider: acounts } }\n",
+    ),
+    (
+        Code::ClaimWithoutToken,
+        "@head\nsegments:\n  beta: { jwt: { claim: plan, exact: beta } }\n  wide: { any: [ { segment: beta }, { method: GET } ] }\nroutes:\n  - name: a\n    rules: [ { match: { segment: wide }, backend: canary } ]\n    split: { key: [ { jwt: sub } ], backends: { stable: 1 } }\n",
+    ),
+    (
+        Code::ReservedHeader,
+        "@head\njwt: { accounts: { keys_file: /keys.pem } }\nroutes:\n  - { name: a, backend: stable, jwt: { provider: accounts, claims: { Host: sub, X-Real-IP: ip, X-User: sub } } }\n",
+    ),
+    (
+        Code::Choice,
+        "@head\njwt: { accounts: { keys_file: /keys.pem, jwks_file: /keys.json, algorithms: [none], token: {} } }\nroutes:\n  - { name: a, backend: stable, jwt: {} }\n",
+    ),
+    (
         Code::ReservedHeader,
         "@head\nroutes:\n  - name: a\n    backend: stable\n    headers:\n      request: { add: { Connection: x }, set: { Host: a, X_Forwarded-For: b } }\n      response: { remove: [Content-Length, Server] }\n",
     ),
@@ -181,6 +197,7 @@ const ODD: &[(Code, &str)] = &[
         Code::ShadowedRoute,
         "@head\nroutes:\n  - { name: a, match: { hosts: [a.example, b.example] }, backend: stable }\n  - { name: b, match: { hosts: a.example }, backend: canary }\n",
     ),
+    (Code::UnusedJwtProvider, "@head\njwt: { accounts: { keys_file: /keys.pem } }\n@routes\n"),
 ];
 
 fn whole(text: &str) -> String {
