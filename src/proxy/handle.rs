@@ -13,6 +13,7 @@ use super::{
     downstream::Downstream,
     error::{ProxyError, refusal_of_target},
     forward::{Forwarded, Forwarder},
+    handshake::Secured,
     headers::UpstreamHead,
     identity::{self, Testimony},
     listener::Inlet,
@@ -28,7 +29,7 @@ use crate::{
     split::{self, AssignContext, Assignment, Claims},
     telemetry::{MethodLabel, Outcome, Refusal},
     types::clock,
-    upstream::Endpoint,
+    upstream::{Endpoint, balance::rendezvous},
 };
 
 /// A request that was understood.
@@ -44,8 +45,10 @@ pub(super) struct Request<'a> {
     peer_ip: IpAddr,
     /// Whether the peer's forwarding headers are believed.
     trusted: bool,
-    /// Whether it came in TLS.
-    secure: bool,
+    /// What the client said of itself in its TLS handshake.
+    secured: Option<Rc<Secured>>,
+    /// The version of TLS.
+    pub(super) tls_version: Option<&'static str>,
 }
 
 /// Where a request goes.
@@ -61,6 +64,8 @@ struct Onward {
     set_cookie: Option<String>,
     /// What the user's verified token says.
     claims: Option<Rc<Claims>>,
+    /// Who is asking, hashed; 0 where nobody wants to know.
+    key: u64,
 }
 
 /// Serves one request; says what becomes of the connection.
@@ -85,11 +90,12 @@ pub(super) async fn handle(
         let text = "no route takes this request";
         return client.respond(worker, &local(worker, head, client, (404, reusable, text))).await;
     };
-    let Onward { assignment, set_cookie, claims } = match onward {
+    let Onward { assignment, set_cookie, claims, key } = match onward {
         Ok(onward) => onward,
         Err(answer) => return policy::answer(worker, (&snapshot, route), client, &request, answer).await,
     };
-    let forwarder = Forwarder { worker, snapshot: &snapshot, route, request: &request, set_cookie, claims };
+    let forwarder =
+        Forwarder { worker, snapshot: &snapshot, route, request: &request, set_cookie, claims, key };
     let shard = forwarder.shard(assignment.backend);
     shard.assigned(assignment.reason);
     if assignment.new_bucket {
@@ -115,6 +121,9 @@ fn understand<'a>(
         let (status, refusal) = refusal_of_target(error);
         (status, refusal, error.as_str())
     })?;
+    if client.secured().is_some_and(|secured| secured.is_misdirected(&target, bytes)) {
+        return Err((421, Refusal::Host, "this connection was made for another host"));
+    }
     let peer_ip = client.peer().ip().to_canonical();
     let trusted = snapshot.trusted_proxies.contains(peer_ip);
     let client_ip = if trusted {
@@ -132,7 +141,8 @@ fn understand<'a>(
         client_ip,
         peer_ip,
         trusted,
-        secure: client.is_secure(),
+        tls_version: client.secured().map(|secured| secured.version),
+        secured: client.secured().cloned(),
     })
 }
 
@@ -172,16 +182,32 @@ fn decide<'s>(
             keyring: &snapshot.keyring,
             now_unix_secs,
             regions: &snapshot.regions,
-            secure: request.secure,
+            secure: request.secured.is_some(),
             claims: claims.as_deref(),
         };
-        let assignment = split::assign(&route.plan, &view, &context, worker.random());
+        let entropy = worker.random();
+        let assignment = split::assign(&route.plan, &view, &context, entropy);
+        let key = if route.needs_key { key_of(route, &view, &context, (entropy, &assignment)) } else { 0 };
         let set_cookie =
             assignment.set_cookie.and_then(|value| route.plan.set_cookie_header(&value, &context));
-        Decision { route, onward: Ok(Onward { assignment, set_cookie, claims }) }
+        Decision { route, onward: Ok(Onward { assignment, set_cookie, claims, key }) }
     });
     worker.put_scratch(host);
     decided
+}
+
+/// Who is asking: the split's user, or else whoever has the client's address.
+fn key_of(
+    route: &Route,
+    view: &RequestView<'_>,
+    context: &AssignContext<'_>,
+    assigned: (u64, &Assignment),
+) -> u64 {
+    match (split::affinity(&route.plan, view, context, assigned), view.client_ip) {
+        (Some(bucket), _) => rendezvous::key_of(&bucket.number().to_be_bytes()),
+        (None, IpAddr::V4(ip)) => rendezvous::key_of(&ip.octets()),
+        (None, IpAddr::V6(ip)) => rendezvous::key_of(&ip.octets()),
+    }
 }
 
 /// Tells the client that nobody answered, if it is still there.
@@ -332,7 +358,11 @@ impl Request<'_> {
             framing: self.head.framing,
             trusted: self.trusted,
             peer_ip: self.peer_ip,
-            scheme: if self.secure { "https" } else { "http" },
+            scheme: if self.secured.is_some() { "https" } else { "http" },
+            identity: self
+                .secured
+                .as_ref()
+                .and_then(|secured| Some(secured.identity.as_ref()?.header.as_str())),
             region_headers: &forwarder.snapshot.regions.headers,
             upgrade: self.head.upgrade.map(|_| asked),
             entropy: [worker.random(), worker.random(), worker.random(), worker.random()],

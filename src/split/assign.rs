@@ -61,6 +61,21 @@ pub fn assign(
     decide(&Facts::new(plan, request, context, entropy), &mut Silent)
 }
 
+/// The bucket that stands for whoever sends the request, whichever step of the [`assign`]ment decided: the same for all
+/// requests of a user, for what else is to be the same for one. `None` when there is nothing to know the user by again.
+/// `entropy` is that of the assignment.
+#[must_use]
+pub fn affinity(
+    plan: &SplitPlan,
+    request: &RequestView<'_>,
+    context: &AssignContext<'_>,
+    (entropy, assignment): (u64, &Assignment),
+) -> Option<Bucket> {
+    let user = Facts::new(plan, request, context, entropy).user();
+    let known_again = user.reason != Reason::Draw || assignment.set_cookie.is_some();
+    known_again.then(|| user.bucket(&plan.salt))
+}
+
 pub(super) fn decide(facts: &Facts<'_>, trace: &mut impl Trace) -> Assignment {
     let plan = facts.plan;
     if let Some(backend) = plan.kill_switch {

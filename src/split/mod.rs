@@ -19,7 +19,7 @@ mod shuffle;
 mod tests;
 mod weights;
 
-pub use assign::{AssignContext, Assignment, assign};
+pub use assign::{AssignContext, Assignment, affinity, assign};
 pub use bucket::Salt;
 pub use claims::Claims;
 pub use condition::{Condition, Segment};

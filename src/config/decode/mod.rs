@@ -9,8 +9,10 @@ mod conditions;
 mod jwt;
 mod policy;
 mod reader;
+mod resilience;
 mod routes;
 mod scalar;
+mod tls;
 mod top;
 
 use std::collections::BTreeSet;

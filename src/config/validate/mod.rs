@@ -6,6 +6,7 @@
 mod jwt;
 mod overlap;
 mod policy;
+mod protocols;
 mod segments;
 mod splits;
 
@@ -32,6 +33,7 @@ pub(super) fn check(config: &Config, cx: &mut Context) {
     addresses(config, cx);
     segments::check(config, cx);
     splits::check(config, cx);
+    protocols::check(config, cx);
     policy::check(config, cx);
     jwt::check(config, cx);
     // Replacements of what could not be read look alike; only a file that was read whole has real overlaps.
@@ -41,6 +43,7 @@ pub(super) fn check(config: &Config, cx: &mut Context) {
     if !cx.sink.has_errors() {
         unused(config, cx);
         unreachable_rules(config, cx);
+        protocols::warn(config, cx);
     }
 }
 

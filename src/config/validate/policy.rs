@@ -51,6 +51,7 @@ pub(super) fn reserved(name: &str) -> Option<&'static str> {
         Known::Host => Some("that is `rewrite: { host: … }`"),
         Known::Forwarded
         | Known::Traceparent
+        | Known::XForwardedClientCert
         | Known::XForwardedFor
         | Known::XForwardedHost
         | Known::XForwardedPort
