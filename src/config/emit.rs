@@ -365,8 +365,11 @@ fn route(route: &Route) -> Map {
         .put("name", route.name.as_str())
         .put("match", route.matches.iter().map(route_match).collect::<Vec<_>>())
         .some("rules", route.rules.iter().map(rule).collect::<Vec<_>>())
-        .put("split", split(&route.split))
         .put("timeouts", timeouts);
+    let map = match &route.policy.answer {
+        Some(answer) => policy::answer(map, answer),
+        None => map.put("split", split(&route.split)),
+    };
     policy::policy(map, &route.policy)
 }
 

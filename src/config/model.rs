@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use ipnet::IpNet;
 
-pub use self::policy::{Access, HeaderEdits, Policy, Rewrite};
+pub use self::policy::{Access, Answer, HeaderEdits, Policy, Redirect, Respond, Rewrite, Scheme};
 use crate::types::{BackendState, Fraction, Name, OnUnavailable, StickyMode, Weight};
 
 /// A whole control file.
@@ -288,7 +288,7 @@ pub struct Route {
     pub matches: Vec<RouteMatch>,
     /// Rules that beat the split, first match wins.
     pub rules: Vec<Rule>,
-    /// How all other requests are split.
+    /// How all other requests are split; without backends where the route answers itself.
     pub split: Split,
     /// Upstream timeouts.
     pub timeouts: Timeouts,
@@ -340,7 +340,8 @@ pub struct Split {
     pub key: Vec<KeySource>,
     /// What identities are hashed with. Default: the route's name.
     pub salt: String,
-    /// Backends in file order, at least one with a weight above zero; the first is the baseline.
+    /// Backends in file order, at least one with a weight above zero; the first is the baseline. None where the route answers
+    /// itself (`Policy::answer`).
     pub backends: Vec<SplitBackend>,
     /// How users stay on their backend. `key: none` in the file makes the mode `none`.
     pub sticky: Sticky,

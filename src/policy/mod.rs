@@ -4,10 +4,12 @@
 //! is given, and answers nobody; `proxy` asks, and says what came out.
 
 mod access;
+mod answer;
 mod headers;
 mod rewrite;
 
 pub use access::Access;
+pub use answer::{Answer, Asked, PathChange, Redirect, Respond};
 pub use headers::HeaderEdits;
 pub use rewrite::Rewrite;
 
@@ -22,4 +24,6 @@ pub struct Policy {
     pub response_headers: Option<HeaderEdits>,
     /// Another path or Host for the backend.
     pub rewrite: Option<Rewrite>,
+    /// What it answers itself, in place of a backend.
+    pub answer: Option<Answer>,
 }

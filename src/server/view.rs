@@ -151,6 +151,9 @@ impl View for SystemView {
 fn explain(snapshot: &Snapshot, route: &Name, request: &ExplainRequest) -> Result<Explanation, String> {
     let found = snapshot.routes.iter().find(|known| known.name == *route);
     let found = found.ok_or_else(|| format!("route `{route}` is gone"))?;
+    if found.plan.backends().is_empty() {
+        return Err(format!("route `{route}` answers itself and has no backends"));
+    }
     let host = request.host.to_ascii_lowercase();
     let headers = header_fields(request, &host)?;
     let (path, query) = match request.path.split_once('?') {

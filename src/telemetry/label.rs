@@ -81,6 +81,10 @@ pub enum Refusal {
 pub enum PolicyLabel {
     /// The client's address may not ask (403).
     Access,
+    /// The route sends clients elsewhere.
+    Redirect,
+    /// The route always answers the same.
+    Respond,
 }
 
 /// Who asked for a change of the configuration.
@@ -155,7 +159,7 @@ labels!(ErrorKind:
 labels!(Refusal:
     RequestLine = "request_line", Header = "header", Host = "host", Framing = "framing", TooLarge = "too_large",
     Timeout = "timeout", Unsupported = "unsupported", NoRoute = "no_route", Overload = "overload");
-labels!(PolicyLabel: Access = "access");
+labels!(PolicyLabel: Access = "access", Redirect = "redirect", Respond = "respond");
 labels!(ChangeSource: File = "file", Api = "api", Rollout = "rollout", Fleet = "fleet");
 labels!(ChangeResult: Applied = "applied", Unchanged = "unchanged", Refused = "refused");
 labels!(AdminResult: Ok = "ok", Denied = "denied", Refused = "refused", Failed = "failed");
