@@ -12,7 +12,7 @@ use hyper_util::service::TowerToHyperService;
 use serde_json::Value;
 
 use super::{
-    api::types::{Endpoint, ExplainRequest, ExplainStep, Explanation, Listener, Traffic},
+    api::types::{Condition, Endpoint, ExplainRequest, ExplainStep, Explanation, Listener, Traffic},
     *,
 };
 use crate::{
@@ -51,8 +51,12 @@ impl View for FakeView {
             health: "healthy".to_owned(),
             detail: String::new(),
             available: true,
+            ejection: None,
             in_flight: 0,
         }]
+    }
+    fn condition(&self, _: &Name) -> Condition {
+        Condition::default()
     }
     fn listeners(&self) -> Vec<Listener> {
         vec![Listener { name: name("web"), address: "127.0.0.1:8080".to_owned() }]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::api::types::{Endpoint, ExplainRequest, Explanation, Listener, Traffic};
+use super::api::types::{Condition, Endpoint, ExplainRequest, Explanation, Listener, Traffic};
 use crate::types::Name;
 
 /// The running system, as the API shows it. Calls are quick and do not block.
@@ -12,6 +12,9 @@ pub trait View: Send + Sync + 'static {
 
     /// The endpoints of `backend` and their health, in file order; empty when there is no such backend.
     fn endpoints(&self, backend: &Name) -> Vec<Endpoint>;
+
+    /// How `backend` is as a whole; all well when there is no such backend.
+    fn condition(&self, backend: &Name) -> Condition;
 
     /// The sockets that take requests.
     fn listeners(&self) -> Vec<Listener>;

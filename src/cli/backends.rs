@@ -23,7 +23,10 @@ impl Backends {
         let backends: types::Backends = block_on(client.get("/v1/backends"))?;
         match self.remote.output {
             Format::Json => output::print_json(&backends)?,
-            Format::Table => output::print(&table(&backends.backends).render(Look::of_stdout()))?,
+            Format::Table => {
+                let text = table(&backends.backends).render(Look::of_stdout());
+                output::print(&(text + &conditions(&backends.backends)))?;
+            }
         }
         Ok(Exit::Done)
     }
@@ -44,6 +47,10 @@ fn table(backends: &[types::Backend]) -> Table {
     for backend in backends {
         for (index, endpoint) in backend.endpoints.iter().enumerate() {
             let health = if backend.health_checked { endpoint.health.as_str() } else { "not checked" };
+            let health = match &endpoint.ejection {
+                Some(ejection) => format!("ejected {:.0}s ({})", ejection.seconds_left, ejection.cause),
+                None => health.to_owned(),
+            };
             table.row([
                 if index == 0 { backend.name.to_string() } else { String::new() },
                 endpoint.address.clone(),
@@ -55,4 +62,17 @@ fn table(backends: &[types::Backend]) -> Table {
         }
     }
     table
+}
+
+/// A line for each thing that is wrong with a backend as a whole.
+pub(super) fn conditions(backends: &[types::Backend]) -> String {
+    let mut text = String::new();
+    for types::Backend { name, condition, .. } in backends {
+        if condition.version_suspect {
+            text += &format!(
+                "backend {name}: most endpoints answer badly at once, so the version is suspect and none is ejected\n"
+            );
+        }
+    }
+    text
 }

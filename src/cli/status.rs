@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{
-    Exit, Failure, Format, Remote,
+    Exit, Failure, Format, Remote, backends,
     client::{Client, block_on},
     output::{self, Look},
     routes,
@@ -61,7 +61,7 @@ pub(super) fn render(status: &types::Status, now: Duration, look: Look) -> Strin
         let what = drift.backend.as_ref().map_or_else(String::new, |backend| format!(" {backend}"));
         text += &format!("drift: {}{what}: file {}, running {}\n", drift.route, drift.file, drift.running);
     }
-    text
+    text + &backends::conditions(&status.backends)
 }
 
 /// The time since `at`, an RFC 3339 text.

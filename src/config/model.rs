@@ -3,12 +3,18 @@
 //! Defaults live in the key tables (`keys/`); the decoder in `decode/` is the only constructor outside tests.
 
 mod policy;
+mod resilience;
+mod tls;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
 pub use self::policy::{Access, Answer, HeaderEdits, Policy, Redirect, Respond, Rewrite, Scheme};
+pub use self::{
+    resilience::{OutlierDetection, SuccessRate},
+    tls::{BackendTls, CertificateFiles, ClientAuth, ListenerTls, TlsVersion},
+};
 use crate::types::{BackendState, Fraction, Name, OnUnavailable, StickyMode, Weight};
 
 /// A whole control file.
@@ -115,6 +121,8 @@ pub struct Listener {
     pub bind: SocketAddr,
     /// What it speaks; never empty.
     pub protocols: Vec<ListenerProtocol>,
+    /// TLS; `None` is all in the clear.
+    pub tls: Option<ListenerTls>,
     /// The region of everything that comes in here.
     pub region: Option<Name>,
     /// What a client may cost.
@@ -126,6 +134,8 @@ pub struct Listener {
 pub enum ListenerProtocol {
     /// HTTP/1.0 and HTTP/1.1.
     Http11,
+    /// HTTP/2 in TLS.
+    H2,
     /// HTTP/2 in the clear, with clients that know it beforehand (RFC 9113, section 3.3).
     H2c,
 }
@@ -152,10 +162,14 @@ pub struct Backend {
     pub endpoints: Vec<Endpoint>,
     /// What its endpoints speak.
     pub protocol: BackendProtocol,
+    /// TLS to its endpoints; `None` is all in the clear.
+    pub tls: Option<BackendTls>,
     /// How an endpoint is chosen.
     pub lb_policy: LbPolicy,
     /// Active health checks; `None` takes every endpoint for healthy.
     pub health_check: Option<HealthCheck>,
+    /// Passive outlier detection; `None` ejects nobody.
+    pub outlier_detection: Option<OutlierDetection>,
     /// How long an unused upstream connection is kept. Default 30s.
     pub idle_timeout: Duration,
 }
@@ -175,8 +189,12 @@ pub enum BackendProtocol {
     /// HTTP/1.1.
     #[default]
     Http11,
+    /// HTTP/2 in TLS.
+    H2,
     /// HTTP/2 in the clear, known beforehand.
     H2c,
+    /// What the endpoint chooses in the TLS handshake.
+    Auto,
 }
 
 /// How a request's endpoint is chosen.
@@ -185,6 +203,14 @@ pub enum LbPolicy {
     /// Power of two choices on requests in flight (Mitzenmacher 2001).
     #[default]
     P2c,
+    /// Weighted round robin.
+    RoundRobin,
+    /// Fewest requests in flight for the weight.
+    LeastRequest,
+    /// Power of two choices on expected times.
+    PeakEwma,
+    /// Rendezvous hashing by user.
+    Rendezvous,
 }
 
 /// Active HTTP health checks.
@@ -430,6 +456,7 @@ impl ListenerProtocol {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http11 => "http/1.1",
+            Self::H2 => "h2",
             Self::H2c => "h2c",
         }
     }
@@ -443,7 +470,9 @@ impl BackendProtocol {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http11 => "http/1.1",
+            Self::H2 => "h2",
             Self::H2c => "h2c",
+            Self::Auto => "auto",
         }
     }
 }
@@ -456,6 +485,10 @@ impl LbPolicy {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::P2c => "p2c",
+            Self::RoundRobin => "round_robin",
+            Self::LeastRequest => "least_request",
+            Self::PeakEwma => "peak_ewma",
+            Self::Rendezvous => "rendezvous",
         }
     }
 }

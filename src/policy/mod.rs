@@ -6,6 +6,7 @@
 mod access;
 mod answer;
 mod headers;
+pub mod jwt;
 mod rewrite;
 
 pub use access::Access;

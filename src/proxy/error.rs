@@ -77,7 +77,7 @@ impl ProxyError {
             Self::Connect(ConnectError::Timeout { .. }) | Self::ResponseTimeout(_) | Self::StreamIdle(_) => {
                 504
             }
-            Self::Connect(ConnectError::Io { .. })
+            Self::Connect(ConnectError::Io { .. } | ConnectError::Tls { .. })
             | Self::Session(_)
             | Self::Untranslatable
             | Self::Closed { .. }
@@ -96,7 +96,9 @@ impl ProxyError {
             Self::ClientIdle => "the request's body did not arrive in time",
             Self::Unavailable => "no backend is available",
             Self::Connect(ConnectError::Timeout { .. }) => "the backend could not be reached in time",
-            Self::Connect(ConnectError::Io { .. }) => "the backend could not be reached",
+            Self::Connect(ConnectError::Io { .. } | ConnectError::Tls { .. }) => {
+                "the backend could not be reached"
+            }
             Self::Session(_) | Self::Untranslatable => "the backend could not be asked",
             Self::Closed { .. } | Self::Truncated(_) => "the backend closed the connection",
             Self::Head(_) | Self::Switched | Self::Body => "the backend's response could not be understood",
@@ -114,6 +116,7 @@ impl ProxyError {
                 Some(ErrorKind::Timeout)
             }
             Self::Connect(ConnectError::Io { .. }) => Some(ErrorKind::Connect),
+            Self::Connect(ConnectError::Tls { .. }) => Some(ErrorKind::Tls),
             Self::Closed { .. } | Self::Truncated(_) => Some(ErrorKind::Reset),
             Self::Session(_) | Self::Untranslatable | Self::Head(_) | Self::Switched | Self::Body => {
                 Some(ErrorKind::Protocol)
@@ -128,6 +131,27 @@ impl ProxyError {
             Self::Connect(_) => true,
             Self::Closed { reused, unsent, .. } => *reused && (*unsent || idempotent),
             _ => false,
+        }
+    }
+
+    /// Whether it tells against the endpoint: it could not be reached, or did not answer as it should. A reused connection
+    /// that ended before it was written to tells nothing.
+    pub(super) fn is_upstreams_fault(&self) -> bool {
+        match self {
+            Self::Closed { reused, unsent, .. } => !(*reused && *unsent),
+            Self::Connect(_)
+            | Self::Session(_)
+            | Self::Head(_)
+            | Self::Switched
+            | Self::Truncated(_)
+            | Self::Body
+            | Self::ResponseTimeout(_)
+            | Self::StreamIdle(_) => true,
+            Self::ClientGone
+            | Self::ClientBody
+            | Self::ClientIdle
+            | Self::Unavailable
+            | Self::Untranslatable => false,
         }
     }
 

@@ -35,6 +35,8 @@ pub(super) struct Forwarder<'a> {
     pub(super) request: &'a Request<'a>,
     /// The value of the assignment's Set-Cookie, when one is due.
     pub(super) set_cookie: Option<String>,
+    /// Who is asking, hashed; 0 where no backend of the route chooses endpoints by it.
+    pub(super) key: u64,
 }
 
 /// How it went.
@@ -104,6 +106,7 @@ impl Forwarder<'_> {
             };
             state.endpoint = Some(endpoint.address);
             state.result = self.attempt(client, state.backend, endpoint, fresh).await;
+            self.learn(state.backend, endpoint, &state.result);
             let Err(error) = &state.result else { return state };
             let more = state.retries + 1 < MAX_ATTEMPTS && error.may_retry(self.request.is_idempotent());
             if !more || !self.replayable(client, mark) {
@@ -135,7 +138,7 @@ impl Forwarder<'_> {
         &self.route.backends[backend]
     }
 
-    fn backend(&self, backend: usize) -> &Backend {
+    pub(super) fn backend(&self, backend: usize) -> &Backend {
         &self.snapshot.backends[self.route_backend(backend).backend]
     }
 
@@ -143,24 +146,12 @@ impl Forwarder<'_> {
         self.route_backend(backend).shards.worker(self.worker.index)
     }
 
-    /// An endpoint of the backend that can take the request and was not tried.
-    fn pick(&self, backend: usize, tried: &[usize]) -> Option<&Endpoint> {
-        let backend = self.backend(backend);
-        let endpoints = &backend.endpoints;
-        let picked = backend.chooser.pick(
-            self.worker.random(),
-            |at| endpoints[at].shards.worker(self.worker.index).in_flight(),
-            |at| endpoints[at].is_available(backend.initially_healthy) && !tried.contains(&endpoints[at].id),
-        );
-        picked.map(|at| &*endpoints[at])
-    }
-
     /// The backend that stands in for one that cannot take the request; only once.
     fn fallback(&self, state: &Forwarded) -> Option<usize> {
         if state.fell_back || self.route.on_unavailable == OnUnavailable::Fail {
             return None;
         }
-        self.route.plan.fallback(state.backend, |place| self.backend(place).is_available())
+        self.route.plan.fallback(state.backend, |place| self.backend(place).is_available(self.request.start))
     }
 
     fn fall_back(&self, state: &mut Forwarded, other: usize) {
@@ -282,8 +273,8 @@ impl Forwarder<'_> {
             }
             opening
         };
-        let stream = connect::tcp(endpoint.address, self.route.timeouts.connect).await?;
-        let stream = crate::net::Stream::from(stream);
+        let stream =
+            connect::open(endpoint.address, backend.tls.as_deref(), self.route.timeouts.connect).await?;
         if backend.protocol.is_h2(&stream) {
             return Ok(Leased::Stream(
                 sessions.open(endpoint.id, stream).await.map_err(ProxyError::Session)?,

@@ -3,7 +3,7 @@
 //! Understand it, find its route, assign a backend, forward, account for it. The snapshot is taken once, so that every
 //! step, retries and the log see one revision.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, rc::Rc};
 
 use tokio::time::Instant;
 
@@ -13,6 +13,7 @@ use super::{
     downstream::Downstream,
     error::{ProxyError, refusal_of_target},
     forward::{Forwarded, Forwarder},
+    handshake::Secured,
     headers::UpstreamHead,
     listener::Inlet,
     log,
@@ -27,7 +28,7 @@ use crate::{
     split::{self, AssignContext, Assignment},
     telemetry::{MethodLabel, Outcome, Refusal},
     types::clock,
-    upstream::Endpoint,
+    upstream::{Endpoint, balance::rendezvous},
 };
 
 /// A request that was understood.
@@ -43,8 +44,10 @@ pub(super) struct Request<'a> {
     peer_ip: IpAddr,
     /// Whether the peer's forwarding headers are believed.
     trusted: bool,
-    /// Whether it came in TLS.
-    secure: bool,
+    /// What the client said of itself in its TLS handshake.
+    secured: Option<Rc<Secured>>,
+    /// The version of TLS.
+    pub(super) tls_version: Option<&'static str>,
 }
 
 /// Where a request goes.
@@ -58,6 +61,8 @@ struct Onward {
     assignment: Assignment,
     /// The assignment's Set-Cookie value, when one is due.
     set_cookie: Option<String>,
+    /// Who is asking, hashed; 0 where nobody wants to know.
+    key: u64,
 }
 
 /// Serves one request; says what becomes of the connection.
@@ -82,11 +87,11 @@ pub(super) async fn handle(
         let text = "no route takes this request";
         return client.respond(worker, &local(worker, head, client, (404, reusable, text))).await;
     };
-    let Onward { assignment, set_cookie } = match onward {
+    let Onward { assignment, set_cookie, key } = match onward {
         Ok(onward) => onward,
         Err(answer) => return policy::answer(worker, (&snapshot, route), client, &request, answer).await,
     };
-    let forwarder = Forwarder { worker, snapshot: &snapshot, route, request: &request, set_cookie };
+    let forwarder = Forwarder { worker, snapshot: &snapshot, route, request: &request, set_cookie, key };
     let shard = forwarder.shard(assignment.backend);
     shard.assigned(assignment.reason);
     if assignment.new_bucket {
@@ -112,6 +117,9 @@ fn understand<'a>(
         let (status, refusal) = refusal_of_target(error);
         (status, refusal, error.as_str())
     })?;
+    if client.secured().is_some_and(|secured| secured.is_misdirected(&target, bytes)) {
+        return Err((421, Refusal::Host, "this connection was made for another host"));
+    }
     let peer_ip = client.peer().ip().to_canonical();
     let trusted = snapshot.trusted_proxies.contains(peer_ip);
     let client_ip = if trusted {
@@ -129,7 +137,8 @@ fn understand<'a>(
         client_ip,
         peer_ip,
         trusted,
-        secure: client.is_secure(),
+        tls_version: client.secured().map(|secured| secured.version),
+        secured: client.secured().cloned(),
     })
 }
 
@@ -165,15 +174,32 @@ fn decide<'s>(
             keyring: &snapshot.keyring,
             now_unix_secs: clock::unix_now().as_secs(),
             regions: &snapshot.regions,
-            secure: request.secure,
+            secure: request.secured.is_some(),
+            claims: None,
         };
-        let assignment = split::assign(&route.plan, &view, &context, worker.random());
+        let entropy = worker.random();
+        let assignment = split::assign(&route.plan, &view, &context, entropy);
+        let key = if route.needs_key { key_of(route, &view, &context, (entropy, &assignment)) } else { 0 };
         let set_cookie =
             assignment.set_cookie.and_then(|value| route.plan.set_cookie_header(&value, &context));
-        Decision { route, onward: Ok(Onward { assignment, set_cookie }) }
+        Decision { route, onward: Ok(Onward { assignment, set_cookie, key }) }
     });
     worker.put_scratch(host);
     decided
+}
+
+/// Who is asking: the split's user, or else whoever has the client's address.
+fn key_of(
+    route: &Route,
+    view: &RequestView<'_>,
+    context: &AssignContext<'_>,
+    assigned: (u64, &Assignment),
+) -> u64 {
+    match (split::affinity(&route.plan, view, context, assigned), view.client_ip) {
+        (Some(bucket), _) => rendezvous::key_of(&bucket.number().to_be_bytes()),
+        (None, IpAddr::V4(ip)) => rendezvous::key_of(&ip.octets()),
+        (None, IpAddr::V6(ip)) => rendezvous::key_of(&ip.octets()),
+    }
 }
 
 /// Tells the client that nobody answered, if it is still there.
@@ -252,7 +278,7 @@ impl Request<'_> {
         match told {
             Some(proto) if proto.eq_ignore_ascii_case(b"https") => "https",
             Some(proto) if proto.eq_ignore_ascii_case(b"http") => "http",
-            _ if self.secure => "https",
+            _ if self.secured.is_some() => "https",
             _ => "http",
         }
     }
@@ -336,7 +362,11 @@ impl Request<'_> {
             framing: self.head.framing,
             trusted: self.trusted,
             peer_ip: self.peer_ip,
-            scheme: if self.secure { "https" } else { "http" },
+            scheme: if self.secured.is_some() { "https" } else { "http" },
+            identity: self
+                .secured
+                .as_ref()
+                .and_then(|secured| Some(secured.identity.as_ref()?.header.as_str())),
             region_headers: &forwarder.snapshot.regions.headers,
             upgrade: self.head.upgrade.map(|_| asked),
             entropy: [worker.random(), worker.random(), worker.random(), worker.random()],

@@ -10,7 +10,7 @@ use crate::{
     snapshot::{Route, Snapshot},
     split::Assignment,
     telemetry::{AccessEntry, Outcome, PolicyLabel},
-    types::{Reason, clock},
+    types::{Reason, cause::chain, clock},
 };
 
 /// Hands the request to the log, if there is one and it keeps the line. `bytes` hold the request's head.
@@ -25,6 +25,10 @@ pub(super) fn log(
     if !forwarder.worker.logs(logging.rate, outcome.status, outcome.error) {
         return;
     }
+    let error = match &forwarded.result {
+        Ok(delivered) => delivered.error.as_ref(),
+        Err(error) => Some(error),
+    };
     let backend = forwarder.route.backends[forwarded.backend].backend;
     let entry = AccessEntry {
         body_size: forwarded.result.as_ref().map_or(0, |delivered| delivered.body_bytes),
@@ -32,6 +36,7 @@ pub(super) fn log(
         reason: Some(if forwarded.fell_back { Reason::Fallback } else { assignment.reason }),
         endpoint: forwarded.endpoint.map(|address| address.to_string().into()),
         retries: forwarded.retries,
+        error_message: error.map(|error| chain(error)),
         ..entry((forwarder.snapshot, forwarder.route), (forwarder.request, bytes), outcome)
     };
     logging.log.record(entry);
@@ -78,6 +83,8 @@ fn entry(
         status: outcome.status,
         body_size: 0,
         error: outcome.error,
+        error_message: None,
+        tls_version: request.tls_version,
         duration: outcome.duration,
         upstream_duration: outcome.upstream,
         route: Some(route.name.clone()),

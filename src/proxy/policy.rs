@@ -126,9 +126,9 @@ pub(super) async fn answer(
         keep_alive: reusable && request.head.keep_alive && !worker.draining.get(),
         edits: Edits::of_response(route),
     };
+    route.shards.worker(worker.index).answered(answer.by);
     let after = client.respond(worker, &local).await;
     let body_size = local.body_len() as u64;
-    route.shards.worker(worker.index).answered(answer.by);
     let duration = clock::now().saturating_duration_since(request.start);
     let outcome =
         Outcome { status: answer.status, method: request.method, duration, upstream: None, error: None };

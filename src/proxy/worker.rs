@@ -20,7 +20,7 @@ use crate::{
     snapshot::{Cached, Reader, Snapshot},
     telemetry::{ErrorKind, Sampler},
     types::clock,
-    upstream::{Pools, Sessions},
+    upstream::{Pools, Sessions, balance},
 };
 
 /// How often a worker looks for upstream connections to close.
@@ -34,6 +34,8 @@ pub(super) struct Worker {
     pub(super) buffers: BufferPool,
     /// Upstream connections that wait.
     pub(super) pools: Pools,
+    /// What its balancers remember.
+    pub(super) balancing: balance::Memory,
     /// Upstream connections that carry many requests.
     pub(super) sessions: Sessions,
     /// Connections that wait for a request.
@@ -74,6 +76,7 @@ impl Worker {
             index,
             buffers: BufferPool::default(),
             pools: Pools::default(),
+            balancing: balance::Memory::default(),
             sessions: Sessions::default(),
             idle: IdleConnections::default(),
             connections: Cell::new(0),

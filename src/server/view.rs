@@ -11,11 +11,11 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::publisher::Stage;
+use super::{condition, publisher::Stage};
 use crate::{
     admin::{
         View,
-        api::types::{Endpoint, ExplainRequest, ExplainStep, Explanation, Listener, Traffic},
+        api::types::{Condition, Endpoint, ExplainRequest, ExplainStep, Explanation, Listener, Traffic},
     },
     control::Control,
     http::{HeaderList, RequestView},
@@ -59,10 +59,19 @@ impl SystemView {
                 gauges.weight_ratios.insert((route.name.clone(), backend.name.clone()), ratio);
             }
         }
+        let now = clock::now();
         for backend in &snapshot.backends {
+            gauges.backends.insert(backend.name.clone(), condition::gauges(backend, now));
             for endpoint in &backend.endpoints {
                 let identity = (backend.name.clone(), endpoint.address.to_string().into());
-                gauges.endpoints_healthy.insert(identity, endpoint.is_available(backend.initially_healthy));
+                gauges
+                    .endpoints_healthy
+                    .insert(identity, endpoint.is_available(backend.initially_healthy, now));
+            }
+        }
+        for (name, listener) in &snapshot.listeners {
+            for (first, not_after) in listener.tls.iter().flat_map(|tls| &tls.expiries) {
+                gauges.certificates.insert((name.clone(), first.clone()), not_after.as_secs());
             }
         }
         let state = self.control.state();
@@ -104,15 +113,23 @@ impl View for SystemView {
             .flat_map(|backend| &backend.endpoints)
             .map(|endpoint| (endpoint.address, endpoint.weight))
             .collect();
+        let now = clock::now();
         let endpoints = found.endpoints.iter().map(|endpoint| Endpoint {
             address: endpoint.address.to_string(),
             weight: weights.get(&endpoint.address).copied().unwrap_or(1),
             health: endpoint.verdict().as_str().to_owned(),
             detail: endpoint.detail(),
-            available: endpoint.is_available(found.initially_healthy),
+            available: endpoint.is_available(found.initially_healthy, now),
+            ejection: condition::ejection(endpoint, now),
             in_flight: endpoint.shards.iter().map(|shard| shard.in_flight()).sum(),
         });
         endpoints.collect()
+    }
+
+    fn condition(&self, backend: &Name) -> Condition {
+        let snapshot = self.reader.current();
+        let found = snapshot.backends.iter().find(|known| known.name == *backend);
+        found.map(|backend| condition::condition(backend, clock::now())).unwrap_or_default()
     }
 
     fn listeners(&self) -> Vec<Listener> {
@@ -176,6 +193,7 @@ fn explain(snapshot: &Snapshot, route: &Name, request: &ExplainRequest) -> Resul
         now_unix_secs: clock::unix_now().as_secs(),
         regions: &snapshot.regions,
         secure: false,
+        claims: None,
     };
     let mut explained = split::explain(&found.plan, &view, &context, rand::random());
     stand_in(snapshot, found, &mut explained);
@@ -208,11 +226,12 @@ fn stand_in(snapshot: &Snapshot, route: &Route, explained: &mut split::Explanati
     else {
         return;
     };
-    if backend(chosen).is_available() {
+    let now = clock::now();
+    if backend(chosen).is_available(now) {
         return;
     }
     let fallback = (route.on_unavailable == OnUnavailable::Fallback)
-        .then(|| route.plan.fallback(chosen, |place| backend(place).is_available()))
+        .then(|| route.plan.fallback(chosen, |place| backend(place).is_available(now)))
         .flatten();
     let (result, detail) = match fallback {
         Some(place) => {

@@ -9,18 +9,20 @@ use std::{
 };
 
 use super::{
-    Backend, Listener, ListenerSettings, Logging, Route, RouteBackend, Snapshot, Timeouts, lower, policy,
+    Backend, Listener, ListenerSettings, Logging, Route, RouteBackend, Snapshot, Timeouts, balancing, lower,
+    policy,
 };
 use crate::{
     config::model,
+    net::tls::{ClientTls, ServerTls},
     routing::RouteTable,
     split::{
         GeoDatabase, KeySource, Keyring, Networks, PlanBackend, PlanParts, PlanRule, RegionHeader,
         RegionSources, RuleTarget, Segment, SplitPlan,
     },
     telemetry::{AccessLog, Live, Registry},
-    types::{Name, Overlay, Revision, RouteOverlay},
-    upstream::{Directory, Protocol, balance::P2c, health::HealthCheck},
+    types::{Name, Overlay, Revision, RouteOverlay, clock},
+    upstream::{Directory, Protocol, health::HealthCheck},
 };
 
 /// Compiles snapshots, one after the other.
@@ -38,6 +40,10 @@ pub struct Resources {
     pub database: Option<Arc<GeoDatabase>>,
     /// The access log.
     pub log: Option<Arc<AccessLog>>,
+    /// What listeners with TLS answer handshakes with.
+    pub listener_tls: BTreeMap<Name, Arc<ServerTls>>,
+    /// What endpoints of backends with TLS are spoken to with.
+    pub backend_tls: BTreeMap<Name, Arc<ClientTls>>,
 }
 
 /// Why a route cannot be compiled. The control file's validation finds nearly all of these first, with their place.
@@ -56,7 +62,7 @@ impl Compiler {
     /// A compiler that takes statistics from `registry` and signs cookies with `keyring`.
     #[must_use]
     pub fn new(registry: Arc<Registry>, keyring: Arc<Keyring>) -> Self {
-        Self { registry, directory: Directory::default(), keyring }
+        Self { registry, directory: Directory::new(clock::now()), keyring }
     }
 
     /// Lowers the file and the overlay.
@@ -71,7 +77,7 @@ impl Compiler {
         resources: &Resources,
     ) -> Result<Snapshot, Vec<RouteError>> {
         let backends: Vec<Backend> =
-            config.backends.iter().map(|(name, backend)| self.backend(name, backend)).collect();
+            config.backends.iter().map(|(name, backend)| self.backend(name, backend, resources)).collect();
         let segments = lower::segments(config);
         let mut routes = Vec::new();
         let mut matchers = Vec::new();
@@ -103,7 +109,15 @@ impl Compiler {
             table: RouteTable::new(matchers),
             routes,
             backends,
-            listeners: config.listeners.iter().map(listener).collect(),
+            listeners: config
+                .listeners
+                .iter()
+                .map(|declared| {
+                    let (name, mut listener) = listener(declared);
+                    listener.tls = resources.listener_tls.get(&name).cloned();
+                    (name, listener)
+                })
+                .collect(),
             trusted_proxies: config.trusted_proxies.iter().copied().collect(),
             regions: regions(config, resources),
             keyring: Arc::clone(&self.keyring),
@@ -135,27 +149,28 @@ impl Compiler {
         });
     }
 
-    fn backend(&mut self, name: &Name, backend: &model::Backend) -> Backend {
+    fn backend(&mut self, name: &Name, backend: &model::Backend, resources: &Resources) -> Backend {
         let registry = &self.registry;
+        let now = clock::now();
         let endpoints = backend.endpoints.iter().map(|endpoint| {
             let shards = || registry.endpoint(name, &endpoint.address.to_string());
-            self.directory.endpoint(name, endpoint.address, shards)
+            self.directory.endpoint((name, endpoint.address), now, shards)
         });
-        let endpoints: Vec<_> = endpoints.collect();
-        let weights: Vec<u32> = backend.endpoints.iter().map(|endpoint| endpoint.weight).collect();
         Backend {
             name: name.clone(),
-            endpoints,
+            endpoints: endpoints.collect(),
             protocol: match backend.protocol {
                 model::BackendProtocol::Http11 => Protocol::Http11,
+                model::BackendProtocol::H2 => Protocol::H2,
                 model::BackendProtocol::H2c => Protocol::H2c,
+                model::BackendProtocol::Auto => Protocol::Auto,
             },
-            chooser: match backend.lb_policy {
-                model::LbPolicy::P2c => P2c::new(&weights),
-            },
+            tls: resources.backend_tls.get(name).cloned(),
+            balancer: balancing::balancer(backend),
             initially_healthy: backend.health_check.as_ref().is_none_or(|check| check.initially_healthy),
             idle_timeout: backend.idle_timeout,
             health_check: backend.health_check.as_ref().map(|check| Arc::new(health_check(check))),
+            outlier_detection: backend.outlier_detection.as_ref().map(balancing::outlier_detection),
         }
     }
 
@@ -177,9 +192,11 @@ impl Compiler {
                 shards: self.registry.route_backend(&route.name, &used.name),
             })
         });
+        let used: Vec<RouteBackend> = used.collect::<Result<_, String>>()?;
         Ok(Route {
             name: route.name.clone(),
-            backends: used.collect::<Result<_, String>>()?,
+            needs_key: used.iter().any(|used| backends[used.backend].balancer.needs_key()),
+            backends: used,
             plan,
             on_unavailable: route.split.on_unavailable,
             timeouts: Timeouts {
@@ -263,7 +280,8 @@ fn listener(listener: &model::Listener) -> (Name, Listener) {
         h1: listener.protocols.contains(&model::ListenerProtocol::Http11),
         h2c: listener.protocols.contains(&model::ListenerProtocol::H2c),
     };
-    (listener.name.clone(), Listener { bind: listener.bind, region: listener.region.clone(), settings })
+    let region = listener.region.clone();
+    (listener.name.clone(), Listener { bind: listener.bind, region, settings, tls: None })
 }
 
 fn regions(config: &model::Config, resources: &Resources) -> Arc<RegionSources> {

@@ -1,5 +1,6 @@
 //! What the data plane reads: compiled, immutable, swapped as a whole.
 
+mod balancing;
 mod cell;
 pub mod compile;
 mod lower;
@@ -10,13 +11,16 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 pub use cell::{Cached, Reader, Writer, cell};
 pub use compile::{Compiler, Resources, RouteError};
 
+use tokio::time::Instant;
+
 use crate::{
+    net::tls::{ClientTls, ServerTls},
     policy::Policy,
     routing::RouteTable,
     split::{Keyring, NetworkSet, RegionSources, SplitPlan},
     telemetry::{AccessLog, RouteBackendShard, RouteShard, Sharded},
     types::{Name, OnUnavailable, Revision},
-    upstream::{Endpoint, Protocol, balance::P2c, health::HealthCheck},
+    upstream::{Endpoint, OutlierDetection, Protocol, balance::Balancer, health::HealthCheck},
 };
 
 /// One revision of everything that a request depends on.
@@ -51,6 +55,8 @@ pub struct Listener {
     pub region: Option<Name>,
     /// What a client may cost.
     pub settings: ListenerSettings,
+    /// What handshakes are answered with; `None` is in the clear.
+    pub tls: Option<Arc<ServerTls>>,
 }
 
 /// What a client may cost. A duration or count of zero means no limit.
@@ -85,6 +91,8 @@ pub struct Route {
     pub on_unavailable: OnUnavailable,
     /// Upstream timeouts.
     pub timeouts: Timeouts,
+    /// Whether one of its backends chooses endpoints by who is asking.
+    pub needs_key: bool,
     /// What it does to requests beside sending them somewhere, if anything.
     pub policy: Option<Box<Policy>>,
     /// Its statistics.
@@ -122,14 +130,18 @@ pub struct Backend {
     pub endpoints: Vec<Arc<Endpoint>>,
     /// What they speak.
     pub protocol: Protocol,
+    /// What they are spoken to with; `None` is in the clear.
+    pub tls: Option<Arc<ClientTls>>,
     /// Chooses among them.
-    pub chooser: P2c,
+    pub balancer: Balancer,
     /// Whether an endpoint takes requests before its first health check has ended.
     pub initially_healthy: bool,
     /// How long an unused connection is kept.
     pub idle_timeout: Duration,
     /// How its endpoints are checked.
     pub health_check: Option<Arc<HealthCheck>>,
+    /// When its endpoints are ejected.
+    pub outlier_detection: Option<OutlierDetection>,
 }
 
 /// How requests are logged.
@@ -146,10 +158,17 @@ pub struct Logging {
 // === impl Backend ===
 
 impl Backend {
-    /// Whether any endpoint takes requests.
+    /// Whether any endpoint takes requests at `now`.
     #[must_use]
-    pub fn is_available(&self) -> bool {
-        self.endpoints.iter().any(|endpoint| endpoint.is_available(self.initially_healthy))
+    pub fn is_available(&self, now: Instant) -> bool {
+        self.endpoints.iter().any(|endpoint| endpoint.is_available(self.initially_healthy, now))
+    }
+
+    /// Whether most of its endpoints answer badly at once, so that the fault is this version's.
+    #[must_use]
+    pub fn is_version_suspect(&self, now: Instant) -> bool {
+        let detection = self.outlier_detection.as_ref();
+        detection.is_some_and(|detection| detection.is_version_suspect(&self.endpoints, now))
     }
 }
 

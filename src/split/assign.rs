@@ -5,6 +5,7 @@
 //! [`Silent`] the recorder costs nothing.
 
 use super::{
+    claims::Claims,
     condition::Facts,
     cookie::{CookieValue, Keyring, day_of},
     explain::{Outcome, Silent, Step, Trace},
@@ -27,6 +28,8 @@ pub struct AssignContext<'a> {
     pub regions: &'a RegionSources,
     /// Whether the request came over TLS.
     pub secure: bool,
+    /// What the user's verified token says; `None` without one.
+    pub claims: Option<&'a Claims>,
 }
 
 /// A request's backend and why.
@@ -56,6 +59,21 @@ pub fn assign(
     entropy: u64,
 ) -> Assignment {
     decide(&Facts::new(plan, request, context, entropy), &mut Silent)
+}
+
+/// The bucket that stands for whoever sends the request, whichever step of the [`assign`]ment decided: the same for all
+/// requests of a user, for what else is to be the same for one. `None` when there is nothing to know the user by again.
+/// `entropy` is that of the assignment.
+#[must_use]
+pub fn affinity(
+    plan: &SplitPlan,
+    request: &RequestView<'_>,
+    context: &AssignContext<'_>,
+    (entropy, assignment): (u64, &Assignment),
+) -> Option<Bucket> {
+    let user = Facts::new(plan, request, context, entropy).user();
+    let known_again = user.reason != Reason::Draw || assignment.set_cookie.is_some();
+    known_again.then(|| user.bucket(&plan.salt))
 }
 
 pub(super) fn decide(facts: &Facts<'_>, trace: &mut impl Trace) -> Assignment {

@@ -10,7 +10,7 @@ use std::{sync::OnceLock, time::Duration};
 use super::{
     counter::{Counter, Gauge},
     histogram::{Histogram, HistogramSnapshot},
-    label::{CodeClass, ErrorKind, MethodLabel, PolicyLabel, Refusal},
+    label::{CodeClass, ErrorKind, Handshake, MethodLabel, PolicyLabel, Refusal},
     totals::{Code, EndpointStats, ListenerStats, RouteBackendStats, RouteStats},
 };
 use crate::types::Reason;
@@ -64,6 +64,8 @@ pub struct RouteShard {
 pub struct EndpointShard {
     in_flight: Gauge,
     durations: OnceLock<Histogram>,
+    /// Attempts that ended well, and badly; only counted where somebody judges by it.
+    answers: [Counter; 2],
 }
 
 /// One worker's counts of a listener.
@@ -74,6 +76,7 @@ pub struct ListenerShard {
     opened: Counter,
     shed: Counter,
     refused: [Counter; Refusal::ALL.len()],
+    handshakes: [Counter; Handshake::ALL.len()],
 }
 
 fn code_slot(status: u16) -> usize {
@@ -231,6 +234,18 @@ impl EndpointShard {
         self.durations.get_or_init(Histogram::new).record(duration);
     }
 
+    /// Counts how an attempt ended, for the success rate of outlier detection.
+    #[inline]
+    pub fn answered(&self, well: bool) {
+        self.answers[usize::from(!well)].add(1);
+    }
+
+    /// How many attempts were counted as [`answered`](Self::answered) well, and badly.
+    #[must_use]
+    pub fn answers(&self) -> (u64, u64) {
+        (self.answers[0].read(), self.answers[1].read())
+    }
+
     pub(super) fn add_to(&self, total: &mut EndpointStats) {
         total.in_flight += self.in_flight.read();
         add_histogram(&mut total.durations, &self.durations);
@@ -272,10 +287,17 @@ impl ListenerShard {
         self.refused[reason.index()].add(1);
     }
 
+    /// A TLS handshake ended.
+    #[inline]
+    pub fn handshake(&self, result: Handshake) {
+        self.handshakes[result.index()].add(1);
+    }
+
     pub(super) fn add_to(&self, total: &mut ListenerStats) {
         total.connections += self.connections.read();
         total.opened += self.opened.read();
         total.shed += self.shed.read();
         add_read(&mut total.refused, &self.refused);
+        add_read(&mut total.handshakes, &self.handshakes);
     }
 }

@@ -5,14 +5,22 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, Ordering::Relaxed},
+        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
+use tokio::time::Instant;
+
+use super::outlier::{Cause, Ejection, Record};
 use crate::{
     telemetry::{EndpointShard, Sharded},
     types::Name,
 };
+
+/// The share of its usual requests that an endpoint begins with when it starts slowly. With less, a backend with little
+/// traffic would hardly warm it up; Envoy begins with as much.
+const FIRST_SHARE: f64 = 0.1;
 
 /// One address of a backend. Snapshots share it, so what is known of it survives a reload.
 #[derive(Debug)]
@@ -25,9 +33,15 @@ pub struct Endpoint {
     pub address: SocketAddr,
     /// Its statistics, one shard per worker.
     pub shards: Arc<Sharded<EndpointShard>>,
+    /// What its answers have shown.
+    pub record: Record,
     verdict: AtomicU8,
     /// What the last probe said, for people.
     detail: Mutex<String>,
+    /// The time that all others here are counted from.
+    origin: Instant,
+    /// When it last began to take requests, in milliseconds since the origin.
+    ready_since: AtomicU64,
 }
 
 /// What active health checks say of an endpoint.
@@ -43,10 +57,11 @@ pub enum Verdict {
 }
 
 /// Every endpoint that a snapshot names, by identity. Owned by whoever compiles.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Directory {
     by_identity: BTreeMap<(Name, SocketAddr), Arc<Endpoint>>,
     next_id: usize,
+    origin: Instant,
 }
 
 // === impl Endpoint ===
@@ -61,17 +76,63 @@ impl Endpoint {
         }
     }
 
-    /// Whether it takes requests, where `unknown` is the answer as long as no probe has ended.
-    pub fn is_available(&self, unknown: bool) -> bool {
-        match self.verdict() {
+    /// Whether it takes requests at `now`, where `unknown` is the answer as long as no probe has ended.
+    #[inline]
+    pub fn is_available(&self, unknown: bool, now: Instant) -> bool {
+        let healthy = match self.verdict() {
             Verdict::Healthy => true,
             Verdict::Unhealthy => false,
             Verdict::Unknown => unknown,
+        };
+        healthy && !self.is_ejected(now)
+    }
+
+    /// Whether its answers were bad enough to take it out for a while that has not ended at `now`.
+    #[inline]
+    pub fn is_ejected(&self, now: Instant) -> bool {
+        self.record.is_ejected(|| self.millis(now))
+    }
+
+    /// The ejection that lasts at `now`.
+    pub fn ejection(&self, now: Instant) -> Option<Ejection> {
+        self.record.ejection(self.millis(now))
+    }
+
+    /// The part of its usual requests that it takes at `now` when it starts slowly over `window`: rises evenly from a tenth
+    /// to 1.
+    pub fn warmth(&self, window: Duration, now: Instant) -> f64 {
+        let age = self.millis(now).saturating_sub(self.ready_since.load(Relaxed));
+        let age = Duration::from_millis(age);
+        if age >= window { 1.0 } else { (age.as_secs_f64() / window.as_secs_f64()).max(FIRST_SHARE) }
+    }
+
+    /// Takes it out until `until`. It starts slowly after that.
+    pub(super) fn eject(&self, until: Instant, cause: Cause) {
+        let until = self.millis(until);
+        self.ready_since.store(until, Relaxed);
+        self.record.eject(until, cause);
+    }
+
+    /// Takes it back before its time, as warm as it is.
+    pub(super) fn readmit(&self, now: Instant) {
+        if self.is_ejected(now) {
+            self.record.readmit();
+            self.ready_since.store(0, Relaxed);
         }
     }
 
-    /// Records what a probe found.
-    pub fn set_verdict(&self, verdict: Verdict, detail: &str) {
+    /// Milliseconds since the origin and one, so that 0 is free to say never.
+    pub(super) fn millis(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.origin).as_millis();
+        u64::try_from(since).unwrap_or(u64::MAX - 1).saturating_add(1)
+    }
+
+    /// Records what a probe found at `now`. Whoever becomes healthy starts slowly.
+    pub fn set_verdict(&self, verdict: Verdict, detail: &str, now: Instant) {
+        let before = self.verdict();
+        if verdict == Verdict::Healthy && before != verdict {
+            self.ready_since.store(self.millis(now), Relaxed);
+        }
         self.verdict.store(verdict as u8, Relaxed);
         let mut text = self.detail.lock().unwrap_or_else(PoisonError::into_inner);
         detail.clone_into(&mut text);
@@ -100,25 +161,37 @@ impl Verdict {
 // === impl Directory ===
 
 impl Directory {
-    /// The endpoint with this identity: the one that is known, or a new one with shards from `shards`.
+    /// An empty directory; `origin` is before all times that its endpoints will meet.
+    #[must_use]
+    pub fn new(origin: Instant) -> Self {
+        Self { by_identity: BTreeMap::new(), next_id: 0, origin }
+    }
+
+    /// The endpoint with this identity: the one that is known, or one that is new at `now`, with shards from `shards`.
     pub fn endpoint(
         &mut self,
-        backend: &Name,
-        address: SocketAddr,
+        (backend, address): (&Name, SocketAddr),
+        now: Instant,
         shards: impl FnOnce() -> Arc<Sharded<EndpointShard>>,
     ) -> Arc<Endpoint> {
         let next_id = &mut self.next_id;
+        let origin = self.origin;
         let endpoint = self.by_identity.entry((backend.clone(), address)).or_insert_with(|| {
             let id = *next_id;
             *next_id += 1;
-            Arc::new(Endpoint {
+            let endpoint = Endpoint {
                 id,
                 backend: backend.clone(),
                 address,
                 shards: shards(),
+                record: Record::default(),
                 verdict: AtomicU8::new(Verdict::Unknown as u8),
                 detail: Mutex::default(),
-            })
+                origin,
+                ready_since: AtomicU64::new(0),
+            };
+            endpoint.ready_since.store(endpoint.millis(now), Relaxed);
+            Arc::new(endpoint)
         });
         Arc::clone(endpoint)
     }

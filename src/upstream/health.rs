@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::task::JoinHandle;
 
 use super::{Endpoint, Verdict, connect};
-use crate::types::cause::chain;
+use crate::types::{cause::chain, clock};
 
 /// How an endpoint is checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,7 +129,7 @@ async fn run(endpoint: Arc<Endpoint>, spec: Arc<HealthCheck>, report: Arc<Report
         let before = endpoint.verdict();
         let after = streak.take(result.is_ok(), before, &spec);
         let detail = result.err().unwrap_or_default();
-        endpoint.set_verdict(after, &detail);
+        endpoint.set_verdict(after, &detail, clock::now());
         if after != before {
             report(&endpoint, before);
         }

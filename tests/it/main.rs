@@ -10,7 +10,9 @@
 )]
 
 mod aborts;
+mod balancing;
 mod drain;
+mod ejection;
 mod expect;
 mod failures;
 mod framing;

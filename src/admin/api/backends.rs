@@ -50,6 +50,7 @@ fn describe(app: &AppState, state: &control::State, name: &Name) -> Backend {
         healthy: endpoints.iter().filter(|endpoint| endpoint.available).count(),
         routes: routes.map(|route| route.name.clone()).collect(),
         health_checked: state.file.config.backends.get(name).is_some_and(|b| b.health_check.is_some()),
+        condition: app.view.condition(name),
         endpoints,
     }
 }

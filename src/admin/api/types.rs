@@ -203,8 +203,18 @@ pub struct Backend {
     pub health_checked: bool,
     /// How many endpoints take requests.
     pub healthy: usize,
+    /// How it is as a whole.
+    #[serde(default)]
+    pub condition: Condition,
     /// Its endpoints, in file order.
     pub endpoints: Vec<Endpoint>,
+}
+
+/// How a backend is as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Condition {
+    /// Whether most of its endpoints answer badly at once, so that the fault is this version's and none is ejected.
+    pub version_suspect: bool,
 }
 
 /// One address of a backend.
@@ -221,8 +231,20 @@ pub struct Endpoint {
     pub detail: String,
     /// Whether it takes requests.
     pub available: bool,
+    /// Why it is out in spite of good health checks, and for how long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ejection: Option<Ejection>,
     /// Requests at it now.
     pub in_flight: u64,
+}
+
+/// An endpoint that is out because of its answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ejection {
+    /// How long it still is.
+    pub seconds_left: f64,
+    /// Why: `consecutive_5xx`, `consecutive_gateway_failures`, `success_rate`.
+    pub cause: String,
 }
 
 /// `GET`, `PATCH`, `PUT /v1/routes/{route}/weights`

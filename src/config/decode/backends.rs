@@ -3,6 +3,8 @@
 use super::{
     Context,
     reader::{Object, Place},
+    resilience::outlier_detection,
+    tls,
     top::number,
 };
 use crate::config::{
@@ -13,10 +15,18 @@ use crate::config::{
 pub(super) fn backend(place: &Place<'_>, cx: &mut Context) -> Backend {
     let mut object = Object::open(cx, place, &BACKEND);
     let protocol = match object.word(cx, "protocol") {
+        "h2" => BackendProtocol::H2,
         "h2c" => BackendProtocol::H2c,
+        "auto" => BackendProtocol::Auto,
         _ => BackendProtocol::Http11,
     };
-    object.word(cx, "lb_policy");
+    let lb_policy = match object.word(cx, "lb_policy") {
+        "round_robin" => LbPolicy::RoundRobin,
+        "least_request" => LbPolicy::LeastRequest,
+        "peak_ewma" => LbPolicy::PeakEwma,
+        "rendezvous" => LbPolicy::Rendezvous,
+        _ => LbPolicy::P2c,
+    };
     Backend {
         endpoints: object
             .objects(cx, "endpoints")
@@ -27,8 +37,12 @@ pub(super) fn backend(place: &Place<'_>, cx: &mut Context) -> Backend {
             })
             .collect(),
         protocol,
-        lb_policy: LbPolicy::P2c,
+        tls: object.object(cx, "tls").map(|tls| tls::backend(tls, cx)),
+        lb_policy,
         health_check: object.object(cx, "health_check").map(|check| health_check(check, cx)),
+        outlier_detection: object
+            .object(cx, "outlier_detection")
+            .map(|detection| outlier_detection(detection, cx)),
         idle_timeout: object.get(cx, "idle_timeout"),
     }
 }

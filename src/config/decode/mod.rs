@@ -8,8 +8,10 @@ mod backends;
 mod conditions;
 mod policy;
 mod reader;
+mod resilience;
 mod routes;
 mod scalar;
+mod tls;
 mod top;
 
 use std::collections::BTreeSet;

@@ -4,11 +4,8 @@
 pub(in crate::config) static UNAVAILABLE: &[(&str, &str)] = &[
     ("admin", "socket"),
     ("admin", "tokens_file"),
-    ("listener", "tls"),
-    ("backend", "outlier_detection"),
     ("backend", "circuit_breaker"),
     ("backend", "slow_start"),
-    ("backend", "tls"),
     ("endpoint", "dns"),
     ("endpoint", "unix"),
     ("condition", "jwt"),
@@ -20,15 +17,7 @@ pub(in crate::config) static UNAVAILABLE: &[(&str, &str)] = &[
 ];
 
 /// Words that this version does not have yet: shape, key and word.
-pub(in crate::config) static UNAVAILABLE_WORDS: &[(&str, &str, &str)] = &[
-    ("listener", "protocols", "h2"),
-    ("backend", "protocol", "h2"),
-    ("backend", "protocol", "auto"),
-    ("backend", "lb_policy", "round_robin"),
-    ("backend", "lb_policy", "least_request"),
-    ("backend", "lb_policy", "peak_ewma"),
-    ("backend", "lb_policy", "rendezvous"),
-];
+pub(in crate::config) static UNAVAILABLE_WORDS: &[(&str, &str, &str)] = &[];
 
 /// Tombstones: shape, the key that is no more (or that other proxies have) and the one to use. A key that is renamed
 /// leaves its old name here for good.

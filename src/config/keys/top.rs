@@ -1,6 +1,9 @@
 //! The keys of the file itself, of listeners and of backends.
 
-use super::{CONDITION, Choice, Kind, ROUTE, Scalar, Shape, default, optional, required};
+use super::{
+    BACKEND_TLS, CONDITION, Choice, Kind, LISTENER_TLS, OUTLIER_DETECTION, ROUTE, Scalar, Shape, default,
+    optional, required,
+};
 
 const ANY_DURATION: Kind = Kind::Scalar(Scalar::Duration { min: 0 });
 const NETWORKS: Kind = Kind::List(&Kind::Scalar(Scalar::Cidr), 0);
@@ -166,12 +169,14 @@ pub(in crate::config) static LISTENER: Shape = Shape {
             "Its address: `127.0.0.1:8080`, `\"[::1]:8080\"`, `:8080` (all IPv4), `localhost:8080` (127.0.0.1). Port 0 \
              takes a free one.",
         ),
-        default(
+        optional(
             "protocols",
-            Kind::List(&Kind::Word(&["http/1.1", "h2c"]), 1),
-            "[http/1.1]",
-            "What it speaks: `http/1.1`, and with `h2c` HTTP/2 to clients that begin with it (prior knowledge).",
+            Kind::List(&Kind::Word(&["http/1.1", "h2", "h2c"]), 1),
+            "What it speaks: `http/1.1`; `h2`, HTTP/2 in TLS; `h2c`, HTTP/2 in the clear with clients that begin with it \
+             (prior knowledge). Without it `[h2, http/1.1]` with `tls`, else `[http/1.1]`. In TLS the first that the client \
+             offers is taken (ALPN).",
         ),
+        optional("tls", Kind::Object(&LISTENER_TLS), "TLS. Without it, all is in the clear."),
         optional("region", Kind::Scalar(Scalar::Name), "The region of everything that comes in here."),
         optional("limits", Kind::Object(&LIMITS), "What a client may cost."),
     ],
@@ -219,20 +224,29 @@ pub(in crate::config) static BACKEND: Shape = Shape {
         ),
         default(
             "protocol",
-            Kind::Word(&["http/1.1", "h2c"]),
+            Kind::Word(&["http/1.1", "h2", "h2c", "auto"]),
             "http/1.1",
-            "What its endpoints speak: `http/1.1`, or `h2c`, HTTP/2 in the clear.",
+            "What its endpoints speak: `http/1.1`; `h2`, HTTP/2 in TLS; `h2c`, HTTP/2 in the clear; `auto`, what the endpoint \
+             chooses in the TLS handshake (ALPN).",
         ),
+        optional("tls", Kind::Object(&BACKEND_TLS), "TLS to its endpoints. Without it, all is in the clear."),
         default(
             "lb_policy",
-            Kind::Word(&["p2c"]),
+            Kind::Word(&["p2c", "round_robin", "least_request", "peak_ewma", "rendezvous"]),
             "p2c",
-            "How an endpoint is chosen: `p2c`, power of two choices on requests in flight.",
+            "How an endpoint is chosen: `p2c`, the one of two drawn by weight with fewer requests in flight; \
+             `round_robin`, in turn; `least_request`, the one of all with the fewest; `peak_ewma`, the one of two that is \
+             expected to answer sooner; `rendezvous`, always the same one for a user.",
         ),
         optional(
             "health_check",
             Kind::Object(&HEALTH_CHECK),
             "Active checks. Without it, every endpoint is healthy.",
+        ),
+        optional(
+            "outlier_detection",
+            Kind::Object(&OUTLIER_DETECTION),
+            "Takes endpoints out whose answers are bad. Without it, none.",
         ),
         default("idle_timeout", ANY_DURATION, "30s", "How long an unused connection to an endpoint is kept."),
     ],

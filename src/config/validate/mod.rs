@@ -5,6 +5,7 @@
 
 mod overlap;
 mod policy;
+mod protocols;
 mod segments;
 mod splits;
 
@@ -31,6 +32,7 @@ pub(super) fn check(config: &Config, cx: &mut Context) {
     addresses(config, cx);
     segments::check(config, cx);
     splits::check(config, cx);
+    protocols::check(config, cx);
     policy::check(config, cx);
     // Replacements of what could not be read look alike; only a file that was read whole has real overlaps.
     if decoded {
@@ -39,6 +41,7 @@ pub(super) fn check(config: &Config, cx: &mut Context) {
     if !cx.sink.has_errors() {
         unused(config, cx);
         unreachable_rules(config, cx);
+        protocols::warn(config, cx);
     }
 }
 

@@ -54,6 +54,7 @@ fn reserved(name: &str) -> Option<&'static str> {
         Known::Host => Some("that is `rewrite: { host: … }`"),
         Known::Forwarded
         | Known::Traceparent
+        | Known::XForwardedClientCert
         | Known::XForwardedFor
         | Known::XForwardedHost
         | Known::XForwardedPort

@@ -39,10 +39,12 @@ fn exporter() -> Exporter {
     shards.worker(1).assigned(Reason::Draw);
     registry.route_backend(&shop, &v2).worker(0).record(&good);
     registry.route(&shop).worker(0).matched();
+    registry.route(&shop).worker(0).answered(PolicyLabel::Access);
     registry.route(&shop).worker(0).overhead(Duration::from_micros(7));
     registry.endpoint(&v1, "[::1]:80").worker(1).record(Duration::from_millis(4));
     registry.listener(&name("web")).worker(0).opened();
     registry.listener(&name("web")).worker(0).refused(Refusal::NoRoute);
+    registry.listener(&name("web")).worker(0).handshake(crate::telemetry::Handshake::Full);
     let _ = registry.route(&name("one-too-many"));
     windows.tick(&registry, start + Duration::from_secs(1));
     let control = Arc::new(ControlStats::default());
@@ -57,7 +59,14 @@ fn gauges() -> Gauges {
         weight_ratios: [((name("shop"), name("v1")), 0.95)].into(),
         endpoints_healthy: [((name("v1"), "[::1]:80".into()), true)].into(),
         kill_switches: [(name("shop"), false)].into(),
+        certificates: [((name("web"), "shop.example".to_owned()), 1_900_000_000)].into(),
+        backends: [(name("v1"), backend_gauges())].into(),
     }
+}
+
+fn backend_gauges() -> BackendGauges {
+    let ejections = EjectionGauges { ejected: true, by_cause: vec![("consecutive_5xx", 3)] };
+    BackendGauges { version_suspect: Some(true), ejections: [("[::1]:80".into(), ejections)].into() }
 }
 
 fn render() -> String {

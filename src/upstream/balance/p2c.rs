@@ -34,6 +34,19 @@ impl P2c {
     ///
     /// `bits` is entropy, `load` the requests in flight, `may` whether an endpoint can take it at all.
     pub fn pick(&self, bits: u64, load: impl Fn(usize) -> u64, may: impl Fn(usize) -> bool) -> Option<usize> {
+        let heavier = |a: usize, b: usize| {
+            (load(a) + 1) * u64::from(self.weights[b]) > (load(b) + 1) * u64::from(self.weights[a])
+        };
+        self.pick_by(bits, heavier, may)
+    }
+
+    /// The same, where `worse(a, b)` is whether the request is better off at `b`.
+    pub(super) fn pick_by(
+        &self,
+        bits: u64,
+        worse: impl Fn(usize, usize) -> bool,
+        may: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
         match *self.lottery {
             [] => return None,
             [0] => return may(0).then_some(0),
@@ -43,10 +56,11 @@ impl P2c {
         let second = self.draw(bits >> 32);
         let candidate = match (may(first), may(second)) {
             (true, true) => {
-                let heavier = |a: usize, b: usize| {
-                    (load(a) + 1) * u64::from(self.weights[b]) > (load(b) + 1) * u64::from(self.weights[a])
-                };
-                if heavier(first, second) { second } else { first }
+                if worse(first, second) {
+                    second
+                } else {
+                    first
+                }
             }
             (true, false) => first,
             (false, true) => second,
@@ -71,7 +85,7 @@ impl P2c {
     }
 }
 
-fn gcd(a: u32, b: u32) -> u32 {
+pub(super) fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 

@@ -1,0 +1,48 @@
+//! How a backend's endpoints are chosen and judged: the file's form lowered to the runtime's.
+
+use crate::{
+    config::model,
+    types::{BUCKETS, Fraction},
+    upstream::{
+        OutlierDetection,
+        balance::{Balancer, LeastRequest, P2c, PeakEwma, Rendezvous, RoundRobin},
+        outlier::SuccessRate,
+    },
+};
+
+/// A backend's `lb_policy`.
+pub(super) fn balancer(backend: &model::Backend) -> Balancer {
+    let weights: Vec<u32> = backend.endpoints.iter().map(|endpoint| endpoint.weight).collect();
+    match backend.lb_policy {
+        model::LbPolicy::P2c => Balancer::P2c(P2c::new(&weights)),
+        model::LbPolicy::RoundRobin => Balancer::RoundRobin(RoundRobin::new(&weights)),
+        model::LbPolicy::LeastRequest => Balancer::LeastRequest(LeastRequest::new(&weights)),
+        model::LbPolicy::PeakEwma => Balancer::PeakEwma(PeakEwma::new(&weights)),
+        model::LbPolicy::Rendezvous => {
+            let identities: Vec<String> =
+                backend.endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect();
+            Balancer::Rendezvous(Rendezvous::new(identities.iter().map(String::as_str).zip(weights)))
+        }
+    }
+}
+
+/// A backend's `outlier_detection`.
+pub(super) fn outlier_detection(detection: &model::OutlierDetection) -> OutlierDetection {
+    let mut lowered = OutlierDetection::new(
+        detection.consecutive_5xx,
+        detection.base_ejection_time,
+        detection.max_ejection_percent,
+    );
+    lowered.consecutive_gateway_failures = detection.consecutive_gateway_failures;
+    lowered.interval = detection.interval;
+    lowered.success_rate = detection.success_rate.as_ref().map(|rate| SuccessRate {
+        minimum: ratio(rate.threshold),
+        min_requests: u64::from(rate.min_requests),
+    });
+    lowered
+}
+
+/// A percentage as a number from 0 to 1.
+pub(super) fn ratio(fraction: Fraction) -> f64 {
+    f64::from(fraction.buckets()) / f64::from(BUCKETS)
+}
