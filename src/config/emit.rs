@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use super::model::{
     AccessLog, Backend, Condition, Config, Geo, HealthCheck, KeySource, Listener, LogTarget, NamedMatch,
-    PathMatch, Route, RouteMatch, Rule, SameSite, Split, Sticky, Target, ValueMatch,
+    PathMatch, Route, RouteMatch, Rule, SameSite, Scheme, Split, Sticky, Target, ValueMatch,
 };
 use super::yaml::{Plain, classify};
 use crate::types::{OnUnavailable, Weight};
@@ -382,6 +382,7 @@ fn route(route: &Route) -> Map {
 fn route_match(taken: &RouteMatch) -> Map {
     let named = |items: &[NamedMatch]| items.iter().map(named_match).collect::<Vec<_>>();
     Map::default()
+        .opt("scheme", taken.scheme.map(Scheme::as_str))
         .some("hosts", taken.hosts.clone())
         .opt("path", taken.path.as_ref().map(path_match))
         .some("method", taken.methods.clone())

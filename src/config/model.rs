@@ -325,6 +325,8 @@ pub struct Route {
 /// Requests that a route takes: all of what is given must hold.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RouteMatch {
+    /// What clients speak; `None` is either.
+    pub scheme: Option<Scheme>,
     /// Exact names or `*.example.com`, lower case; empty is any.
     pub hosts: Vec<String>,
     /// The path; `None` is any.

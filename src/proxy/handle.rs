@@ -161,6 +161,7 @@ fn decide<'s>(
         headers: request.head.headers(bytes),
         client_ip: request.client_ip,
         peer_ip: request.peer_ip,
+        secure: request.scheme(request.head.headers(bytes)) == "https",
         listener_region: listener.and_then(|listener| listener.region.as_ref()),
     };
     let decided = snapshot.table.find(&view).map(|place| {

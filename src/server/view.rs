@@ -18,7 +18,7 @@ use crate::{
         api::types::{Condition, Endpoint, ExplainRequest, ExplainStep, Explanation, Listener, Traffic},
     },
     control::Control,
-    http::{HeaderList, RequestView},
+    http::{HeaderList, Known, RequestView},
     snapshot::{Reader, Route, Snapshot},
     split::{self, AssignContext},
     telemetry::{ControlStats, Registry, Windows, prometheus},
@@ -186,6 +186,7 @@ fn explain(snapshot: &Snapshot, route: &Name, request: &ExplainRequest) -> Resul
         headers: headers.view(),
         client_ip,
         peer_ip: client_ip,
+        secure: headers.view().known(Known::XForwardedProto).next() == Some(b"https"),
         listener_region: None,
     };
     let context = AssignContext {

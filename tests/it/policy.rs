@@ -151,3 +151,20 @@ fn a_fixed_response_needs_no_backend() {
         assert_eq!(refusal.to_string(), "route `page` answers itself and has no backends");
     }
 }
+
+#[test]
+fn http_goes_to_https() {
+    let origin = Origin::named("stable");
+    let weir = Setup::before(&origin)
+        .top("trusted_proxies: [127.0.0.1]")
+        .route("name: shop, match: { hosts: shop.example }, backend: stable")
+        .route("name: secure, match: { scheme: http }, redirect: { scheme: https, status: 301 }")
+        .start();
+    let ask = |proto: &str| {
+        weir.client()
+            .ask(format!("GET /x HTTP/1.1\r\nHost: shop.example\r\nX-Forwarded-Proto: {proto}\r\n\r\n"))
+    };
+    let plain = ask("http");
+    assert_eq!((plain.status, plain.get("location")), (301, Some("https://shop.example/x")));
+    assert_eq!(ask("https").text(), "stable");
+}

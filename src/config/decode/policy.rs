@@ -59,11 +59,7 @@ fn rewrite(mut object: Object<'_>, cx: &mut Context) -> Rewrite {
 
 fn redirect(mut object: Object<'_>, cx: &mut Context) -> Redirect {
     Redirect {
-        scheme: match object.word(cx, "scheme") {
-            "https" => Some(Scheme::Https),
-            "http" => Some(Scheme::Http),
-            _ => None,
-        },
+        scheme: scheme(&mut object, cx),
         host: object.opt(cx, "host"),
         port: object.opt(cx, "port").map(small),
         path: object.opt(cx, "path"),
@@ -83,4 +79,13 @@ fn respond(mut object: Object<'_>, cx: &mut Context) -> Respond {
 /// A number that the tables keep below 65,536.
 fn small(number: u64) -> u16 {
     u16::try_from(number).unwrap_or(u16::MAX)
+}
+
+/// The key `scheme` of a match or redirect.
+pub(super) fn scheme(object: &mut Object<'_>, cx: &mut Context) -> Option<Scheme> {
+    match object.word(cx, "scheme") {
+        "https" => Some(Scheme::Https),
+        "http" => Some(Scheme::Http),
+        _ => None,
+    }
 }

@@ -3,7 +3,7 @@
 use super::{
     Context, Referent,
     conditions::{any_of, contradiction, named_matches, path_match},
-    policy::policy,
+    policy::{policy, scheme},
     reader::{self, FromValue, Object, Place},
 };
 use crate::{
@@ -54,6 +54,7 @@ pub(super) fn route(mut object: Object<'_>, cx: &mut Context) -> Route {
 
 fn route_match(mut object: Object<'_>, cx: &mut Context) -> RouteMatch {
     RouteMatch {
+        scheme: scheme(&mut object, cx),
         hosts: object.list(cx, "hosts"),
         path: object.object(cx, "path").map(|path| path_match(path, cx)),
         methods: object.list(cx, "method"),

@@ -177,6 +177,12 @@ pub(in crate::config) static ROUTE_MATCH: Shape = Shape {
     choice: Choice::Free,
     keys: &[
         optional(
+            "scheme",
+            Kind::Word(&["http", "https"]),
+            "What the client speaks, to Weir or to a trusted proxy that says so in `X-Forwarded-Proto`. A match that names it comes \
+             before all that do not.",
+        ),
+        optional(
             "hosts",
             Kind::OneOrMore(&Kind::Scalar(Scalar::Host)),
             "Hosts, without port and in any case; `\"*.example.com\"` is any host below it.",
