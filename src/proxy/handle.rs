@@ -223,7 +223,7 @@ fn account(
     forwarder: &Forwarder<'_>,
     client: &Downstream<'_>,
     assignment: &Assignment,
-    forwarded: &Forwarded,
+    forwarded: &Forwarded<'_>,
 ) {
     let request = forwarder.request;
     let now = clock::now();
@@ -307,7 +307,7 @@ impl Request<'_> {
         let client_host = self.target.authority.clone().map_or(&b""[..], |authority| &bytes[authority]);
         let address;
         let host = if client_host.is_empty() {
-            address = endpoint.address.to_string();
+            address = endpoint.address.host();
             address.as_bytes()
         } else {
             client_host

@@ -92,10 +92,7 @@ async fn attempt(
 /// The first byte that the client sends, which stays to be read; `None` at the connection's end.
 async fn first_byte(socket: &Plain) -> io::Result<Option<u8>> {
     let mut byte = [0];
-    match socket {
-        Plain::Tcp(stream) => Ok((stream.peek(&mut byte).await? > 0).then_some(byte[0])),
-        Plain::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
-    }
+    Ok((socket.peek(&mut byte).await? > 0).then_some(byte[0]))
 }
 
 /// Tells a client in the clear that it must not be.
@@ -105,9 +102,7 @@ async fn explain(worker: &Worker, socket: &mut Plain) {
     worker.with_date(|date| local.write(date, &mut out));
     // What it has sent is read first: closing on it would reset the answer away.
     let mut seen = [0; 4096];
-    if let Plain::Tcp(stream) = &*socket {
-        let _ = stream.try_read(&mut seen);
-    }
+    let _ = socket.try_read(&mut seen);
     let _ = socket.write_all(&out).await;
     let _ = socket.shutdown().await;
 }

@@ -5,7 +5,7 @@ use crate::{
     http::{Known, Version},
     split::Assignment,
     telemetry::{AccessEntry, Outcome},
-    types::{Reason, cause::chain, clock},
+    types::{Reason, address::is_unix_peer, cause::chain, clock},
 };
 
 /// Hands the request to the log, if there is one and it keeps the line. `bytes` hold the request's head.
@@ -13,7 +13,7 @@ pub(super) fn log(
     forwarder: &Forwarder<'_>,
     bytes: &[u8],
     assignment: &Assignment,
-    forwarded: &Forwarded,
+    forwarded: &Forwarded<'_>,
     outcome: &Outcome,
 ) {
     let Some(logging) = &forwarder.snapshot.logging else { return };
@@ -36,7 +36,7 @@ pub(super) fn log(
         query: request.target.query(bytes).filter(|_| logging.query).map(text),
         cookie: None,
         host: request.target.authority.clone().map(|range| text(&bytes[range])),
-        client: Some(request.client_ip),
+        client: Some(request.client_ip).filter(|client| !is_unix_peer(*client)),
         user_agent: headers.get("user-agent").map(text),
         protocol_version: match request.head.version {
             Version::Http10 => "1.0",
@@ -54,7 +54,7 @@ pub(super) fn log(
         backend: Some(forwarder.snapshot.backends[backend].name.clone()),
         reason: Some(if forwarded.fell_back { Reason::Fallback } else { assignment.reason }),
         revision: forwarder.snapshot.revision,
-        endpoint: forwarded.endpoint.map(|address| address.to_string().into()),
+        endpoint: forwarded.endpoint.map(|endpoint| endpoint.address.to_string().into()),
         retries: forwarded.retries,
     };
     logging.log.record(entry);

@@ -9,7 +9,8 @@ use std::{
 };
 
 use super::{
-    Backend, Listener, ListenerSettings, Logging, Route, RouteBackend, Snapshot, Timeouts, balancing, lower,
+    Backend, Listener, ListenerSettings, Logging, Route, RouteBackend, Snapshot, Timeouts, balancing,
+    endpoints, lower,
 };
 use crate::{
     config::model,
@@ -151,13 +152,15 @@ impl Compiler {
     fn backend(&mut self, name: &Name, backend: &model::Backend, resources: &Resources) -> Backend {
         let registry = &self.registry;
         let now = clock::now();
-        let endpoints = backend.endpoints.iter().map(|endpoint| {
-            let shards = || registry.endpoint(name, &endpoint.address.to_string());
-            self.directory.endpoint((name, endpoint.address), now, shards)
+        let members = endpoints::members(backend);
+        let endpoints = members.iter().map(|member| {
+            let shards = || registry.endpoint(name, &member.address.to_string());
+            self.directory.endpoint((name, &member.address), now, shards)
         });
         Backend {
             name: name.clone(),
             endpoints: endpoints.collect(),
+            weights: members.iter().map(|member| member.weight).collect(),
             protocol: match backend.protocol {
                 model::BackendProtocol::Http11 => Protocol::Http11,
                 model::BackendProtocol::H2 => Protocol::H2,
@@ -165,7 +168,7 @@ impl Compiler {
                 model::BackendProtocol::Auto => Protocol::Auto,
             },
             tls: resources.backend_tls.get(name).cloned(),
-            balancer: balancing::balancer(backend),
+            balancer: balancing::balancer(backend.lb_policy, &members),
             initially_healthy: backend.health_check.as_ref().is_none_or(|check| check.initially_healthy),
             idle_timeout: backend.idle_timeout,
             health_check: backend.health_check.as_ref().map(|check| Arc::new(health_check(check))),
@@ -276,7 +279,8 @@ fn listener(listener: &model::Listener) -> (Name, Listener) {
         h2c: listener.protocols.contains(&model::ListenerProtocol::H2c),
     };
     let region = listener.region.clone();
-    (listener.name.clone(), Listener { bind: listener.bind, region, settings, tls: None })
+    let bind = listener.bind.clone();
+    (listener.name.clone(), Listener { bind, mode: listener.mode, region, settings, tls: None })
 }
 
 fn regions(config: &model::Config, resources: &Resources) -> Arc<RegionSources> {

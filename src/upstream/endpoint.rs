@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
@@ -15,7 +14,7 @@ use tokio::time::Instant;
 use super::outlier::{Cause, Ejection, Record};
 use crate::{
     telemetry::{EndpointShard, Sharded},
-    types::Name,
+    types::{Address, Name},
 };
 
 /// The share of its usual requests that an endpoint begins with when it starts slowly. With less, a backend with little
@@ -30,7 +29,7 @@ pub struct Endpoint {
     /// The backend it belongs to.
     pub backend: Name,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub address: Address,
     /// Its statistics, one shard per worker.
     pub shards: Arc<Sharded<EndpointShard>>,
     /// What its answers have shown.
@@ -59,7 +58,7 @@ pub enum Verdict {
 /// Every endpoint that a snapshot names, by identity. Owned by whoever compiles.
 #[derive(Debug)]
 pub struct Directory {
-    by_identity: BTreeMap<(Name, SocketAddr), Arc<Endpoint>>,
+    by_identity: BTreeMap<(Name, Address), Arc<Endpoint>>,
     next_id: usize,
     origin: Instant,
 }
@@ -170,19 +169,19 @@ impl Directory {
     /// The endpoint with this identity: the one that is known, or one that is new at `now`, with shards from `shards`.
     pub fn endpoint(
         &mut self,
-        (backend, address): (&Name, SocketAddr),
+        (backend, address): (&Name, &Address),
         now: Instant,
         shards: impl FnOnce() -> Arc<Sharded<EndpointShard>>,
     ) -> Arc<Endpoint> {
         let next_id = &mut self.next_id;
         let origin = self.origin;
-        let endpoint = self.by_identity.entry((backend.clone(), address)).or_insert_with(|| {
+        let endpoint = self.by_identity.entry((backend.clone(), address.clone())).or_insert_with(|| {
             let id = *next_id;
             *next_id += 1;
             let endpoint = Endpoint {
                 id,
                 backend: backend.clone(),
-                address,
+                address: address.clone(),
                 shards: shards(),
                 record: Record::default(),
                 verdict: AtomicU8::new(Verdict::Unknown as u8),
@@ -197,7 +196,7 @@ impl Directory {
     }
 
     /// Forgets every endpoint that `live` does not name.
-    pub fn retain(&mut self, live: impl Fn(&Name, &SocketAddr) -> bool) {
+    pub fn retain(&mut self, live: impl Fn(&Name, &Address) -> bool) {
         self.by_identity.retain(|(backend, address), _| live(backend, address));
     }
 }

@@ -3,7 +3,7 @@
 //! One task per endpoint that a backend wants checked. The set of tasks follows the snapshot by difference: a check that
 //! stays the same is not disturbed by a reload, and an endpoint keeps its verdict.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use http_body_util::{BodyExt as _, Empty};
 use hyper::{Request, body::Bytes, client::conn::http1, header};
@@ -122,7 +122,7 @@ impl Streak {
 async fn run(endpoint: Arc<Endpoint>, spec: Arc<HealthCheck>, report: Arc<Report>) {
     let mut streak = Streak::default();
     loop {
-        let result = match tokio::time::timeout(spec.timeout, probe(endpoint.address, &spec)).await {
+        let result = match tokio::time::timeout(spec.timeout, probe(&endpoint, &spec)).await {
             Ok(result) => result,
             Err(_) => Err(format!("no answer within {:?}", spec.timeout)),
         };
@@ -138,11 +138,11 @@ async fn run(endpoint: Arc<Endpoint>, spec: Arc<HealthCheck>, report: Arc<Report
 }
 
 /// One probe: a new connection, a GET, and a status that is expected.
-async fn probe(address: SocketAddr, spec: &HealthCheck) -> Result<(), String> {
-    let stream = connect::tcp(address, Duration::ZERO).await.map_err(|error| chain(&error))?;
+async fn probe(endpoint: &Endpoint, spec: &HealthCheck) -> Result<(), String> {
+    let stream = connect::plain(endpoint, Duration::ZERO).await.map_err(|error| chain(&error))?;
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| chain(&error))?;
-    let host = spec.host.clone().unwrap_or_else(|| address.to_string());
+    let host = spec.host.clone().unwrap_or_else(|| endpoint.address.host());
     let request = Request::get(&spec.path)
         .header(header::HOST, host)
         .header(header::USER_AGENT, "weir-health-check")

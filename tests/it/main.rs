@@ -30,3 +30,4 @@ mod split;
 mod streaming;
 mod support;
 mod timeouts;
+mod unix;

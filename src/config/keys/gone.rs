@@ -7,7 +7,6 @@ pub(in crate::config) static UNAVAILABLE: &[(&str, &str)] = &[
     ("backend", "circuit_breaker"),
     ("backend", "slow_start"),
     ("endpoint", "dns"),
-    ("endpoint", "unix"),
     ("condition", "jwt"),
     ("key_source", "jwt"),
     ("route", "retry"),
