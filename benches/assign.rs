@@ -85,7 +85,13 @@ fn ways(c: &mut Criterion) {
         ..RegionSources::default()
     };
     let keyring = Keyring::new([7; 16], None);
-    let context = AssignContext { keyring: &keyring, now_unix_secs: NOW, regions: &regions, secure: true };
+    let context = AssignContext {
+        keyring: &keyring,
+        now_unix_secs: NOW,
+        regions: &regions,
+        secure: true,
+        claims: None,
+    };
     let plain = SplitPlan::new(parts(2, vec![])).unwrap();
     let ruled = SplitPlan::new(parts(
         3,

@@ -25,6 +25,7 @@ pub mod control;
 pub mod demo;
 pub mod http;
 pub mod net;
+pub mod policy;
 pub mod proxy;
 pub mod routing;
 pub mod server;

@@ -20,14 +20,37 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("routing", &["types", "http"]),
     ("split", &["types", "http", "routing"]),
     ("upstream", &["types", "http", "net", "telemetry"]),
+    ("policy", &["types", "http", "net", "telemetry", "routing", "split"]),
     ("experiment", &["types", "http", "split", "analysis"]),
     (
         "snapshot",
-        &["types", "http", "net", "config", "telemetry", "routing", "split", "upstream", "experiment"],
+        &[
+            "types",
+            "http",
+            "net",
+            "config",
+            "telemetry",
+            "routing",
+            "split",
+            "upstream",
+            "policy",
+            "experiment",
+        ],
     ),
     (
         "proxy",
-        &["types", "http", "net", "telemetry", "routing", "split", "upstream", "experiment", "snapshot"],
+        &[
+            "types",
+            "http",
+            "net",
+            "telemetry",
+            "routing",
+            "split",
+            "upstream",
+            "policy",
+            "experiment",
+            "snapshot",
+        ],
     ),
     ("control", &["types", "http", "config", "telemetry", "upstream", "snapshot"]),
     ("rollout", &["types", "http", "config", "telemetry", "analysis", "control"]),
@@ -37,7 +60,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cli", &["types", "http", "config", "snapshot", "server", "admin", "demo"]),
 ];
 
-const ADMIN: [&str; 13] = [
+const ADMIN: [&str; 14] = [
     "types",
     "http",
     "net",
@@ -47,13 +70,14 @@ const ADMIN: [&str; 13] = [
     "routing",
     "split",
     "upstream",
+    "policy",
     "experiment",
     "snapshot",
     "control",
     "rollout",
 ];
 
-const SERVER: [&str; 15] = [
+const SERVER: [&str; 16] = [
     "types",
     "http",
     "net",
@@ -63,6 +87,7 @@ const SERVER: [&str; 15] = [
     "routing",
     "split",
     "upstream",
+    "policy",
     "experiment",
     "snapshot",
     "proxy",

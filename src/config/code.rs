@@ -134,6 +134,8 @@ codes! {
     Protocol = "E0116";
     /// What is said of a socket does not go with its kind.
     Socket = "E0120";
+    /// A rule about a header that belongs to one connection, frames the message, or is Weir's own.
+    ReservedHeader = "E0140";
     /// A backend that no route uses.
     UnusedBackend = "W0201";
     /// A segment that nothing uses.

@@ -3,6 +3,7 @@
 //! What the decoder reads from this form is equal to what was written (a property test holds that). Keys stand in the
 //! order of the key tables, lists are lists even where one could stand alone.
 
+mod policy;
 mod tls;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -369,12 +370,13 @@ fn route(route: &Route) -> Map {
         .put("response_headers", duration(route.timeouts.response_headers))
         .put("stream_idle", duration(route.timeouts.stream_idle))
         .put("tunnel_idle", duration(route.timeouts.tunnel_idle));
-    Map::default()
+    let map = Map::default()
         .put("name", route.name.as_str())
         .put("match", route.matches.iter().map(route_match).collect::<Vec<_>>())
         .some("rules", route.rules.iter().map(rule).collect::<Vec<_>>())
         .put("split", split(&route.split))
-        .put("timeouts", timeouts)
+        .put("timeouts", timeouts);
+    policy::policy(map, &route.policy)
 }
 
 fn route_match(taken: &RouteMatch) -> Map {

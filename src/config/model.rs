@@ -3,6 +3,7 @@
 //! Defaults live in the key tables (`keys/`); the decoder in `decode/` is the only constructor outside tests.
 
 mod endpoint;
+mod policy;
 mod resilience;
 mod tls;
 
@@ -10,6 +11,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use ipnet::IpNet;
 
+pub use self::policy::{Access, HeaderEdits, Policy, Rewrite};
 pub use self::{
     endpoint::{Endpoint, EndpointTarget},
     resilience::{OutlierDetection, SuccessRate},
@@ -311,6 +313,8 @@ pub struct Route {
     pub split: Split,
     /// Upstream timeouts.
     pub timeouts: Timeouts,
+    /// What it does to requests beside sending them somewhere.
+    pub policy: Policy,
 }
 
 /// Requests that a route takes: all of what is given must hold.

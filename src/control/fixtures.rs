@@ -123,6 +123,7 @@ fn route(route: &str, backends: &[(&str, u32)]) -> Route {
             stream_idle: second,
             tunnel_idle: second,
         },
+        policy: crate::config::model::Policy::default(),
     }
 }
 

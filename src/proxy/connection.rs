@@ -17,7 +17,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    http::{HeadError, HeadLimits, Progress, RequestHead, Version},
+    http::{HeadError, HeadLimits, Progress, RequestHead},
     net::{Plain, Stream},
     snapshot::ListenerSettings,
     telemetry::Refusal,
@@ -261,9 +261,7 @@ impl Client {
         text: &str,
     ) -> After {
         inlet.shard(worker).refused(refusal);
-        let local =
-            Local { status, text: text.into(), to_head: false, version: Version::Http11, keep_alive: false };
-        self.respond(worker, &local).await
+        self.respond(worker, &Local::refusing(status, text, false)).await
     }
 
     /// Sends a response of our own.

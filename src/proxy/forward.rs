@@ -12,6 +12,7 @@ use super::{
     exchange::{Exchange, RequestFacts},
     handle::Request,
     headers::{ClientHead, body_of},
+    policy::Edits,
     relay::Relay,
     worker::Worker,
 };
@@ -300,7 +301,9 @@ impl Forwarder<'_> {
             self.request.head.keep_alive && !ends_with_connection && !early && !self.worker.draining.get();
         let begun = self.worker.with_date(|date| {
             let set_cookie = self.set_cookie.as_deref();
-            attempt.begin_response(head, &ClientHead { version, keep_alive, chunked, set_cookie, date })
+            let edits = Edits::of_response(self.route);
+            attempt
+                .begin_response(head, &ClientHead { version, keep_alive, chunked, set_cookie, date, edits })
         });
         if tunnel {
             attempt.open_tunnel();

@@ -17,11 +17,13 @@ use super::{
     headers::UpstreamHead,
     listener::Inlet,
     log,
+    policy::{self, Edits},
     respond::Local,
     worker::Worker,
 };
 use crate::{
     http::{Framing, Known, RequestHead, RequestView, Target},
+    policy::Rewrite,
     snapshot::{Listener, Route, Snapshot},
     split::{self, AssignContext, Assignment},
     telemetry::{MethodLabel, Outcome, Refusal},
@@ -51,6 +53,11 @@ pub(super) struct Request<'a> {
 /// Where a request goes.
 struct Decision<'s> {
     route: &'s Route,
+    onward: Result<Onward, policy::Answer>,
+}
+
+/// To a backend.
+struct Onward {
     assignment: Assignment,
     /// The assignment's Set-Cookie value, when one is due.
     set_cookie: Option<String>,
@@ -74,13 +81,15 @@ pub(super) async fn handle(
         }
     };
     let listener = snapshot.listeners.get(&inlet.name);
-    let Some(Decision { route, assignment, set_cookie, key }) =
-        decide(worker, &snapshot, listener, client, &request)
-    else {
+    let Some(Decision { route, onward }) = decide(worker, &snapshot, listener, client, &request) else {
         inlet.shard(worker).refused(Refusal::NoRoute);
         let reusable = head.framing == Framing::None;
         let text = "no route takes this request";
         return client.respond(worker, &local(worker, head, client, (404, reusable, text))).await;
+    };
+    let Onward { assignment, set_cookie, key } = match onward {
+        Ok(onward) => onward,
+        Err(answer) => return policy::answer(worker, (&snapshot, route), client, &request, answer).await,
     };
     let forwarder = Forwarder { worker, snapshot: &snapshot, route, request: &request, set_cookie, key };
     let shard = forwarder.shard(assignment.backend);
@@ -91,7 +100,7 @@ pub(super) async fn handle(
     let forwarded = forwarder.forward(client, assignment.backend).await;
     let after = match &forwarded.result {
         Ok(delivered) => delivered.after,
-        Err(error) => answer_error(worker, client, &request, error).await,
+        Err(error) => answer_error(&forwarder, client, error).await,
     };
     account(&forwarder, client, &assignment, &forwarded);
     after
@@ -133,7 +142,7 @@ fn understand<'a>(
     })
 }
 
-/// Finds the route and assigns the backend. `None` when no route matches.
+/// Finds the route and, where its policy lets the request go on, assigns the backend. `None` when no route matches.
 fn decide<'s>(
     worker: &Worker,
     snapshot: &'s Snapshot,
@@ -157,18 +166,22 @@ fn decide<'s>(
     let decided = snapshot.table.find(&view).map(|place| {
         let route = &snapshot.routes[place];
         route.shards.worker(worker.index).matched();
+        if let Some(answer) = policy::judge(route, &view) {
+            return Decision { route, onward: Err(answer) };
+        }
         let context = AssignContext {
             keyring: &snapshot.keyring,
             now_unix_secs: clock::unix_now().as_secs(),
             regions: &snapshot.regions,
             secure: request.secured.is_some(),
+            claims: None,
         };
         let entropy = worker.random();
         let assignment = split::assign(&route.plan, &view, &context, entropy);
         let key = if route.needs_key { key_of(route, &view, &context, (entropy, &assignment)) } else { 0 };
         let set_cookie =
             assignment.set_cookie.and_then(|value| route.plan.set_cookie_header(&value, &context));
-        Decision { route, assignment, set_cookie, key }
+        Decision { route, onward: Ok(Onward { assignment, set_cookie, key }) }
     });
     worker.put_scratch(host);
     decided
@@ -189,18 +202,15 @@ fn key_of(
 }
 
 /// Tells the client that nobody answered, if it is still there.
-async fn answer_error(
-    worker: &Worker,
-    client: &mut Downstream<'_>,
-    request: &Request<'_>,
-    error: &ProxyError,
-) -> After {
+async fn answer_error(forwarder: &Forwarder<'_>, client: &mut Downstream<'_>, error: &ProxyError) -> After {
+    let Forwarder { worker, request, .. } = *forwarder;
     if matches!(error, ProxyError::ClientGone) {
         return After::Reset;
     }
     let reusable = request.head.framing == Framing::None && client.may_ask_again();
     let text = error.public_text();
-    client.respond(worker, &local(worker, request.head, client, (error.status(), reusable, text))).await
+    let local = local(worker, request.head, client, (error.status(), reusable, text));
+    client.respond(worker, &Local { edits: Edits::of_response(forwarder.route), ..local }).await
 }
 
 fn local(
@@ -215,6 +225,7 @@ fn local(
         to_head: head.method(client.bytes()) == "HEAD",
         version: head.version,
         keep_alive: reusable && head.keep_alive && !worker.draining.get(),
+        edits: Edits::default(),
     }
 }
 
@@ -304,9 +315,12 @@ impl Request<'_> {
         endpoint: &Endpoint,
         write: impl FnOnce(&UpstreamHead<'_>) -> T,
     ) -> T {
+        let rewrite = forwarder.route.policy.as_ref().and_then(|policy| policy.rewrite.as_ref());
         let client_host = self.target.authority.clone().map_or(&b""[..], |authority| &bytes[authority]);
         let address;
-        let host = if client_host.is_empty() {
+        let host = if let Some(host) = rewrite.and_then(Rewrite::host) {
+            host.as_bytes()
+        } else if client_host.is_empty() {
             address = endpoint.address.host();
             address.as_bytes()
         } else {
@@ -322,12 +336,13 @@ impl Request<'_> {
             }
             Some(_) => whole,
         };
+        let rewritten = rewrite.map(|rewrite| rewrite.target(path_and_query));
         let worker = forwarder.worker;
         let headers = self.head.headers(bytes);
         let asked = headers.known(Known::Upgrade).next().unwrap_or(b"websocket");
         write(&UpstreamHead {
             method: self.head.method(bytes),
-            path_and_query,
+            path_and_query: rewritten.as_deref().unwrap_or(path_and_query),
             host,
             client_host,
             headers,
@@ -342,6 +357,7 @@ impl Request<'_> {
             region_headers: &forwarder.snapshot.regions.headers,
             upgrade: self.head.upgrade.map(|_| asked),
             entropy: [worker.random(), worker.random(), worker.random(), worker.random()],
+            edits: Edits::of_request(forwarder.route),
         })
     }
 }

@@ -5,7 +5,10 @@
 
 use std::{fmt::Write as _, net::IpAddr};
 
-use super::fields::{FieldMap, Fields, List, is_disguised, may_trail};
+use super::{
+    fields::{FieldMap, Fields, List, is_disguised, may_trail},
+    policy::Edits,
+};
 use crate::{
     http::{BodyDecoder, Framing, Headers, Known, ResponseHead, Version, framing},
     split::RegionHeader,
@@ -41,6 +44,8 @@ pub(super) struct UpstreamHead<'a> {
     pub(super) upgrade: Option<&'a [u8]>,
     /// 256 random bits, for the ids that are missing.
     pub(super) entropy: [u64; 4],
+    /// What the route changes.
+    pub(super) edits: Edits<'a>,
 }
 
 /// What Weir says in a response's head beside what the upstream said.
@@ -56,6 +61,8 @@ pub(super) struct ClientHead<'a> {
     pub(super) set_cookie: Option<&'a str>,
     /// The date to add where the upstream gave none.
     pub(super) date: &'a str,
+    /// What the route changes.
+    pub(super) edits: Edits<'a>,
 }
 
 // === impl UpstreamHead ===
@@ -107,10 +114,15 @@ impl UpstreamHead<'_> {
         let mut seen = Seen::default();
         for (known, name, value) in self.headers.iter_known() {
             let passes = self.passes(known, value, &mut seen);
-            if passes && !named.names(known, name) && !self.is_withheld(known, name) {
+            if passes
+                && !named.names(known, name)
+                && !self.is_withheld(known, name)
+                && !self.edits.drops(name)
+            {
                 out.field(name, value);
             }
         }
+        self.edits.write(out);
         self.write_forwarding(out);
         self.write_ids(out, &seen);
     }
@@ -294,11 +306,12 @@ impl ClientHead<'_> {
                 Known::ContentLength => !bodiless && head.framing != Framing::Chunked,
                 _ => !named.names(known, name),
             };
-            if passes {
+            if passes && !self.edits.drops(name) {
                 has_date |= name.eq_ignore_ascii_case(b"date");
                 out.field(name, value);
             }
         }
+        self.edits.write(out);
         if !has_date {
             out.field(b"date", self.date.as_bytes());
         }

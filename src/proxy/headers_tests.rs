@@ -23,6 +23,7 @@ fn upstream(fields: &[(&str, &str)], trusted: bool, framing: Framing) -> String 
         }],
         upgrade: None,
         entropy: [1, 2, 3, 4],
+        edits: Edits::default(),
     }
     .write(&mut out);
     String::from_utf8(out).unwrap().replace("\r\n", "\n")
@@ -111,6 +112,7 @@ fn a_response_keeps_its_fields_and_their_order() {
         chunked: false,
         set_cookie: Some("weir=x"),
         date: "Sun, 06 Nov 1994 08:49:37 GMT",
+        edits: Edits::default(),
     };
     client.write(&head, bytes, &mut out);
     insta::assert_snapshot!(String::from_utf8(out).unwrap().replace("\r\n", "\n"), @r"

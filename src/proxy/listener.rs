@@ -13,7 +13,6 @@ use tokio::sync::oneshot;
 
 use super::{connection, respond::Local, worker::Worker};
 use crate::{
-    http::Version,
     net::{Listener, Plain, tls::ServerTls},
     snapshot::ListenerSettings,
     telemetry::{ListenerShard, Refusal, Sharded},
@@ -110,13 +109,7 @@ impl Inlet {
             return;
         }
         let mut out = Vec::new();
-        let local = Local {
-            status: 503,
-            text: "too many connections".into(),
-            to_head: false,
-            version: Version::Http11,
-            keep_alive: false,
-        };
+        let local = Local::refusing(503, "too many connections", false);
         worker.with_date(|date| local.write(date, &mut out));
         drop(socket.try_write(&out));
         // The answer's end is said before the close, which is a reset when the request has arrived meanwhile.

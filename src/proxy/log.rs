@@ -1,10 +1,15 @@
 //! The access log's entry of a request, built only when its line is kept.
 
-use super::forward::{Forwarded, Forwarder};
+use super::{
+    forward::{Forwarded, Forwarder},
+    handle::Request,
+    worker::Worker,
+};
 use crate::{
     http::{Known, Version},
+    snapshot::{Route, Snapshot},
     split::Assignment,
-    telemetry::{AccessEntry, Outcome},
+    telemetry::{AccessEntry, Outcome, PolicyLabel},
     types::{Reason, address::is_unix_peer, cause::chain, clock},
 };
 
@@ -20,20 +25,52 @@ pub(super) fn log(
     if !forwarder.worker.logs(logging.rate, outcome.status, outcome.error) {
         return;
     }
-    let request = forwarder.request;
-    let headers = request.head.headers(bytes);
     let error = match &forwarded.result {
         Ok(delivered) => delivered.error.as_ref(),
         Err(error) => Some(error),
     };
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let backend = forwarder.route.backends[forwarded.backend].backend;
     let entry = AccessEntry {
+        body_size: forwarded.result.as_ref().map_or(0, |delivered| delivered.body_bytes),
+        backend: Some(forwarder.snapshot.backends[backend].name.clone()),
+        reason: Some(if forwarded.fell_back { Reason::Fallback } else { assignment.reason }),
+        endpoint: forwarded.endpoint.map(|endpoint| endpoint.address.to_string().into()),
+        retries: forwarded.retries,
+        error_message: error.map(|error| chain(error)),
+        ..entry((forwarder.snapshot, forwarder.route), (forwarder.request, bytes), outcome)
+    };
+    logging.log.record(entry);
+}
+
+/// The same for a request that its route answered itself.
+pub(super) fn log_answer(
+    worker: &Worker,
+    (snapshot, route): (&Snapshot, &Route),
+    (request, bytes): (&Request<'_>, &[u8]),
+    (by, outcome): (PolicyLabel, &Outcome),
+) {
+    let Some(logging) = &snapshot.logging else { return };
+    if worker.logs(logging.rate, outcome.status, outcome.error) {
+        let entry = entry((snapshot, route), (request, bytes), outcome);
+        logging.log.record(AccessEntry { policy: Some(by), ..entry });
+    }
+}
+
+/// What is to be said of any request.
+fn entry(
+    (snapshot, route): (&Snapshot, &Route),
+    (request, bytes): (&Request<'_>, &[u8]),
+    outcome: &Outcome,
+) -> AccessEntry {
+    let headers = request.head.headers(bytes);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let shows_query = snapshot.logging.as_ref().is_some_and(|logging| logging.query);
+    AccessEntry {
         time: clock::unix_now().saturating_sub(outcome.duration),
         trace_id: headers.known(Known::Traceparent).next().and_then(trace_id),
         method: outcome.method,
         path: text(request.target.path(bytes)),
-        query: request.target.query(bytes).filter(|_| logging.query).map(text),
+        query: request.target.query(bytes).filter(|_| shows_query).map(text),
         cookie: None,
         host: request.target.authority.clone().map(|range| text(&bytes[range])),
         client: Some(request.client_ip).filter(|client| !is_unix_peer(*client)),
@@ -44,20 +81,20 @@ pub(super) fn log(
             Version::Http2 => "2",
         },
         status: outcome.status,
-        body_size: forwarded.result.as_ref().map_or(0, |delivered| delivered.body_bytes),
+        body_size: 0,
         error: outcome.error,
-        error_message: error.map(|error| chain(error)),
+        error_message: None,
         tls_version: request.tls_version,
         duration: outcome.duration,
         upstream_duration: outcome.upstream,
-        route: Some(forwarder.route.name.clone()),
-        backend: Some(forwarder.snapshot.backends[backend].name.clone()),
-        reason: Some(if forwarded.fell_back { Reason::Fallback } else { assignment.reason }),
-        revision: forwarder.snapshot.revision,
-        endpoint: forwarded.endpoint.map(|endpoint| endpoint.address.to_string().into()),
-        retries: forwarded.retries,
-    };
-    logging.log.record(entry);
+        route: Some(route.name.clone()),
+        backend: None,
+        reason: None,
+        policy: None,
+        revision: snapshot.revision,
+        endpoint: None,
+        retries: 0,
+    }
 }
 
 /// The trace id in a traceparent (W3C Trace Context, section 3.2.2.3).

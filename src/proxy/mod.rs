@@ -22,6 +22,7 @@ mod listener;
 mod log;
 mod pick;
 mod plane;
+mod policy;
 mod relay;
 mod respond;
 mod timer;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::{
     fields::{FieldMap, Fields},
     headers::{write_connection, write_status_line},
+    policy::Edits,
 };
 use crate::http::Version;
 
@@ -24,6 +25,8 @@ pub(super) struct Local<'a> {
     pub(super) version: Version,
     /// Whether the connection stays open.
     pub(super) keep_alive: bool,
+    /// What the route changes.
+    pub(super) edits: Edits<'a>,
 }
 
 // === impl Local ===
@@ -31,7 +34,8 @@ pub(super) struct Local<'a> {
 impl<'a> Local<'a> {
     /// A refusal, after which nothing further is read.
     pub(super) fn refusing(status: u16, text: &'a str, to_head: bool) -> Self {
-        Self { status, text: text.into(), to_head, version: Version::Http11, keep_alive: false }
+        let (version, edits) = (Version::Http11, Edits::default());
+        Self { status, text: text.into(), to_head, version, keep_alive: false, edits }
     }
 
     /// Appends the response to `out`, for HTTP/1.1.
@@ -60,14 +64,20 @@ impl<'a> Local<'a> {
 
     fn fields(&self, date: &str, length: usize, out: &mut impl Fields) {
         out.field(b"date", date.as_bytes());
-        out.field(b"content-type", b"text/plain; charset=utf-8");
-        out.field(b"cache-control", b"no-store");
+        let mut own = |name: &[u8], value: &[u8]| {
+            if !self.edits.drops(name) {
+                out.field(name, value);
+            }
+        };
+        own(b"content-type", b"text/plain; charset=utf-8");
+        own(b"cache-control", b"no-store");
         if self.status == 405 {
-            out.field(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+            own(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
         }
         if self.status == 503 {
-            out.field(b"retry-after", b"1");
+            own(b"retry-after", b"1");
         }
+        self.edits.write(out);
         out.begin(b"content-length");
         out.display(length);
         out.end();
@@ -78,21 +88,7 @@ impl<'a> Local<'a> {
     }
 }
 
-/// The reason phrase of each status that Weir sends.
+/// The status's reason phrase (RFC 9110, section 15).
 fn reason(status: u16) -> &'static str {
-    match status {
-        400 => "Bad Request",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        414 => "URI Too Long",
-        421 => "Misdirected Request",
-        431 => "Request Header Fields Too Large",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        _ => "Internal Server Error",
-    }
+    StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Unassigned")
 }

@@ -188,6 +188,18 @@ impl NamedMatcher {
         Self { name: name.into(), value }
     }
 
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether a value is what it must be.
+    #[must_use]
+    pub fn matches(&self, value: &[u8]) -> bool {
+        self.value.matches(value)
+    }
+
     /// Whether any header field of this name (any case) has such a value. Each field line is compared by itself.
     #[must_use]
     pub fn matches_header(&self, headers: Headers<'_>) -> bool {

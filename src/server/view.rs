@@ -182,6 +182,7 @@ fn explain(snapshot: &Snapshot, route: &Name, request: &ExplainRequest) -> Resul
         now_unix_secs: clock::unix_now().as_secs(),
         regions: &snapshot.regions,
         secure: false,
+        claims: None,
     };
     let mut explained = split::explain(&found.plan, &view, &context, rand::random());
     stand_in(snapshot, found, &mut explained);

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     Backend, Listener, ListenerSettings, Logging, Route, RouteBackend, Snapshot, Timeouts, balancing,
-    endpoints, lower,
+    endpoints, lower, policy,
 };
 use crate::{
     config::model,
@@ -207,6 +207,7 @@ impl Compiler {
                 stream_idle: route.timeouts.stream_idle,
                 tunnel_idle: route.timeouts.tunnel_idle,
             },
+            policy: policy::policy(route),
             shards: self.registry.route(&route.name),
         })
     }

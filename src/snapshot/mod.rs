@@ -5,6 +5,7 @@ mod cell;
 pub mod compile;
 mod endpoints;
 mod lower;
+mod policy;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::{
     net::tls::{ClientTls, ServerTls},
+    policy::Policy,
     routing::RouteTable,
     split::{Keyring, NetworkSet, RegionSources, SplitPlan},
     telemetry::{AccessLog, RouteBackendShard, RouteShard, Sharded},
@@ -94,6 +96,8 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// Whether one of its backends chooses endpoints by who is asking.
     pub needs_key: bool,
+    /// What it does to requests beside sending them somewhere, if anything.
+    pub policy: Option<Box<Policy>>,
     /// Its statistics.
     pub shards: Arc<Sharded<RouteShard>>,
 }

@@ -5,6 +5,7 @@
 //! [`Silent`] the recorder costs nothing.
 
 use super::{
+    claims::Claims,
     condition::Facts,
     cookie::{CookieValue, Keyring, day_of},
     explain::{Outcome, Silent, Step, Trace},
@@ -27,6 +28,8 @@ pub struct AssignContext<'a> {
     pub regions: &'a RegionSources,
     /// Whether the request came over TLS.
     pub secure: bool,
+    /// What the user's verified token says; `None` without one.
+    pub claims: Option<&'a Claims>,
 }
 
 /// A request's backend and why.

@@ -38,6 +38,8 @@ pub enum Condition {
     Cookie(NamedMatcher),
     /// A query parameter has such a value.
     Query(NamedMatcher),
+    /// A claim of the user's verified token has such a value.
+    Jwt(NamedMatcher),
     /// The method is one of these, with their case.
     Method(Box<[Box<str>]>),
     /// The path matches.
@@ -69,7 +71,7 @@ pub struct Segment {
 /// Who the user is, for hashing.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Identity<'a> {
-    /// The value of a header or a cookie of the application.
+    /// The value of a header, of a cookie of the application, or of a claim.
     Text(&'a [u8]),
     /// The client's address.
     Address(IpAddr),
@@ -109,6 +111,9 @@ impl Condition {
             Self::Header(matcher) => matcher.matches_header(request.headers),
             Self::Cookie(matcher) => matcher.matches_cookie(request.headers),
             Self::Query(matcher) => matcher.matches_query(request.query),
+            Self::Jwt(matcher) => facts.context.claims.is_some_and(|claims| {
+                claims.values(matcher.name()).any(|text| matcher.matches(text.as_bytes()))
+            }),
             Self::Method(methods) => methods.iter().any(|method| **method == *request.method),
             Self::Path(matcher) => matcher.matches(request.path),
             Self::Segment(segment) => segment.condition.holds(facts),
@@ -145,6 +150,7 @@ impl fmt::Display for Condition {
             Self::Header(matcher) => write!(f, "header {matcher}"),
             Self::Cookie(matcher) => write!(f, "cookie {matcher}"),
             Self::Query(matcher) => write!(f, "query {matcher}"),
+            Self::Jwt(matcher) => write!(f, "jwt {matcher}"),
             Self::Method(methods) => list(f, "method", &mut methods.iter().map(ToString::to_string)),
             Self::Path(matcher) => write!(f, "path {matcher}"),
             Self::Segment(segment) => write!(f, "segment {} ({})", segment.name, segment.condition),
@@ -221,6 +227,10 @@ impl<'a> Facts<'a> {
                 }
                 KeySource::Cookie(name) => {
                     headers.cookies(name).find(|value| !value.is_empty()).map(Identity::Text)
+                }
+                KeySource::Jwt(claim) => {
+                    let claims = self.context.claims;
+                    claims.and_then(|claims| claims.text(claim)).map(|text| Identity::Text(text.as_bytes()))
                 }
                 KeySource::ClientIp => {
                     return User {

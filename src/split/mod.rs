@@ -7,6 +7,7 @@
 
 mod assign;
 mod bucket;
+mod claims;
 mod condition;
 mod cookie;
 mod explain;
@@ -20,6 +21,7 @@ mod weights;
 
 pub use assign::{AssignContext, Assignment, affinity, assign};
 pub use bucket::Salt;
+pub use claims::Claims;
 pub use condition::{Condition, Segment};
 pub use cookie::{CookieError, CookieSettings, CookieValue, Keyring, SameSite, day_of, pin_of};
 pub use explain::{Explanation, Outcome, Step, explain};

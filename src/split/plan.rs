@@ -77,6 +77,8 @@ pub enum KeySource {
     Header(Box<str>),
     /// The value of a cookie of the application.
     Cookie(Box<str>),
+    /// A claim of the user's verified token.
+    Jwt(Box<str>),
     /// The client's address.
     ClientIp,
 }

@@ -67,6 +67,7 @@ pub(super) struct Client {
     pub(super) ip: IpAddr,
     pub(super) path: &'static str,
     pub(super) listener: Option<Name>,
+    pub(super) claims: Option<Claims>,
 }
 
 impl Client {
@@ -80,6 +81,7 @@ impl Client {
             ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
             path: "/",
             listener: None,
+            claims: None,
         }
     }
 
@@ -111,6 +113,7 @@ impl Client {
             now_unix_secs: self.now,
             regions: &self.regions,
             secure: true,
+            claims: self.claims.as_ref(),
         };
         ask(&request, &context)
     }

@@ -27,7 +27,7 @@ use std::{
 };
 
 use self::writer::{Message, Writer};
-use super::label::{ErrorKind, MethodLabel};
+use super::label::{ErrorKind, MethodLabel, PolicyLabel};
 use crate::types::{Name, Reason, Revision};
 
 /// Lines that may wait for the writer: a few milliseconds of the highest load, about 1 MiB of entries.
@@ -85,6 +85,8 @@ pub struct AccessEntry {
     pub backend: Option<Name>,
     /// Why it was this backend.
     pub reason: Option<Reason>,
+    /// What of the route's policy answered, when no backend did.
+    pub policy: Option<PolicyLabel>,
     /// The revision that served the request.
     pub revision: Revision,
     /// The endpoint's address.

@@ -99,6 +99,13 @@ pub enum Handshake {
     Gone,
 }
 
+/// What of a route's policy answered a request, in place of a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PolicyLabel {
+    /// The client's address may not ask (403).
+    Access,
+}
+
 /// Who asked for a change of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ChangeSource {
@@ -174,6 +181,7 @@ labels!(Refusal:
 labels!(Handshake:
     Full = "full", Resumed = "resumed", Timeout = "timeout", Plaintext = "plaintext", Incompatible = "incompatible",
     ClientCertificate = "client_certificate", Alert = "alert", Malformed = "malformed", Gone = "gone");
+labels!(PolicyLabel: Access = "access");
 labels!(ChangeSource: File = "file", Api = "api", Rollout = "rollout", Fleet = "fleet");
 labels!(ChangeResult: Applied = "applied", Unchanged = "unchanged", Refused = "refused");
 labels!(AdminResult: Ok = "ok", Denied = "denied", Refused = "refused", Failed = "failed");

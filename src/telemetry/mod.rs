@@ -22,7 +22,8 @@ pub use access_log::{AccessEntry, AccessLog, AccessLogCounts, Sampler, Sink};
 pub use control::ControlStats;
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use label::{
-    AdminResult, ChangeResult, ChangeSource, CodeClass, ErrorKind, Handshake, MethodLabel, Refusal,
+    AdminResult, ChangeResult, ChangeSource, CodeClass, ErrorKind, Handshake, MethodLabel, PolicyLabel,
+    Refusal,
 };
 pub use registry::{Live, Registry, Sharded};
 pub use stats::{EndpointShard, ListenerShard, Outcome, RouteBackendShard, RouteShard};

@@ -18,7 +18,7 @@ use super::{
     access_log::AccessLogCounts,
     control::ControlStats,
     family::{Family, Sample},
-    label::{ChangeResult, ChangeSource, CodeClass, ErrorKind, Handshake, MethodLabel, Refusal},
+    label::{ChangeResult, ChangeSource, CodeClass, ErrorKind, Handshake, MethodLabel, PolicyLabel, Refusal},
     registry::Registry,
     totals::{BackendEndpoint, Code, ListenerStats, RouteBackend, RouteBackendStats, StatsSnapshot},
     windows::Windows,
@@ -205,7 +205,7 @@ fn per_backend<I: IntoIterator<Item = Metric>>(
     family.extend(stats.route_backends.iter().flat_map(|(key, stats)| samples(key, stats))).build()
 }
 
-fn request_families(stats: &StatsSnapshot) -> [MetricFamily; 3] {
+fn request_families(stats: &StatsSnapshot) -> [MetricFamily; 4] {
     let requests = |key: &RouteBackend, stats: &RouteBackendStats| {
         let of_key = of_route_backend(key);
         let sample = |((code, method), count): (&(Code, MethodLabel), &u64)| {
@@ -214,6 +214,11 @@ fn request_families(stats: &StatsSnapshot) -> [MetricFamily; 3] {
         };
         stats.requests.iter().map(sample).collect::<Vec<_>>()
     };
+    // Most routes have no policy, so what never happened has no sample.
+    let answered = stats.routes.iter().flat_map(|(route, stats)| {
+        let counts = PolicyLabel::ALL.into_iter().zip(stats.answered).filter(|(_, count)| *count > 0);
+        counts.map(|(by, count)| of_route(route).label("policy", by.as_str()).value(float(count)))
+    });
     let matched = stats.routes.iter().map(|(route, stats)| of_route(route).value(float(stats.matched)));
     [
         per_backend(
@@ -232,6 +237,13 @@ fn request_families(stats: &StatsSnapshot) -> [MetricFamily; 3] {
             MetricType::COUNTER,
         )
         .extend(matched)
+        .build(),
+        Family::new(
+            "weir_policy_responses_total",
+            "Requests that the route answered itself, by what of its policy did.",
+            MetricType::COUNTER,
+        )
+        .extend(answered)
         .build(),
     ]
 }

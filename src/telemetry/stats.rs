@@ -10,7 +10,7 @@ use std::{sync::OnceLock, time::Duration};
 use super::{
     counter::{Counter, Gauge},
     histogram::{Histogram, HistogramSnapshot},
-    label::{CodeClass, ErrorKind, Handshake, MethodLabel, Refusal},
+    label::{CodeClass, ErrorKind, Handshake, MethodLabel, PolicyLabel, Refusal},
     totals::{Code, EndpointStats, ListenerStats, RouteBackendStats, RouteStats},
 };
 use crate::types::Reason;
@@ -55,6 +55,7 @@ pub struct Outcome {
 pub struct RouteShard {
     matched: Counter,
     overhead: OnceLock<Histogram>,
+    answered: [Counter; PolicyLabel::ALL.len()],
 }
 
 /// One worker's counts of a backend's endpoint.
@@ -186,6 +187,12 @@ impl RouteShard {
         self.matched.add(1);
     }
 
+    /// The route answered a request itself.
+    #[inline]
+    pub fn answered(&self, by: PolicyLabel) {
+        self.answered[by.index()].add(1);
+    }
+
     /// The time that a request spent in Weir itself: everything but waiting for the client and the upstream.
     #[inline]
     pub fn overhead(&self, time: Duration) {
@@ -195,6 +202,7 @@ impl RouteShard {
     pub(super) fn add_to(&self, total: &mut RouteStats) {
         total.matched += self.matched.read();
         add_histogram(&mut total.overhead, &self.overhead);
+        add_read(&mut total.answered, &self.answered);
     }
 }
 

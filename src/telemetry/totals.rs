@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use super::{
     histogram::HistogramSnapshot,
-    label::{CodeClass, ErrorKind, Handshake, MethodLabel, Refusal},
+    label::{CodeClass, ErrorKind, Handshake, MethodLabel, PolicyLabel, Refusal},
 };
 use crate::types::{Name, Reason};
 
@@ -65,6 +65,8 @@ pub struct RouteStats {
     pub matched: u64,
     /// Times spent in Weir itself.
     pub overhead: HistogramSnapshot,
+    /// Requests that the route answered itself, in the order of [`PolicyLabel::ALL`].
+    pub answered: [u64; PolicyLabel::ALL.len()],
 }
 
 /// The totals of an endpoint.

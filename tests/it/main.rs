@@ -22,6 +22,7 @@ mod hosts;
 mod keep_alive;
 mod limits;
 mod log;
+mod policy;
 mod region;
 mod reload;
 mod responses;

@@ -3,6 +3,7 @@
 use super::{
     Context, Referent,
     conditions::{any_of, contradiction, named_matches, path_match},
+    policy::policy,
     reader::{self, FromValue, Object, Place},
 };
 use crate::{
@@ -34,6 +35,7 @@ pub(super) fn route(mut object: Object<'_>, cx: &mut Context) -> Route {
         (None, None) => split(Object::blank(&SPLIT, &join(&object.pointer, "split"), object.span), &name, cx),
     };
     let mut timeouts = object.object_or_default(cx, "timeouts", &TIMEOUTS);
+    let policy = policy(&mut object, cx);
     Route {
         name,
         matches,
@@ -45,6 +47,7 @@ pub(super) fn route(mut object: Object<'_>, cx: &mut Context) -> Route {
             stream_idle: timeouts.get(cx, "stream_idle"),
             tunnel_idle: timeouts.get(cx, "tunnel_idle"),
         },
+        policy,
     }
 }
 

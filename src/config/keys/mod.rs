@@ -5,6 +5,7 @@
 //! them. So none of the four can say something else than the others.
 
 mod gone;
+mod policy;
 mod resilience;
 mod routing;
 mod scalar;
@@ -12,6 +13,7 @@ mod tls;
 mod top;
 
 pub(super) use gone::{RENAMED, UNAVAILABLE, UNAVAILABLE_WORDS};
+pub(super) use policy::*;
 pub(super) use resilience::*;
 pub(super) use routing::*;
 pub(super) use scalar::Scalar;

@@ -1,6 +1,6 @@
 //! The keys of conditions, routes, rules and splits.
 
-use super::{Choice, Key, Kind, Scalar, Shape, default, optional, required};
+use super::{ACCESS, Choice, Key, Kind, REWRITE, ROUTE_HEADERS, Scalar, Shape, default, optional, required};
 
 const ANY_DURATION: Kind = Kind::Scalar(Scalar::Duration { min: 0 });
 const BACKEND_NAME: Kind = Kind::Scalar(Scalar::Name);
@@ -159,6 +159,9 @@ pub(in crate::config) static ROUTE: Shape = Shape {
             "Instead of `split`: everything to this backend, nothing to stick to (`key: none`).",
         ),
         optional("timeouts", Kind::Object(&TIMEOUTS), "Upstream timeouts."),
+        optional("access", Kind::Object(&ACCESS), "Which client addresses it takes."),
+        optional("headers", Kind::Object(&ROUTE_HEADERS), "Changes of header fields."),
+        optional("rewrite", Kind::Object(&REWRITE), "Another path or Host for the backend."),
     ],
 };
 

@@ -175,6 +175,10 @@ const WRONG: &[(Code, &str)] = &[
         "@head\nroutes: [ { name: a, split: { backends: { stable: 1 }, sticky: { mode: pin, cookie: off } } } ]\n",
     ),
     (Code::SegmentDepth, "@deep"),
+    (
+        Code::ReservedHeader,
+        "@head\nroutes:\n  - name: a\n    backend: stable\n    headers:\n      request: { add: { Connection: x }, set: { Host: a, X_Forwarded-For: b } }\n      response: { remove: [Content-Length, Server] }\n",
+    ),
 ];
 
 /// What follows listeners that are wrong.

@@ -4,6 +4,7 @@
 //! used by the part that could not be read.
 
 mod overlap;
+mod policy;
 mod protocols;
 mod segments;
 mod sockets;
@@ -34,6 +35,7 @@ pub(super) fn check(config: &Config, cx: &mut Context) {
     splits::check(config, cx);
     protocols::check(config, cx);
     sockets::check(config, cx);
+    policy::check(config, cx);
     // Replacements of what could not be read look alike; only a file that was read whole has real overlaps.
     if decoded {
         overlap::check(config, cx);

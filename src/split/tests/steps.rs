@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use proptest::{prelude::*, sample::select};
+use serde_json::json;
 
 use super::*;
 use crate::{
@@ -261,6 +262,41 @@ fn a_dry_run_counts_who_would_move() {
     assert_eq!(old.moved_share(&old).share, 0.0);
     let salted = plan(PlanParts { salt: "new".to_owned(), ..parts(&[95, 5]) });
     assert_eq!(old.moved_share(&salted).share, 0.095);
+}
+
+#[test]
+fn claims_identify_users_and_hold_in_conditions() {
+    let claims = |json: serde_json::Value| match json {
+        serde_json::Value::Object(payload) => Some(Claims::new(payload)),
+        _ => None,
+    };
+    let beta = NamedMatcher::new("groups", ValueMatcher::exact("beta"));
+    let parts = PlanParts {
+        keys: vec![KeySource::Jwt("sub".into()), KeySource::Header("x-user".into())],
+        rules: vec![rule("beta", Condition::Jwt(beta), to("v1"))],
+        ..parts(&[100, 0])
+    };
+    let plan = plan(parts);
+    let visit = |token: serde_json::Value, header: &str| {
+        let mut client = Client::new().with("x-user", header);
+        client.claims = claims(token);
+        client.visit(&plan, 0)
+    };
+    let anna = visit(json!({ "sub": "anna" }), "1");
+    assert_eq!((anna.reason, anna.backend), (Reason::Identity, 0));
+    assert_eq!(anna.bucket, visit(json!({ "sub": "anna" }), "2").bucket);
+    // The same text from a header is the same identity: that is what a split key is.
+    assert_eq!(anna.bucket, visit(json!(null), "anna").bucket);
+    assert_eq!(visit(json!({ "sub": ["anna"] }), "2").bucket, visit(json!(null), "2").bucket);
+    for (token, backend) in [
+        (json!({ "groups": ["a", "beta"] }), 1),
+        (json!({ "groups": "beta" }), 1),
+        (json!({ "groups": "betas" }), 0),
+        (json!({}), 0),
+        (json!(null), 0),
+    ] {
+        assert_eq!(visit(token.clone(), "1").backend, backend, "{token}");
+    }
 }
 
 #[test]

@@ -48,6 +48,8 @@ struct Line<'a> {
     backend: Option<&'a str>,
     #[serde(rename = "weir.reason", skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+    #[serde(rename = "weir.policy", skip_serializing_if = "Option::is_none")]
+    policy: Option<&'static str>,
     #[serde(rename = "weir.revision")]
     revision: u64,
     #[serde(rename = "weir.endpoint", skip_serializing_if = "Option::is_none")]
@@ -88,6 +90,7 @@ pub(super) fn append(buffer: &mut Vec<u8>, entry: &AccessEntry) -> serde_json::R
         route: entry.route.as_ref().map(super::Name::as_str),
         backend: entry.backend.as_ref().map(super::Name::as_str),
         reason: entry.reason.map(super::Reason::as_str),
+        policy: entry.policy.map(super::PolicyLabel::as_str),
         revision: entry.revision.0,
         endpoint: entry.endpoint.as_deref(),
         retries: entry.retries,

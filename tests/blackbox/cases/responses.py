@@ -253,7 +253,7 @@ def _(t):
     queue_is_clean(t, client)
 
 
-@theme.case("interim-flood", "RFC 9110 §15.2", "Interim responses without end do not keep a request for ever.", takes=6)
+@theme.case("interim-flood", "RFC 9110 §15.2", "Interim responses without end do not keep a request for ever.", takes=6, heavy=True)
 def _(t):
     def behave(connection):
         if connection.request() is None:

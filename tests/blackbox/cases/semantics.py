@@ -1,11 +1,14 @@
 """What a gateway owes to both ends beside framing: expectations, methods, trailers, upgrades, streams (RFC 9110)."""
 
+import base64
 import hashlib
 import os
 import time
 
-from suite.case import Theme, background
+from suite import h2
+from suite.case import Skip, Theme, background
 from suite.origin import OK, echo, reply
+from suite.wire import Head
 
 theme = Theme("semantics", "Semantics")
 
@@ -29,7 +32,7 @@ def expectant(t, wait=1.0):
 @theme.case("expect-answered", EXPECT, "When the origin says 100 the client gets 100, sends the body, and the origin gets it.")
 def _(t):
     def behave(connection):
-        raw = connection.until(b"\r\n\r\n", time.monotonic() + 5)
+        raw = connection.head()
         if raw and b"100-continue" in raw.lower():
             connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = connection.take(5, time.monotonic() + 5)
@@ -50,7 +53,7 @@ def _(t):
 @theme.case("expect-refused", EXPECT, "When the origin refuses without 100 the client gets that answer, and the body it never sends is not waited for.")
 def _(t):
     def behave(connection):
-        connection.until(b"\r\n\r\n", time.monotonic() + 5)
+        connection.head()
         connection.send(reply(417, reason="Expectation Failed", fields=["Connection: close"]))
         connection.close()
 
@@ -63,7 +66,7 @@ def _(t):
 def _(t):
     def behave(connection):
         while True:
-            raw = connection.until(b"\r\n\r\n", time.monotonic() + 5)
+            raw = connection.head()
             if raw is None:
                 return
             connection.send(reply(403, reason="Forbidden"))
@@ -210,7 +213,7 @@ def _(t):
 # --- bodies and streams -------------------------------------------------------------------------------------------------------------
 
 
-@theme.case("large-upload", "RFC 9112 §6", "A body of 6 MiB goes up unchanged.", takes=2)
+@theme.case("large-upload", "RFC 9112 §6", "A body of 6 MiB goes up unchanged.", takes=2, heavy=True)
 def _(t):
     body = os.urandom(1 << 16) * 96
     t.origin.behave(lambda connection: connection.send(reply(body=hashlib.sha256(connection.request(20.0).body).hexdigest().encode())))
@@ -220,7 +223,7 @@ def _(t):
     t.check(response is not None and response.body == hashlib.sha256(body).hexdigest().encode(), "another body arrived")
 
 
-@theme.case("large-download", "RFC 9112 §6", "A body of 6 MiB comes down unchanged.", takes=2)
+@theme.case("large-download", "RFC 9112 §6", "A body of 6 MiB comes down unchanged.", takes=2, heavy=True)
 def _(t):
     body = os.urandom(1 << 16) * 96
     t.origin.answer(reply(body=body))
@@ -270,7 +273,7 @@ def _(t):
 @theme.case("both-ways", "RFC 9112 §9.3", "A response may begin while the request still goes up, and both come whole.")
 def _(t):
     def behave(connection):
-        connection.until(b"\r\n\r\n", time.monotonic() + 4.0)
+        connection.head()
         connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nyes\r\n")
         body = connection.take(100_000, time.monotonic() + 5.0)
         connection.send(b"5\r\n%5d\r\n0\r\n\r\n" % (len(body) % 99999))
@@ -287,7 +290,7 @@ def _(t):
 @theme.case("early-answer", "RFC 9112 §9.5", "An answer before the whole body came reaches the client, although the origin reads no further and closes.")
 def _(t):
     def behave(connection):
-        connection.until(b"\r\n\r\n", time.monotonic() + 4.0)
+        connection.head()
         connection.send(reply(413, b"too much", ["Connection: close"], "Content Too Large"))
         connection.half_close()
         t.origin.wait(lambda _: False, 1.0)
@@ -305,7 +308,7 @@ def _(t):
 @theme.case("early-answer-kept-apart", "RFC 9112 §9.5", "After an early answer the rest of the body is a body or the connection's end, never a request.")
 def _(t):
     def behave(connection):
-        while connection.until(b"\r\n\r\n", time.monotonic() + 4.0) is not None:
+        while connection.head() is not None:
             connection.send(reply(403, b"no", reason="Forbidden"))
 
     t.origin.behave(behave)
@@ -357,7 +360,7 @@ WS = ("h1", "websocket")
 
 def tunnel(connection):
     """Agrees to the upgrade and echoes in capitals."""
-    if connection.until(b"\r\n\r\n", time.monotonic() + 4.0) is None:
+    if connection.head() is None:
         return
     connection.send(SWITCH)
     while connection.more(time.monotonic() + 5.0):
@@ -392,7 +395,7 @@ def _(t):
 @theme.case("websocket-closed-by-origin", "RFC 6455 §7.1.1", "The end of the origin's connection ends the client's.", needs=WS)
 def _(t):
     def behave(connection):
-        connection.until(b"\r\n\r\n", time.monotonic() + 4.0)
+        connection.head()
         connection.send(SWITCH + b"bye")
         connection.close()
 
@@ -406,7 +409,7 @@ def _(t):
 @theme.case("websocket-closed-by-client", "RFC 6455 §7.1.1", "The end of the client's connection ends the origin's.", needs=WS)
 def _(t):
     def behave(connection):
-        connection.until(b"\r\n\r\n", time.monotonic() + 4.0)
+        connection.head()
         connection.send(SWITCH)
         t.ended = connection.wait_end(5.0)
 
@@ -461,3 +464,119 @@ def _(t):
     t.origin.behave(behave)
     seen = t.exchange(SHAKE[:-2] + b"Content-Length: 5\r\n\r\nhello")
     t.check(seen.status >= 400 or t.body in (b"hello", b""), f"the origin saw the body {t.body!r}")
+
+
+# --- WebSocket over HTTP/2 ----------------------------------------------------------------------------------------------------------
+
+
+def extended(t, *more, path="/chat"):
+    """A connection whose proxy offers extended CONNECT, and the request for a WebSocket on stream 1."""
+    client = t.h2()
+    client.until(lambda: client.settings and client.acks)
+    if client.settings.get(h2.CONNECT_PROTOCOL) != 1:
+        raise Skip("does not offer extended CONNECT")
+    fields = [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"), (":path", path), (":authority", "h.test")]
+    client.headers(1, [*fields, ("sec-websocket-version", "13"), *more], end=False)
+    return client
+
+
+def shaken(connection):
+    """Answers the handshake for whatever key it came with; its head."""
+    raw = connection.head()
+    if raw is None:
+        return None
+    key = Head(raw).get("sec-websocket-key") or b""
+    accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+    connection.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + accept + b"\r\n\r\n")
+    return Head(raw)
+
+
+def websocket_over_h2(connection):
+    if shaken(connection) is None:
+        return
+    while connection.more(time.monotonic() + 5.0):
+        connection.send(connection.take(65536, time.monotonic()).upper())
+
+
+EXTENDED = ("h2c", "websocket")
+
+
+@theme.case("websocket-h2", "RFC 8441 §5", "An extended CONNECT becomes an HTTP/1.1 handshake with a key, is answered 200, and bytes pass both ways.", needs=EXTENDED)
+def _(t):
+    t.origin.behave(websocket_over_h2)
+    client = extended(t)
+    answer = client.answer(1)
+    client.until(lambda: answer.status or answer.done)
+    t.note(client)
+    t.check(answer.status == 200 and not answer.done, f"answered {client}")
+    head = Head(bytes(t.origin.connections[0].data).split(b"\r\n\r\n")[0] + b"\r\n\r\n")
+    t.check(not head.faults() and head.line.startswith(b"GET /chat HTTP/1.1"), f"the origin saw {head.raw!r}")
+    t.check((head.get("upgrade") or b"").lower() == b"websocket" and head.get("sec-websocket-version") == b"13", f"the origin saw {head.raw!r}")
+    key = head.get("sec-websocket-key") or b""
+    t.check(len(base64.b64decode(key)) == 16, f"the origin saw the key {key!r}")
+    for name in ("upgrade", "connection", "sec-websocket-accept"):
+        t.check(name == "sec-websocket-accept" or not answer.all(name), f"the client saw {name}")
+    client.body(1, b"hello", end=False)
+    client.until(lambda: len(answer.body) >= 5)
+    t.check(bytes(answer.body) == b"HELLO", f"the client saw {bytes(answer.body)!r}")
+
+
+@theme.case("websocket-h2-refused", "RFC 8441 §5", "When the origin refuses the upgrade its answer is passed on.", needs=EXTENDED)
+def _(t):
+    t.origin.answer(reply(403, b"no", reason="Forbidden"))
+    client = extended(t)
+    answer = client.answer(1)
+    client.until(lambda: answer.status and len(answer.body) >= 2 or answer.done)
+    t.note(client)
+    t.check(answer.status == 403, f"answered {client}")
+
+
+@theme.case("websocket-h2-ended-by-origin", "RFC 8441 §5, RFC 6455 §7.1.1", "The end of the origin's connection ends the stream.", needs=EXTENDED)
+def _(t):
+    def behave(connection):
+        if shaken(connection) is not None:
+            connection.send(b"bye")
+            connection.close()
+
+    t.origin.behave(behave)
+    client = extended(t)
+    answer = client.finish(1)
+    t.note(client)
+    t.check(answer.status == 200 and bytes(answer.body) == b"bye" and answer.done, f"answered {client}")
+
+
+@theme.case("websocket-h2-reset", "RFC 8441 §5", "RST_STREAM ends the origin's connection.", needs=EXTENDED)
+def _(t):
+    t.ended = None
+
+    def behave(connection):
+        if shaken(connection) is not None:
+            t.ended = connection.wait_end(5.0)
+
+    t.origin.behave(behave)
+    client = extended(t)
+    client.until(lambda: client.answer(1).status)
+    client.rst(1)
+    t.check(t.origin.wait(lambda _: t.ended is not None, 6.0) and t.ended, "the origin's connection goes on")
+
+
+@theme.case("websocket-h2-ended-by-client", "RFC 8441 §5", "END_STREAM of the client reaches the origin as the end of what is sent to it.", needs=EXTENDED)
+def _(t):
+    t.ended = None
+
+    def behave(connection):
+        if shaken(connection) is not None:
+            t.ended = connection.wait_end(1.7)
+
+    t.origin.behave(behave)
+    client = extended(t)
+    client.until(lambda: client.answer(1).status)
+    client.body(1, b"last", end=True)
+    t.check(t.origin.wait(lambda _: t.ended is not None, 6.0) and t.ended, "the origin does not learn it")
+
+
+@theme.case("websocket-h2-crlf", "RFC 9113 §8.2.1", "A handshake with CR LF in a value is malformed like every request.", needs=EXTENDED)
+def _(t):
+    client = extended(t, ("sec-websocket-protocol", b"a\r\nX: y"))
+    client.until(lambda: client.answer(1).done or client.answer(1).status or client.over, 4.0)
+    t.stream_refused(client, client.answer(1))

@@ -32,6 +32,8 @@ class Case:
     needs: tuple = ()
     #: seconds that it is expected to take; the long ones begin first
     takes: float = 0.5
+    #: needs the machine more than others do; such cases run after the others, fewer at a time
+    heavy: bool = False
 
     @property
     def full_name(self):
@@ -45,22 +47,23 @@ class Theme:
     name: str
     title: str
     needs: tuple = ("h1",)
+    heavy: bool = False
     cases: list = field(default_factory=list)
 
     def __post_init__(self):
         THEMES[self.name] = self
 
-    def add(self, name, source, demand, run, needs=None, takes=0.5):
-        case = Case(self.name, name, source, demand, run, needs or self.needs, takes)
+    def add(self, name, source, demand, run, needs=None, takes=0.5, heavy=False):
+        case = Case(self.name, name, source, demand, run, needs or self.needs, takes, heavy or self.heavy)
         if any(other.name == name for other in self.cases):
             raise ValueError(f"two cases {case.full_name}")
         if not re.fullmatch(r"[a-z0-9-]+", name) or not demand.endswith("."):
             raise ValueError(f"name or demand of {case.full_name}")
         self.cases.append(case)
 
-    def case(self, name, source, demand, needs=None, takes=0.5):
+    def case(self, name, source, demand, needs=None, takes=0.5, heavy=False):
         def register(run):
-            self.add(name, source, demand, run, needs, takes)
+            self.add(name, source, demand, run, needs, takes, heavy)
             return run
 
         return register

@@ -49,6 +49,15 @@ class Connection(Stream):
             self.close()
             return None
 
+    def head(self, wait=PATIENCE):
+        """The head of a case's request, as bytes, and nothing behind it; None when the connection ends."""
+        raw = self.until(b"\r\n\r\n", time.monotonic() + wait)
+        if raw is None or PROBE not in raw.split(b"\r\n")[0]:
+            return raw
+        self.send(reply(fields=["Connection: close"]))
+        self.close()
+        return None
+
     def _request(self, wait):
         def seen(request):
             request.connection = self
@@ -107,7 +116,7 @@ class Origin:
     """Listens, and serves each connection by a thread of its own."""
 
     def __init__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
         self.port = self.listener.getsockname()[1]
         self.connections = []
         self.behaviour = serve(OK)

@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "loadtest"))
 
 from versus_lib import proxies as versus  # noqa: E402
-from versus_lib.processes import free_port, repository, tail, wait_until  # noqa: E402
+from versus_lib.processes import free_port, repository  # noqa: E402
 
 from .client import Client, connect  # noqa: E402
 
@@ -198,6 +198,7 @@ http {{
     server {{ listen 127.0.0.1:{h2c} http2; location / {{ proxy_pass http://app; }} }}
     server {{
         listen 127.0.0.1:{tls} ssl http2;
+        ssl_protocols TLSv1.2 TLSv1.3;
         ssl_certificate {cert};
         ssl_certificate_key {key};
         location / {{ proxy_pass http://app; }}
@@ -251,7 +252,7 @@ TYPES = "type.googleapis.com/envoy.extensions"
 
 class Envoy(Running, versus.Envoy):
     def files(self):
-        h2 = {"max_concurrent_streams": 100, "initial_stream_window_size": 65536, "initial_connection_window_size": 1048576}
+        h2 = {"allow_connect": True, "max_concurrent_streams": 100, "initial_stream_window_size": 65536, "initial_connection_window_size": 1048576}
         manager = {
             "@type": f"{TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
             "stat_prefix": "main",
@@ -311,4 +312,4 @@ def address(port):
 
 ALL = {proxy.name: proxy for proxy in (Weir, Nginx, Haproxy, Envoy)}
 
-__all__ = ["ALL", "certificate", "tail", "wait_until"]
+__all__ = ["ALL", "certificate"]

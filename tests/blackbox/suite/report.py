@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 from .case import THEMES
 
-MARKS = {"pass": "pass", "fail": "**fail**", "skip": "–"}
+#: what is above this line in a file belongs to its author
+MARKER = "<!-- tests/blackbox/run --table writes what follows -->\n"
+MARKS = {"pass": "pass", "fail": "**fail**", "known": "**fail**", "skip": "–"}
+OUTCOMES = {"pass": "passed", "fail": "failed", "known": "known failures", "skip": "skipped"}
 
 
 @dataclass
@@ -29,6 +32,7 @@ class Run:
             "seconds": round(self.seconds, 1),
             "passed": self.count("pass"),
             "failed": self.count("fail"),
+            "known": self.count("known"),
             "skipped": self.count("skip"),
             "cases": [
                 {
@@ -60,36 +64,65 @@ class Lines:
             self.say(f"FAILED  {name}: {result.complaint}\n        {result.case.demand} ({result.case.source})")
             if result.seen:
                 self.say(f"        seen: {result.seen[:400]}")
+        elif result.outcome == "known":
+            self.say(f"known   {name}: {result.complaint}")
         elif self.verbose:
             more = result.complaint or result.seen[:200]
             self.say(f"{result.outcome:<7} {name} ({result.seconds:.1f} s) {more}")
 
     def summary(self, run):
         for theme in THEMES.values():
-            counts = [run.count(outcome, theme.name) for outcome in ("pass", "fail", "skip")]
-            if any(counts):
-                self.say(f"{run.proxy}: {theme.title}: {counts[0]} passed, {counts[1]} failed, {counts[2]} skipped")
-        counts = [run.count(outcome) for outcome in ("pass", "fail", "skip")]
-        self.say(
-            f"{run.proxy} {run.version}: {sum(counts)} cases: {counts[0]} passed, {counts[1]} failed, "
-            f"{counts[2]} skipped; {run.seconds:.0f} s"
-        )
+            if any(run.count(outcome, theme.name) for outcome in OUTCOMES):
+                self.say(f"{run.proxy}: {theme.title}: {counted(run, theme.name)}")
+        self.say(f"{run.proxy} {run.version}: {len(run.results)} cases: {counted(run)}; {run.seconds:.0f} s")
+
+
+def counted(run, theme=None):
+    """The numbers of each outcome; known failures only where there are any."""
+    counts = {word: run.count(outcome, theme) for outcome, word in OUTCOMES.items()}
+    return ", ".join(f"{count} {word}" for word, count in counts.items() if count or word != "known failures")
+
+
+def known_failures(path):
+    """Names and reasons of the list."""
+    lines = [line.split(None, 1) for line in path.read_text().splitlines() if line and not line.startswith("#")]
+    return {name: reason for name, reason in lines}
+
+
+def mark_known(result, known):
+    """Marks a failure that is on the list; one on the list that passes is a failure."""
+    reason = known.get(result.case.full_name)
+    if reason and result.outcome == "fail":
+        result.outcome, result.complaint = "known", f"{reason} ({result.complaint})"
+    elif reason and result.outcome == "pass":
+        result.outcome, result.complaint = "fail", "passes, and is still on the list of known failures"
 
 
 def table(runs):
     """The Markdown of all results."""
     lines = ["| | " + " | ".join(f"{run.proxy} {run.version}" for run in runs) + " |", "|---|" + "---|" * len(runs)]
-    for label, outcome in (("passed", "pass"), ("failed", "fail"), ("not tried (–)", "skip")):
-        lines.append(f"| {label} | " + " | ".join(str(run.count(outcome)) for run in runs) + " |")
-    names = {result.case.full_name for run in runs for result in run.results}
+    for label, outcomes in (("passed", ["pass"]), ("failed", ["fail", "known"]), ("not tried (–)", ["skip"])):
+        lines.append(f"| {label} | " + " | ".join(str(sum(map(run.count, outcomes))) for run in runs) + " |")
+    ran = {result.case.full_name for run in runs for result in run.results}
     for theme in THEMES.values():
-        cases = [case for case in theme.cases if case.full_name in names]
+        cases = [case for case in theme.cases if case.full_name in ran]
         if not cases:
             continue
         lines += ["", f"## {theme.title}", "", "| case | what is demanded | " + " | ".join(run.proxy for run in runs) + " |"]
         lines.append("|---|---|" + "---|" * len(runs))
+        rows = {}
         for case in cases:
+            # Cases that demand the same and got the same share a row.
             demand = f"{case.demand} ({case.source})".replace("|", "\\|")
             marks = " | ".join(MARKS[run.outcome(case.full_name)] for run in runs)
-            lines.append(f"| {case.name} | {demand} | {marks} |")
+            rows.setdefault((demand, marks), []).append(case.name)
+        lines += [f"| {', '.join(names)} | {demand} | {marks} |" for (demand, marks), names in rows.items()]
     return "\n".join(lines) + "\n"
+
+
+def write_table(path, runs):
+    """Writes the table; where the file has the marker, only what follows it."""
+    kept = ""
+    if path.exists() and MARKER in path.read_text():
+        kept = path.read_text().split(MARKER)[0] + MARKER + "\n"
+    path.write_text(kept + table(runs))

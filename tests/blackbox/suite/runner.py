@@ -16,7 +16,7 @@ LIMIT = 40.0
 @dataclass
 class Result:
     case: object
-    #: pass, fail or skip
+    #: pass, fail, known (a failure that is on the list) or skip
     outcome: str
     #: what was wrong
     complaint: str
@@ -93,20 +93,22 @@ class Worker:
     def stop(self):
         if self.proxy:
             self.proxy.stop(self.processes)
+            self.proxy = None
         self.origin.stop()
 
 
 def run(cases, workers, report=lambda result: None):
-    """Results of all cases, in the order of the cases."""
-    todo = queue.Queue()
+    """Results of all cases, in the order of the cases: the heavy ones last, on half of the workers."""
+    light, heavy = queue.Queue(), queue.Queue()
     for case in sorted(cases, key=lambda case: -case.takes):
-        todo.put(case)
+        (heavy if case.heavy else light).put(case)
     results, lock = {}, threading.Lock()
+    all_light_done = threading.Barrier(len(workers))
 
-    def work(worker):
+    def take(worker, cases):
         while True:
             try:
-                case = todo.get_nowait()
+                case = cases.get_nowait()
             except queue.Empty:
                 return
             result = worker.run(case)
@@ -114,7 +116,20 @@ def run(cases, workers, report=lambda result: None):
                 results[case.full_name] = result
                 report(result)
 
-    threads = [threading.Thread(target=work, args=(worker,), daemon=True) for worker in workers]
+    # One thread for each worker from beginning to end: its proxy dies with the thread that started it.
+    def work(worker, takes_heavy):
+        try:
+            take(worker, light)
+        finally:
+            all_light_done.wait()
+        if takes_heavy:
+            take(worker, heavy)
+        worker.stop()
+
+    threads = [
+        threading.Thread(target=work, args=(worker, 2 * number < len(workers)), daemon=True)
+        for number, worker in enumerate(workers)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,0 +1,33 @@
+//! Traffic policy of routes.
+
+use super::{Map, Out, texts};
+use crate::config::model::{HeaderEdits, Policy, Rewrite};
+
+/// Adds the keys of a route that are policy.
+pub(super) fn policy(map: Map, policy: &Policy) -> Map {
+    let access = policy
+        .access
+        .as_ref()
+        .map(|access| Map::default().some("allow", texts(&access.allow)).some("deny", texts(&access.deny)));
+    let headers = Map::default()
+        .some("request", header_edits(&policy.request_headers))
+        .some("response", header_edits(&policy.response_headers));
+    map.opt("access", access).some("headers", headers).opt("rewrite", policy.rewrite.as_ref().map(rewrite))
+}
+
+fn header_edits(edits: &HeaderEdits) -> Map {
+    let fields = |fields: &[(String, String)]| {
+        Out::Map(fields.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect())
+    };
+    Map::default()
+        .some("add", fields(&edits.add))
+        .some("set", fields(&edits.set))
+        .some("remove", edits.remove.clone())
+}
+
+fn rewrite(rewrite: &Rewrite) -> Map {
+    Map::default()
+        .opt("strip_prefix", rewrite.strip_prefix.clone())
+        .opt("prefix", rewrite.prefix.clone())
+        .opt("host", rewrite.host.clone())
+}

@@ -1,0 +1,65 @@
+//! The keys of traffic policy: what a route does to requests beside sending them somewhere.
+
+use super::{Choice, Kind, Scalar, Shape, optional};
+
+const NETWORKS: Kind = Kind::List(&Kind::Scalar(Scalar::Cidr), 1);
+const FIELDS: Kind = Kind::Map(&Kind::Scalar(Scalar::Text));
+
+/// Who may ask.
+pub(in crate::config) static ACCESS: Shape = Shape {
+    name: "access",
+    doc: "Which client addresses a route takes; the others get 403. `deny` wins over `allow`.",
+    choice: Choice::Some,
+    keys: &[
+        optional("allow", NETWORKS, "Only these. Without it, everybody."),
+        optional("deny", NETWORKS, "Not these."),
+    ],
+};
+
+/// Changes of header fields.
+pub(in crate::config) static ROUTE_HEADERS: Shape = Shape {
+    name: "route_headers",
+    doc: "Changes of header fields, after Weir's own rules.",
+    choice: Choice::Some,
+    keys: &[
+        optional("request", Kind::Object(&HEADER_EDITS), "Of what goes to the backend."),
+        optional(
+            "response",
+            Kind::Object(&HEADER_EDITS),
+            "Of what goes to the client, responses that Weir makes on this route among them.",
+        ),
+    ],
+};
+
+/// Changes in one direction.
+pub(in crate::config) static HEADER_EDITS: Shape = Shape {
+    name: "header_edits",
+    doc: "Changes of header fields in one direction. Names in any case; fields that belong to one connection, that frame \
+          a message, or that Weir itself writes cannot be changed.",
+    choice: Choice::Some,
+    keys: &[
+        optional("add", FIELDS, "Fields to add, beside those of the same name."),
+        optional("set", FIELDS, "Fields to put in place of all of the same name."),
+        optional(
+            "remove",
+            Kind::List(&Kind::Scalar(Scalar::HeaderName), 1),
+            "Fields to remove, all of that name.",
+        ),
+    ],
+};
+
+/// What is sent on in place of what was asked for.
+pub(in crate::config) static REWRITE: Shape = Shape {
+    name: "rewrite",
+    doc: "Sends another path or Host to the backend than the client asked for. The query stays.",
+    choice: Choice::Some,
+    keys: &[
+        optional(
+            "strip_prefix",
+            Kind::Scalar(Scalar::Path),
+            "Takes this off the front of the path, by whole segments, where it is there.",
+        ),
+        optional("prefix", Kind::Scalar(Scalar::Path), "Puts this in front of the path, after stripping."),
+        optional("host", Kind::Scalar(Scalar::Authority), "The Host. `X-Forwarded-Host` keeps the client's."),
+    ],
+};

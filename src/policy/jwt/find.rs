@@ -1,0 +1,60 @@
+//! Where a request has its token.
+
+use super::TokenError;
+use crate::http::RequestView;
+
+/// A place where a token may be.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum TokenSource {
+    /// A header field; `Authorization` has it behind `Bearer` (RFC 6750, section 2.1), others with or without.
+    Header(Box<str>),
+    /// A cookie.
+    Cookie(Box<str>),
+    /// A query parameter. Servers and proxies log those.
+    Query(Box<str>),
+}
+
+/// The token in the first of the sources that has one.
+///
+/// Two fields of one name are refused: nobody could say which of them a backend takes.
+pub(super) fn token<'a>(
+    sources: &[TokenSource],
+    request: &RequestView<'a>,
+) -> Result<Option<&'a [u8]>, TokenError> {
+    for source in sources {
+        let found = match source {
+            TokenSource::Header(name) => {
+                let mut fields = request.headers.all(name);
+                let first = fields.next();
+                if fields.next().is_some() {
+                    return Err(TokenError::Malformed);
+                }
+                let only_bearer = name.eq_ignore_ascii_case("authorization");
+                first.and_then(|value| {
+                    bearer(value).or_else(|| Some(value).filter(|value| !only_bearer && !value.is_empty()))
+                })
+            }
+            TokenSource::Cookie(name) => request.headers.cookies(name).find(|value| !value.is_empty()),
+            TokenSource::Query(name) => request.query.and_then(|query| parameter(query, name.as_bytes())),
+        };
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// What follows `Bearer`, in any case.
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = value.split_at_checked("Bearer ".len())?;
+    let token = rest.trim_ascii();
+    (scheme.eq_ignore_ascii_case(b"Bearer ") && !token.is_empty()).then_some(token)
+}
+
+/// The first parameter of this name; a token has no character that would be encoded.
+fn parameter<'q>(query: &'q [u8], name: &[u8]) -> Option<&'q [u8]> {
+    query
+        .split(|byte| *byte == b'&')
+        .filter_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
+        .find(|value| !value.is_empty())
+}

@@ -1,0 +1,187 @@
+//! The keys that tokens are verified with, and what each of them may be used for.
+//!
+//! A key decides its algorithms, never a token: an RSA key verifies RSA signatures and nothing else, so a token that names HMAC
+//! cannot have a public key taken for a secret, and `none` is no algorithm at all (RFC 8725, sections 2.1 and 3.1).
+
+use jsonwebtoken::{
+    Algorithm, DecodingKey,
+    jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyOperations, PublicKeyUse},
+};
+
+const RSA: &[Algorithm] = &[
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+];
+const HMAC: &[Algorithm] = &[Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
+const P256: &[Algorithm] = &[Algorithm::ES256];
+const P384: &[Algorithm] = &[Algorithm::ES384];
+const ED25519: &[Algorithm] = &[Algorithm::EdDSA];
+
+/// Length of an uncompressed point on P-256 and on P-384.
+const P256_POINT: usize = 65;
+const P384_POINT: usize = 97;
+/// Shortest HMAC secret: as long as the shortest hash (RFC 7518, section 3.2).
+const MIN_SECRET: usize = 32;
+
+/// What a key file is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyFormat {
+    /// Public keys, one after the other, in PEM.
+    Pem,
+    /// A JSON Web Key Set (RFC 7517, section 5).
+    Jwks,
+}
+
+/// Keys to verify tokens with.
+#[derive(Debug)]
+pub struct KeySet(Vec<Key>);
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Key {
+    /// The id that tokens name it by.
+    pub(super) id: Option<String>,
+    pub(super) key: DecodingKey,
+    /// What it can verify.
+    pub(super) algorithms: &'static [Algorithm],
+    /// The one algorithm that the key itself says it is for.
+    only: Option<Algorithm>,
+}
+
+/// Why a file gives no keys.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// It is not text.
+    #[error("the file is not UTF-8")]
+    NotUtf8,
+    /// There is none that could verify a token.
+    #[error("there is no key in it that verifies signatures")]
+    Empty,
+    /// A private key, which belongs to whoever signs.
+    #[error("key {0} is a private key; only its public half belongs here")]
+    Private(usize),
+    /// A key that cannot be read.
+    #[error("key {0} is not a public key for RSA, P-256, P-384 or Ed25519")]
+    Pem(usize),
+    /// A JWK that cannot be used.
+    #[error("key {0} cannot be read")]
+    Jwk(usize, #[source] jsonwebtoken::errors::Error),
+    /// A secret that is too short to withstand guessing.
+    #[error("key {0} is a secret of less than 32 bytes")]
+    Weak(usize),
+    /// Not a JWK set.
+    #[error("not a JSON Web Key Set")]
+    Json(#[source] serde_json::Error),
+}
+
+// === impl KeySet ===
+
+impl KeySet {
+    /// Reads keys from the content of a file.
+    ///
+    /// Of a set, keys for encryption and of kinds that are not known are left out (RFC 7517, section 5).
+    ///
+    /// # Errors
+    /// When it cannot be read, or no key is left.
+    pub fn read(format: KeyFormat, content: &[u8]) -> Result<Self, KeyError> {
+        let keys = match format {
+            KeyFormat::Pem => pem(std::str::from_utf8(content).map_err(|_| KeyError::NotUtf8)?)?,
+            KeyFormat::Jwks => jwks(content)?,
+        };
+        if keys.is_empty() { Err(KeyError::Empty) } else { Ok(Self(keys)) }
+    }
+
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, Key> {
+        self.0.iter()
+    }
+}
+
+// === impl Key ===
+
+impl Key {
+    /// Whether it may verify a token that names this algorithm.
+    pub(super) fn takes(&self, algorithm: Algorithm) -> bool {
+        self.algorithms.contains(&algorithm) && self.only.is_none_or(|only| only == algorithm)
+    }
+}
+
+/// Each block of a PEM file by itself.
+fn pem(text: &str) -> Result<Vec<Key>, KeyError> {
+    const BEGIN: &str = "-----BEGIN ";
+    let blocks = text.match_indices(BEGIN).map(|(at, _)| {
+        let rest = &text[at..];
+        let next = rest[BEGIN.len()..].find(BEGIN).map_or(rest.len(), |next| next + BEGIN.len());
+        &rest[..next]
+    });
+    blocks
+        .enumerate()
+        .map(|(at, block)| {
+            let number = at + 1;
+            if block.lines().next().is_some_and(|first| first.contains("PRIVATE KEY")) {
+                return Err(KeyError::Private(number));
+            }
+            let (key, algorithms) = pem_key(block.as_bytes()).ok_or(KeyError::Pem(number))?;
+            Ok(Key { id: None, key, algorithms, only: None })
+        })
+        .collect()
+}
+
+fn pem_key(block: &[u8]) -> Option<(DecodingKey, &'static [Algorithm])> {
+    if let Ok(key) = DecodingKey::from_rsa_pem(block) {
+        return Some((key, RSA));
+    }
+    if let Ok(key) = DecodingKey::from_ec_pem(block) {
+        let algorithms = match key.try_get_as_bytes().ok()?.len() {
+            P256_POINT => P256,
+            P384_POINT => P384,
+            _ => return None,
+        };
+        return Some((key, algorithms));
+    }
+    DecodingKey::from_ed_pem(block).ok().map(|key| (key, ED25519))
+}
+
+fn jwks(content: &[u8]) -> Result<Vec<Key>, KeyError> {
+    let set: JwkSet = serde_json::from_slice(content).map_err(KeyError::Json)?;
+    let mut keys = Vec::new();
+    for (at, jwk) in set.keys.iter().enumerate() {
+        let Some(algorithms) = algorithms(jwk).filter(|_| verifies(jwk)) else { continue };
+        let only = match jwk.common.key_algorithm {
+            None => None,
+            // A key for something that is no signature, or for a signature that another kind of key makes.
+            Some(named) => match Algorithm::try_from(named) {
+                Ok(only) if algorithms.contains(&only) => Some(only),
+                _ => continue,
+            },
+        };
+        let key = DecodingKey::from_jwk(jwk).map_err(|error| KeyError::Jwk(at + 1, error))?;
+        if algorithms == HMAC && key.try_get_as_bytes().is_ok_and(|secret| secret.len() < MIN_SECRET) {
+            return Err(KeyError::Weak(at + 1));
+        }
+        keys.push(Key { id: jwk.common.key_id.clone(), key, algorithms, only });
+    }
+    Ok(keys)
+}
+
+/// What a key of this kind can verify.
+fn algorithms(jwk: &Jwk) -> Option<&'static [Algorithm]> {
+    Some(match &jwk.algorithm {
+        AlgorithmParameters::RSA(_) => RSA,
+        AlgorithmParameters::OctetKey(_) => HMAC,
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => P256,
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P384 => P384,
+        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => ED25519,
+        _ => return None,
+    })
+}
+
+/// Whether the key is not said to be for something else (RFC 7517, sections 4.2 and 4.3).
+fn verifies(jwk: &Jwk) -> bool {
+    let common = &jwk.common;
+    common.public_key_use.as_ref().is_none_or(|of| *of == PublicKeyUse::Signature)
+        && common.key_operations.as_ref().is_none_or(|all| all.contains(&KeyOperations::Verify))
+}

@@ -1,0 +1,121 @@
+//! Verified JSON Web Tokens: who a request's user is, by what an issuer has signed (RFC 7519, RFC 8725).
+//!
+//! A [`Provider`] finds the token of a request and verifies it: signature, time, issuer, audience. Claims come out of nothing else,
+//! so what splitting and backends are told is true or absent. Signatures are the crate `jsonwebtoken`'s; times are compared here,
+//! because whoever asks says what time it is. Verifying costs some ten microseconds, so a worker remembers good tokens in a
+//! [`TokenCache`].
+
+mod cache;
+mod find;
+mod keys;
+mod verify;
+
+use std::{hash::Hash as _, rc::Rc, sync::Arc};
+
+pub use cache::TokenCache;
+pub use find::TokenSource;
+pub use jsonwebtoken::Algorithm;
+pub use keys::{KeyError, KeyFormat, KeySet};
+pub use verify::TokenError;
+
+use siphasher::sip128::{Hasher128 as _, SipHasher24};
+
+use crate::{http::RequestView, split::Claims, types::Name};
+
+/// How tokens are trusted, and with which keys.
+#[derive(Debug)]
+pub struct Provider {
+    name: Name,
+    trust: Trust,
+    keys: Arc<KeySet>,
+    /// Tells providers apart, and one provider before and after a change.
+    fingerprint: u128,
+}
+
+/// What a token must be beside signed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Trust {
+    /// Where it is, the first that is there.
+    pub sources: Vec<TokenSource>,
+    /// Its `iss`; `None` is any.
+    pub issuer: Option<String>,
+    /// Its `aud` has one of these; empty takes only tokens without `aud` (RFC 7519, section 4.1.3).
+    pub audience: Vec<String>,
+    /// Algorithms that it may be signed with, of those that its key has; empty is all of those.
+    pub algorithms: Vec<Algorithm>,
+    /// How wrong clocks may be, in seconds.
+    pub leeway_secs: u64,
+}
+
+/// What was found of a request's token.
+#[derive(Debug, Clone)]
+pub enum Identity {
+    /// One that is good, and whether that was known.
+    Verified {
+        /// What it says.
+        claims: Rc<Claims>,
+        /// Whether it was verified before.
+        cached: bool,
+    },
+    /// None at all.
+    Missing,
+    /// One that is not to be trusted.
+    Bad(TokenError),
+}
+
+// === impl Provider ===
+
+impl Provider {
+    /// A provider with these keys; `key_file` is what they were read from.
+    #[must_use]
+    pub fn new(name: Name, trust: Trust, keys: Arc<KeySet>, key_file: u128) -> Self {
+        let mut hasher = SipHasher24::new();
+        (name.as_str(), &trust, key_file).hash(&mut hasher);
+        Self { name, trust, keys, fingerprint: hasher.finish128().as_u128() }
+    }
+
+    /// Its name in the control file.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Whether this header carries tokens.
+    #[must_use]
+    pub fn is_carried_by(&self, header: &[u8]) -> bool {
+        self.trust.sources.iter().any(|source| match source {
+            TokenSource::Header(name) => name.as_bytes().eq_ignore_ascii_case(header),
+            TokenSource::Cookie(_) | TokenSource::Query(_) => false,
+        })
+    }
+
+    /// Who the user of `request` is.
+    #[must_use]
+    pub fn identify(
+        &self,
+        request: &RequestView<'_>,
+        now_unix_secs: u64,
+        cache: &mut TokenCache,
+    ) -> Identity {
+        let token = match find::token(&self.trust.sources, request) {
+            Ok(Some(token)) => token,
+            Ok(None) => return Identity::Missing,
+            Err(error) => return Identity::Bad(error),
+        };
+        let place = cache.place(self.fingerprint, token);
+        if let Some(claims) = cache.get(place, now_unix_secs) {
+            return Identity::Verified { claims, cached: true };
+        }
+        match verify::verify(token, &self.keys, &self.trust, now_unix_secs) {
+            Ok((claims, expires)) => {
+                let claims = Rc::new(claims);
+                cache.put(place, Rc::clone(&claims), expires);
+                Identity::Verified { claims, cached: false }
+            }
+            Err(error) => Identity::Bad(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

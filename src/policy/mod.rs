@@ -1,0 +1,26 @@
+//! Traffic policy at runtime: what a route does to requests and responses beside sending them somewhere.
+//!
+//! A route without policy has none of this: `snapshot::Route` holds a [`Policy`] or nothing. Everything here decides on what it
+//! is given, and answers nobody; `proxy` asks, and says what came out.
+
+mod access;
+mod headers;
+pub mod jwt;
+mod rewrite;
+
+pub use access::Access;
+pub use headers::HeaderEdits;
+pub use rewrite::Rewrite;
+
+/// What a route does to requests and responses.
+#[derive(Debug, Default)]
+pub struct Policy {
+    /// Who may ask.
+    pub access: Option<Access>,
+    /// Changes of what goes to the backend.
+    pub request_headers: Option<HeaderEdits>,
+    /// Changes of what goes to the client.
+    pub response_headers: Option<HeaderEdits>,
+    /// Another path or Host for the backend.
+    pub rewrite: Option<Rewrite>,
+}

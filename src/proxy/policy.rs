@@ -1,0 +1,93 @@
+//! A route's traffic policy, carried out: whether a request goes on, and what changes on its way.
+//!
+//! The order is told in docs/request-path.md. What decides is in [`crate::policy`]; here requests are shown to it, and what it says is
+//! done.
+
+use super::{
+    connection::After, downstream::Downstream, fields::Fields, handle::Request, log, respond::Local,
+    worker::Worker,
+};
+use crate::{
+    http::{Framing, RequestView},
+    policy::HeaderEdits,
+    snapshot::{Route, Snapshot},
+    telemetry::{Outcome, PolicyLabel},
+    types::clock,
+};
+
+/// An answer that a route gives itself.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// What gives it.
+    pub(super) by: PolicyLabel,
+    /// The status.
+    pub(super) status: u16,
+    /// One sentence for a person.
+    pub(super) text: &'static str,
+}
+
+/// A route's changes of header fields in one direction, if it has any.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Edits<'a>(Option<&'a HeaderEdits>);
+
+// === impl Edits ===
+
+impl<'a> Edits<'a> {
+    /// Of what goes to the backend.
+    pub(super) fn of_request(route: &'a Route) -> Self {
+        Self(route.policy.as_ref().and_then(|policy| policy.request_headers.as_ref()))
+    }
+
+    /// Of what goes to the client.
+    pub(super) fn of_response(route: &'a Route) -> Self {
+        Self(route.policy.as_ref().and_then(|policy| policy.response_headers.as_ref()))
+    }
+
+    /// Whether a field that would be written is not.
+    pub(super) fn drops(self, name: &[u8]) -> bool {
+        self.0.is_some_and(|edits| edits.drops(name))
+    }
+
+    /// Writes the fields that are added.
+    pub(super) fn write(self, out: &mut impl Fields) {
+        for (name, value) in self.0.into_iter().flat_map(HeaderEdits::added) {
+            out.field(name.as_bytes(), value.as_bytes());
+        }
+    }
+}
+
+/// What the route says to the request before a backend is chosen; `None` lets it go on.
+pub(super) fn judge(route: &Route, view: &RequestView<'_>) -> Option<Answer> {
+    let policy = route.policy.as_deref()?;
+    if policy.access.as_ref().is_some_and(|access| !access.admits(view.client_ip)) {
+        let text = "your address may not ask for this";
+        return Some(Answer { by: PolicyLabel::Access, status: 403, text });
+    }
+    None
+}
+
+/// Gives the answer and accounts for it.
+pub(super) async fn answer(
+    worker: &Worker,
+    (snapshot, route): (&Snapshot, &Route),
+    client: &mut Downstream<'_>,
+    request: &Request<'_>,
+    answer: Answer,
+) -> After {
+    let reusable = request.head.framing == Framing::None && client.may_ask_again();
+    let local = Local {
+        status: answer.status,
+        text: answer.text.into(),
+        to_head: request.is_head(),
+        version: request.head.version,
+        keep_alive: reusable && request.head.keep_alive && !worker.draining.get(),
+        edits: Edits::of_response(route),
+    };
+    let after = client.respond(worker, &local).await;
+    route.shards.worker(worker.index).answered(answer.by);
+    let duration = clock::now().saturating_duration_since(request.start);
+    let outcome =
+        Outcome { status: answer.status, method: request.method, duration, upstream: None, error: None };
+    log::log_answer(worker, (snapshot, route), (request, client.bytes()), (answer.by, &outcome));
+    after
+}
