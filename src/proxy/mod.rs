@@ -27,4 +27,4 @@ mod respond;
 mod timer;
 mod worker;
 
-pub use plane::{DataPlane, OpenListener};
+pub use plane::{DataPlane, OpenListener, Queue};

@@ -37,7 +37,7 @@ impl Weir {
         let config = folder.path().join("weir.yaml");
         fs::write(&config, setup.text()).unwrap();
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let options = Options { config, data_dir: None, ephemeral: true };
+        let options = Options { config, ephemeral: true, ..Options::default() };
         let running = runtime
             .block_on(server::start(&options))
             .unwrap_or_else(|error| panic!("Weir does not start: {error}\n{}", setup.text()));
