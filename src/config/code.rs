@@ -130,6 +130,8 @@ codes! {
     PinWithoutCookie = "E0114";
     /// Segments that use segments that use segments …, more than 32 deep.
     SegmentDepth = "E0115";
+    /// A protocol that needs TLS where there is none, or that is in the clear where there is TLS.
+    Protocol = "E0116";
     /// A backend that no route uses.
     UnusedBackend = "W0201";
     /// A segment that nothing uses.
@@ -138,6 +140,8 @@ codes! {
     UnreachableRule = "W0203";
     /// A route whose requests are all taken by routes before it.
     ShadowedRoute = "W0204";
+    /// A backend whose endpoints may show any certificate.
+    Unverified = "W0205";
 }
 
 impl Code {

@@ -3,6 +3,8 @@
 //! What the decoder reads from this form is equal to what was written (a property test holds that). Keys stand in the
 //! order of the key tables, lists are lists even where one could stand alone.
 
+mod tls;
+
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value as Json;
 
@@ -277,6 +279,7 @@ fn listener(listener: &Listener) -> Map {
         .put("name", listener.name.as_str())
         .put("bind", listener.bind.to_string())
         .put("protocols", listener.protocols.iter().map(|protocol| protocol.as_str()).collect::<Vec<_>>())
+        .opt("tls", listener.tls.as_ref().map(tls::listener))
         .opt("region", listener.region.as_ref().map(ToString::to_string))
         .put("limits", limits)
 }
@@ -292,6 +295,7 @@ fn backend(backend: &Backend) -> Out {
     Map::default()
         .put("endpoints", endpoints)
         .put("protocol", backend.protocol.as_str())
+        .opt("tls", backend.tls.as_ref().map(tls::backend))
         .put("lb_policy", backend.lb_policy.as_str())
         .opt("health_check", backend.health_check.as_ref().map(health_check))
         .opt("outlier_detection", backend.outlier_detection.as_ref().map(resilience::outlier_detection))

@@ -2,14 +2,17 @@
 //!
 //! Defaults live in the key tables (`keys/`); the decoder in `decode/` is the only constructor outside tests.
 
+mod resilience;
+mod tls;
+
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
-mod resilience;
-
-pub use resilience::{CircuitBreaker, OutlierDetection, SuccessRate};
-
+pub use self::{
+    resilience::{CircuitBreaker, OutlierDetection, SuccessRate},
+    tls::{BackendTls, CertificateFiles, ClientAuth, ListenerTls, TlsVersion},
+};
 use crate::types::{BackendState, Fraction, Name, OnUnavailable, StickyMode, Weight};
 
 /// A whole control file.
@@ -116,6 +119,8 @@ pub struct Listener {
     pub bind: SocketAddr,
     /// What it speaks; never empty.
     pub protocols: Vec<ListenerProtocol>,
+    /// TLS; `None` is all in the clear.
+    pub tls: Option<ListenerTls>,
     /// The region of everything that comes in here.
     pub region: Option<Name>,
     /// What a client may cost.
@@ -127,6 +132,8 @@ pub struct Listener {
 pub enum ListenerProtocol {
     /// HTTP/1.0 and HTTP/1.1.
     Http11,
+    /// HTTP/2 in TLS.
+    H2,
     /// HTTP/2 in the clear, with clients that know it beforehand (RFC 9113, section 3.3).
     H2c,
 }
@@ -153,6 +160,8 @@ pub struct Backend {
     pub endpoints: Vec<Endpoint>,
     /// What its endpoints speak.
     pub protocol: BackendProtocol,
+    /// TLS to its endpoints; `None` is all in the clear.
+    pub tls: Option<BackendTls>,
     /// How an endpoint is chosen.
     pub lb_policy: LbPolicy,
     /// Active health checks; `None` takes every endpoint for healthy.
@@ -184,8 +193,12 @@ pub enum BackendProtocol {
     /// HTTP/1.1.
     #[default]
     Http11,
+    /// HTTP/2 in TLS.
+    H2,
     /// HTTP/2 in the clear, known beforehand.
     H2c,
+    /// What the endpoint chooses in the TLS handshake.
+    Auto,
 }
 
 /// How a request's endpoint is chosen.
@@ -444,6 +457,7 @@ impl ListenerProtocol {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http11 => "http/1.1",
+            Self::H2 => "h2",
             Self::H2c => "h2c",
         }
     }
@@ -457,7 +471,9 @@ impl BackendProtocol {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http11 => "http/1.1",
+            Self::H2 => "h2",
             Self::H2c => "h2c",
+            Self::Auto => "auto",
         }
     }
 }

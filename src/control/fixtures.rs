@@ -55,6 +55,7 @@ pub(crate) fn config(routes: &[(&str, &[(&str, u32)])]) -> Config {
         let value = Backend {
             endpoints,
             protocol: BackendProtocol::Http11,
+            tls: None,
             lb_policy: LbPolicy::P2c,
             health_check: None,
             outlier_detection: None,
@@ -82,6 +83,7 @@ pub(crate) fn config(routes: &[(&str, &[(&str, u32)])]) -> Config {
             name: name("web"),
             bind: ([127, 0, 0, 1], 8080).into(),
             protocols: vec![ListenerProtocol::Http11],
+            tls: None,
             region: None,
             limits: Limits {
                 max_connections: 100,

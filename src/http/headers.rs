@@ -46,6 +46,8 @@ pub enum Known {
     TransferEncoding,
     /// `Upgrade`
     Upgrade,
+    /// `X-Forwarded-Client-Cert`: who the client is by its certificate
+    XForwardedClientCert,
     /// `X-Forwarded-For`
     XForwardedFor,
     /// `X-Forwarded-Host`
@@ -107,6 +109,7 @@ impl Known {
             17 if is("transfer-encoding") => Self::TransferEncoding,
             18 if is("proxy-authenticate") => Self::ProxyAuthenticate,
             19 if is("proxy-authorization") => Self::ProxyAuthorization,
+            23 if is("x-forwarded-client-cert") => Self::XForwardedClientCert,
             8.. if name[..7].eq_ignore_ascii_case(b"x-weir-") => Self::XWeir,
             _ => Self::Other,
         }

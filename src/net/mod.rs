@@ -3,5 +3,6 @@
 //! Everything above reads and writes a [`Stream`] and does not care whether it is TCP, a unix socket or TLS over either.
 
 mod stream;
+pub mod tls;
 
 pub use stream::{Plain, Stream};

@@ -5,12 +5,20 @@ use std::{future::poll_fn, io, net::SocketAddr, rc::Rc, task::Poll, time::Durati
 use tokio::io::AsyncWriteExt as _;
 
 use super::{
-    buffer::Buffer, downstream::Downstream, error::refusal_of_head, h2, handle, listener::Inlet,
-    relay::poll_fill, respond::Local, timer::Timer, worker::Worker,
+    buffer::Buffer,
+    downstream::Downstream,
+    error::refusal_of_head,
+    h2, handle,
+    handshake::{self, Secured, Shaken},
+    listener::Inlet,
+    relay::poll_fill,
+    respond::Local,
+    timer::Timer,
+    worker::Worker,
 };
 use crate::{
     http::{HeadError, HeadLimits, Progress, RequestHead, Version},
-    net::Stream,
+    net::{Plain, Stream},
     snapshot::ListenerSettings,
     telemetry::Refusal,
     types::clock,
@@ -29,6 +37,8 @@ pub(super) struct Client {
     pub(super) peer: SocketAddr,
     pub(super) buffer: Buffer,
     pub(super) timer: Timer,
+    /// What it said of itself in its TLS handshake.
+    pub(super) secured: Option<Rc<Secured>>,
     /// Whether the client has closed its sending side.
     pub(super) ended: bool,
     /// Whether it has sent a request.
@@ -60,9 +70,31 @@ enum Next {
 }
 
 /// Serves a connection until it ends.
-pub(super) async fn serve(worker: Rc<Worker>, inlet: Rc<Inlet>, stream: Stream, peer: SocketAddr) {
+pub(super) async fn serve(worker: Rc<Worker>, inlet: Rc<Inlet>, socket: Plain, peer: SocketAddr) {
+    let Some(tls) = inlet.tls(&worker) else {
+        return serve_h1(worker, inlet, (socket.into(), None), peer).await;
+    };
+    let Some(Shaken { stream, secured, h2 }) = handshake::shake(&worker, &inlet, socket, &tls).await else {
+        return;
+    };
+    drop(tls);
+    if h2 {
+        h2::serve(worker, inlet, h2::Rewound::new(Vec::new(), stream), (peer, Some(secured))).await;
+    } else {
+        serve_h1(worker, inlet, (stream, Some(secured)), peer).await;
+    }
+}
+
+/// Serves a connection that begins with HTTP/1.1, which is how HTTP/2 begins in the clear, too.
+async fn serve_h1(
+    worker: Rc<Worker>,
+    inlet: Rc<Inlet>,
+    (stream, secured): (Stream, Option<Rc<Secured>>),
+    peer: SocketAddr,
+) {
     let mut client = Client {
         stream,
+        secured,
         peer,
         buffer: Buffer::default(),
         timer: Timer::default(),
@@ -82,7 +114,7 @@ pub(super) async fn serve(worker: Rc<Worker>, inlet: Rc<Inlet>, stream: Stream, 
             Next::Refused(HeadError::Version) if client.speaks_h2(&settings) => {
                 worker.idle.release(client.idle_slot);
                 let (stream, peer) = client.rewound(&worker);
-                return h2::serve(worker, inlet, stream, peer).await;
+                return h2::serve(worker, inlet, stream, (peer, None)).await;
             }
             Next::Refused(error) => {
                 let (status, refusal) = refusal_of_head(error);

@@ -1,11 +1,12 @@
 //! Who asked: the client's end of one request, whichever protocol it speaks.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, rc::Rc};
 
 use super::{
     buffer::Mark,
     connection::{After, Client},
     h2::StreamClient,
+    handshake::Secured,
     respond::Local,
     worker::Worker,
 };
@@ -44,11 +45,11 @@ impl Downstream<'_> {
         }
     }
 
-    /// Whether the client's connection is in TLS.
-    pub(super) fn is_secure(&self) -> bool {
+    /// What the client said of itself in its TLS handshake.
+    pub(super) fn secured(&self) -> Option<&Rc<Secured>> {
         match self {
-            Self::H1(client) => client.stream.tls().is_some(),
-            Self::H2(client) => client.secure,
+            Self::H1(client) => client.secured.as_ref(),
+            Self::H2(client) => client.secured.as_ref(),
         }
     }
 

@@ -80,7 +80,7 @@ impl ProxyError {
             Self::Connect(ConnectError::Timeout { .. }) | Self::ResponseTimeout(_) | Self::StreamIdle(_) => {
                 504
             }
-            Self::Connect(ConnectError::Io { .. })
+            Self::Connect(ConnectError::Io { .. } | ConnectError::Tls { .. })
             | Self::Session(_)
             | Self::Untranslatable
             | Self::Closed { .. }
@@ -100,7 +100,9 @@ impl ProxyError {
             Self::Unavailable => "no backend is available",
             Self::Overload(_) => "the backend is busy",
             Self::Connect(ConnectError::Timeout { .. }) => "the backend could not be reached in time",
-            Self::Connect(ConnectError::Io { .. }) => "the backend could not be reached",
+            Self::Connect(ConnectError::Io { .. } | ConnectError::Tls { .. }) => {
+                "the backend could not be reached"
+            }
             Self::Session(_) | Self::Untranslatable => "the backend could not be asked",
             Self::Closed { .. } | Self::Truncated(_) => "the backend closed the connection",
             Self::Head(_) | Self::Switched | Self::Body => "the backend's response could not be understood",
@@ -119,6 +121,7 @@ impl ProxyError {
                 Some(ErrorKind::Timeout)
             }
             Self::Connect(ConnectError::Io { .. }) => Some(ErrorKind::Connect),
+            Self::Connect(ConnectError::Tls { .. }) => Some(ErrorKind::Tls),
             Self::Closed { .. } | Self::Truncated(_) => Some(ErrorKind::Reset),
             Self::Session(_) | Self::Untranslatable | Self::Head(_) | Self::Switched | Self::Body => {
                 Some(ErrorKind::Protocol)

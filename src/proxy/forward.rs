@@ -275,8 +275,8 @@ impl Forwarder<'_> {
             opening
         };
         let permit = self.permit(backend)?;
-        let stream = connect::tcp(endpoint.address, self.route.timeouts.connect).await?;
-        let stream = crate::net::Stream::from(stream);
+        let stream =
+            connect::open(endpoint.address, backend.tls.as_deref(), self.route.timeouts.connect).await?;
         if backend.protocol.is_h2(&stream) {
             return Ok(Leased::Stream(
                 sessions.open(endpoint.id, stream, permit).await.map_err(ProxyError::Session)?,

@@ -3,7 +3,7 @@
 //! Understand it, find its route, assign a backend, forward, account for it. The snapshot is taken once, so that every
 //! step, retries and the log see one revision.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, rc::Rc};
 
 use tokio::time::Instant;
 
@@ -13,6 +13,7 @@ use super::{
     downstream::Downstream,
     error::{ProxyError, refusal_of_target},
     forward::{Forwarded, Forwarder},
+    handshake::Secured,
     headers::UpstreamHead,
     listener::Inlet,
     log,
@@ -41,8 +42,10 @@ pub(super) struct Request<'a> {
     peer_ip: IpAddr,
     /// Whether the peer's forwarding headers are believed.
     trusted: bool,
-    /// Whether it came in TLS.
-    secure: bool,
+    /// What the client said of itself in its TLS handshake.
+    secured: Option<Rc<Secured>>,
+    /// The version of TLS.
+    pub(super) tls_version: Option<&'static str>,
 }
 
 /// Where a request goes.
@@ -105,6 +108,9 @@ fn understand<'a>(
         let (status, refusal) = refusal_of_target(error);
         (status, refusal, error.as_str())
     })?;
+    if client.secured().is_some_and(|secured| secured.is_misdirected(&target, bytes)) {
+        return Err((421, Refusal::Host, "this connection was made for another host"));
+    }
     let peer_ip = client.peer().ip().to_canonical();
     let trusted = snapshot.trusted_proxies.contains(peer_ip);
     let client_ip = if trusted {
@@ -122,7 +128,8 @@ fn understand<'a>(
         client_ip,
         peer_ip,
         trusted,
-        secure: client.is_secure(),
+        tls_version: client.secured().map(|secured| secured.version),
+        secured: client.secured().cloned(),
     })
 }
 
@@ -154,7 +161,7 @@ fn decide<'s>(
             keyring: &snapshot.keyring,
             now_unix_secs: clock::unix_now().as_secs(),
             regions: &snapshot.regions,
-            secure: request.secure,
+            secure: request.secured.is_some(),
         };
         let entropy = worker.random();
         let assignment = split::assign(&route.plan, &view, &context, entropy);
@@ -327,7 +334,11 @@ impl Request<'_> {
             framing: self.head.framing,
             trusted: self.trusted,
             peer_ip: self.peer_ip,
-            scheme: if self.secure { "https" } else { "http" },
+            scheme: if self.secured.is_some() { "https" } else { "http" },
+            identity: self
+                .secured
+                .as_ref()
+                .and_then(|secured| Some(secured.identity.as_ref()?.header.as_str())),
             region_headers: &forwarder.snapshot.regions.headers,
             upgrade: self.head.upgrade.map(|_| asked),
             entropy: [worker.random(), worker.random(), worker.random(), worker.random()],

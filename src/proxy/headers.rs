@@ -32,6 +32,8 @@ pub(super) struct UpstreamHead<'a> {
     pub(super) peer_ip: IpAddr,
     /// `http` or `https`: how the client came in.
     pub(super) scheme: &'static str,
+    /// Who the client is by its certificate, as the field tells it.
+    pub(super) identity: Option<&'a str>,
     /// Headers that name a region, and the peers that each is believed from.
     pub(super) region_headers: &'a [RegionHeader],
     /// The protocol that the connection is to become.
@@ -140,6 +142,7 @@ impl UpstreamHead<'_> {
             | Known::ProxyAuthenticate
             | Known::ProxyAuthorization
             | Known::Trailer
+            | Known::XForwardedClientCert
             | Known::XForwardedFor => false,
             Known::Te => value.eq_ignore_ascii_case(b"trailers"),
             Known::Forwarded
@@ -200,6 +203,9 @@ impl UpstreamHead<'_> {
         }
         if !has[1] && !self.client_host.is_empty() {
             out.field(b"x-forwarded-host", self.client_host);
+        }
+        if let Some(identity) = self.identity {
+            out.field(b"x-forwarded-client-cert", identity.as_bytes());
         }
     }
 
@@ -394,6 +400,7 @@ fn is_protected(known: Known, name: &[u8]) -> bool {
         | Known::Cookie
         | Known::ContentLength
         | Known::Forwarded
+        | Known::XForwardedClientCert
         | Known::XForwardedFor
         | Known::XForwardedHost
         | Known::XForwardedPort

@@ -16,6 +16,7 @@ fn upstream(fields: &[(&str, &str)], trusted: bool, framing: Framing) -> String 
         trusted,
         peer_ip: "203.0.113.9".parse().unwrap(),
         scheme: "http",
+        identity: trusted.then_some("Hash=0"),
         region_headers: &[RegionHeader {
             name: "CF-IPCountry".into(),
             from: ["198.51.100.0/24".parse().unwrap()].into_iter().collect(),
@@ -45,6 +46,7 @@ fn an_untrusted_request_is_cleaned() {
             ("Forwarded", "for=6.6.6.6"),
             ("X-Real-IP", "6.6.6.6"),
             ("X-Weir-Backend", "canary"),
+            ("X-Forwarded-Client-Cert", "Hash=6"),
             ("cf-ipcountry", "DE"),
             ("X-Request-Id", "mine"),
             ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
@@ -75,6 +77,7 @@ fn a_trusted_peer_is_appended_to() {
             ("X-Forwarded-For", "1.2.3.4, 10.0.0.1"),
             ("X-Forwarded-Proto", "https"),
             ("X-Request-Id", "theirs"),
+            ("X-Forwarded-Client-Cert", "Hash=6"),
             ("TE", "gzip"),
             ("traceparent", "nonsense"),
         ],
@@ -88,6 +91,7 @@ fn a_trusted_peer_is_appended_to() {
     X-Request-Id: theirs
     x-forwarded-for: 6.6.6.6, 1.2.3.4, 10.0.0.1, 203.0.113.9
     x-forwarded-host: shop.example:8080
+    x-forwarded-client-cert: Hash=0
     traceparent: 00-00000000000000030000000000000004-0000000000000005-00
     transfer-encoding: chunked
     ");

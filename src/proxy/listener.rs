@@ -17,6 +17,7 @@ use tokio::{
 use super::{connection, respond::Local, worker::Worker};
 use crate::{
     http::Version,
+    net::tls::ServerTls,
     snapshot::ListenerSettings,
     telemetry::{ListenerShard, Refusal, Sharded},
     types::Name,
@@ -35,6 +36,8 @@ pub(super) struct Inlet {
     pub(super) shards: Arc<Sharded<ListenerShard>>,
     /// The settings from when it was opened, for connections that outlive its removal.
     pub(super) settings: ListenerSettings,
+    /// Its TLS from then.
+    pub(super) tls: Option<Arc<ServerTls>>,
 }
 
 /// Opens `count` sockets that share `address`, and gives the address that they have (a port of 0 is chosen once).
@@ -81,6 +84,14 @@ impl Inlet {
     /// The listener's settings now.
     pub(super) fn settings(&self, worker: &Worker) -> ListenerSettings {
         worker.snapshot().listeners.get(&self.name).map_or(self.settings, |listener| listener.settings)
+    }
+
+    /// What handshakes are answered with now; `None` is in the clear.
+    pub(super) fn tls(&self, worker: &Worker) -> Option<Arc<ServerTls>> {
+        match worker.snapshot().listeners.get(&self.name) {
+            Some(listener) => listener.tls.clone(),
+            None => self.tls.clone(),
+        }
     }
 
     /// The worker's share of its statistics.
@@ -140,6 +151,10 @@ impl Inlet {
         let shard = self.shard(worker);
         shard.shed();
         shard.refused(Refusal::Overload);
+        if self.tls(worker).is_some() {
+            // Nothing that could be said in the clear would be understood.
+            return;
+        }
         let mut out = Vec::new();
         let local = Local {
             status: 503,

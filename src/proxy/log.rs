@@ -5,7 +5,7 @@ use crate::{
     http::{Known, Version},
     split::Assignment,
     telemetry::{AccessEntry, Outcome},
-    types::{Reason, clock},
+    types::{Reason, cause::chain, clock},
 };
 
 /// Hands the request to the log, if there is one and it keeps the line. `bytes` hold the request's head.
@@ -22,6 +22,10 @@ pub(super) fn log(
     }
     let request = forwarder.request;
     let headers = request.head.headers(bytes);
+    let error = match &forwarded.result {
+        Ok(delivered) => delivered.error.as_ref(),
+        Err(error) => Some(error),
+    };
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let backend = forwarder.route.backends[forwarded.backend].backend;
     let entry = AccessEntry {
@@ -42,6 +46,8 @@ pub(super) fn log(
         status: outcome.status,
         body_size: forwarded.result.as_ref().map_or(0, |delivered| delivered.body_bytes),
         error: outcome.error,
+        error_message: error.map(|error| chain(error)),
+        tls_version: request.tls_version,
         duration: outcome.duration,
         upstream_duration: outcome.upstream,
         route: Some(forwarder.route.name.clone()),

@@ -16,6 +16,7 @@ mod fields;
 mod forward;
 mod h2;
 mod handle;
+mod handshake;
 mod headers;
 pub mod listener;
 mod log;

@@ -16,6 +16,7 @@ use super::{
     worker::{SWEEP_EVERY, Worker},
 };
 use crate::{
+    net::tls::ServerTls,
     snapshot::{ListenerSettings, Reader},
     telemetry::{ListenerShard, Sharded},
     types::{Name, clock},
@@ -43,6 +44,8 @@ pub struct OpenListener {
     pub shards: Arc<Sharded<ListenerShard>>,
     /// Its settings, for as long as no snapshot has newer ones.
     pub settings: ListenerSettings,
+    /// Its TLS, likewise.
+    pub tls: Option<Arc<ServerTls>>,
 }
 
 #[derive(Debug)]
@@ -52,7 +55,7 @@ struct WorkerHandle {
 }
 
 enum Command {
-    Open { name: Name, socket: StdListener, shards: Arc<Sharded<ListenerShard>>, settings: ListenerSettings },
+    Open(Box<Inlet>, StdListener),
     Close { name: Name },
     Drain { timeout: Duration, done: oneshot::Sender<usize> },
 }
@@ -78,12 +81,13 @@ impl DataPlane {
     /// Begins to accept on a listener, on every worker.
     pub fn open(&self, listener: OpenListener) {
         for (worker, socket) in self.workers.iter().zip(listener.sockets) {
-            worker.send(Command::Open {
+            let inlet = Inlet {
                 name: listener.name.clone(),
-                socket,
                 shards: Arc::clone(&listener.shards),
                 settings: listener.settings,
-            });
+                tls: listener.tls.clone(),
+            };
+            worker.send(Command::Open(Box::new(inlet), socket));
         }
     }
 
@@ -156,9 +160,9 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Command>) {
             }
         };
         match command {
-            Some(Command::Open { name, socket, shards, settings }) => {
-                let inlet = Inlet { name: name.clone(), shards, settings };
-                if let Ok(accepting) = accept(&worker, inlet, socket) {
+            Some(Command::Open(inlet, socket)) => {
+                let name = inlet.name.clone();
+                if let Ok(accepting) = accept(&worker, *inlet, socket) {
                     listeners.insert(name, accepting);
                 }
             }

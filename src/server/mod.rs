@@ -4,6 +4,7 @@
 //! or an address ends the start before a single request was taken. Stop: readiness fails, listeners go on for the drain
 //! delay, then no new connections, requests under way finish, and at last the store and the log close.
 
+mod certificates;
 mod condition;
 mod publisher;
 mod view;
@@ -129,6 +130,7 @@ pub async fn start(options: &Options) -> Result<Running, StartError> {
         tokio::spawn(Reloader::new(control.clone(), events).run()),
         tokio::spawn(tick(Arc::clone(&measured.registry), Arc::clone(&measured.windows))),
         tokio::spawn(stage.clone().follow_database()),
+        tokio::spawn(stage.clone().follow_certificates()),
         tokio::spawn(condition::watch(stage.reader())),
         tokio::spawn(count_reloads(control.events(), measured.control)),
     ];

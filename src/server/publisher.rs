@@ -13,10 +13,13 @@ use std::{
 
 use tokio::sync::watch as channel;
 
-use super::note;
+use super::{
+    certificates::{Material, Problems},
+    note,
+};
 use crate::{
     config::{Config, model::LogTarget},
-    control::{Publisher, applier::CompileError, watch},
+    control::{Publisher, applier::CompileError, command::Digest, watch},
     proxy::{DataPlane, OpenListener, listener},
     snapshot::{Compiler, Listener, Reader, Resources, Snapshot, Writer, cell, compile::listeners},
     split::{GeoDatabase, Keyring},
@@ -27,6 +30,9 @@ use crate::{
 
 /// How long the log may take to write what it has at the end.
 const LOG_CLOSE: Duration = Duration::from_secs(2);
+
+/// How long a certificate that does not match its key may take to do so, before anybody is told.
+const PAIR_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Everything that a published state touches; shared by the applier and by whoever sees a database change.
 #[derive(Clone)]
@@ -45,6 +51,8 @@ struct Inner {
     listeners: BTreeMap<Name, (SocketAddr, SocketAddr)>,
     database: Option<(PathBuf, Arc<GeoDatabase>)>,
     database_path: channel::Sender<Option<PathBuf>>,
+    certificates: Material,
+    certificate_files: channel::Sender<Vec<(PathBuf, Option<Digest>)>>,
     log: Option<(LogTarget, Arc<AccessLog>)>,
     last: Option<(Arc<Config>, Overlay, Revision)>,
 }
@@ -54,6 +62,7 @@ pub(super) struct Compiled {
     snapshot: Snapshot,
     opened: Vec<Opened>,
     resources: Resources,
+    certificates: Material,
     config: Arc<Config>,
     overlay: Overlay,
 }
@@ -80,6 +89,8 @@ impl Stage {
             listeners: BTreeMap::new(),
             database: None,
             database_path: channel::channel(None).0,
+            certificates: Material::default(),
+            certificate_files: channel::channel(Vec::new()).0,
             log: None,
             last: None,
         })))
@@ -175,6 +186,51 @@ impl Stage {
         Ok(())
     }
 
+    /// Watches the files of TLS, whichever they are, and puts changed ones in force. Established connections go on as they are.
+    pub(super) async fn follow_certificates(self) {
+        let mut wanted = self.lock().certificate_files.subscribe();
+        loop {
+            let files = wanted.borrow_and_update().clone();
+            tokio::select! {
+                changed = wanted.changed() => if changed.is_err() { return },
+                () = self.follow_files(files) => return,
+            }
+        }
+    }
+
+    async fn follow_files(&self, files: Vec<(PathBuf, Option<Digest>)>) {
+        if files.is_empty() {
+            return std::future::pending().await;
+        }
+        let (watcher, mut events, _rescan) = watch::watch(files, watch::POLL);
+        let watching = tokio::spawn(watcher.run());
+        let _ends = EndsWith(watching.abort_handle());
+        while events.recv().await.is_some() {
+            // Files that change together are read together.
+            while events.try_recv().is_ok() {}
+            if !self.replace_certificates().is_empty() {
+                tokio::time::sleep(PAIR_PATIENCE).await;
+                for problem in self.replace_certificates() {
+                    note(&format!("{problem}; what was read before stays in force"));
+                }
+            }
+        }
+    }
+
+    fn replace_certificates(&self) -> Problems {
+        let mut inner = self.lock();
+        let Some((config, overlay, revision)) = inner.last.clone() else { return Problems::new() };
+        let (material, problems) = inner.certificates.read_again(&config);
+        match inner.compile_with(&config, &overlay, revision, material) {
+            Ok(compiled) => inner.publish(compiled),
+            Err(error) => return vec![error.to_string()],
+        }
+        if problems.is_empty() {
+            note("the files of TLS were read again");
+        }
+        problems
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -206,9 +262,24 @@ impl Inner {
         overlay: &Overlay,
         revision: Revision,
     ) -> Result<Compiled, CompileError> {
+        let certificates = self.certificates.for_config(config).map_err(CompileError)?;
+        self.compile_with(config, overlay, revision, certificates)
+    }
+
+    fn compile_with(
+        &mut self,
+        config: &Arc<Config>,
+        overlay: &Overlay,
+        revision: Revision,
+        certificates: Material,
+    ) -> Result<Compiled, CompileError> {
         let mut errors = Vec::new();
         let mut take = |result: Result<(), String>| errors.extend(result.err());
-        let mut resources = Resources::default();
+        let mut resources = Resources {
+            listener_tls: certificates.of_listeners(),
+            backend_tls: certificates.of_backends(),
+            ..Resources::default()
+        };
         take(self.database(config).map(|database| resources.database = database));
         take(self.log(config).map(|log| resources.log = log));
         let mut opened = Vec::new();
@@ -219,6 +290,7 @@ impl Inner {
                 snapshot,
                 opened,
                 resources,
+                certificates,
                 config: Arc::clone(config),
                 overlay: overlay.clone(),
             }),
@@ -231,7 +303,7 @@ impl Inner {
     }
 
     fn publish(&mut self, compiled: Compiled) {
-        let Compiled { snapshot, opened, resources, config, overlay } = compiled;
+        let Compiled { snapshot, opened, resources, certificates, config, overlay } = compiled;
         let revision = snapshot.revision;
         self.compiler.forget_others(&snapshot);
         let checks =
@@ -245,6 +317,14 @@ impl Inner {
             None => self.cell = Some(cell(snapshot)),
         }
         self.open_listeners(&config, opened);
+        let files = certificates.files.iter().map(|(file, digest)| (file.clone(), Some(digest.clone())));
+        let files: Vec<_> = files.collect();
+        self.certificates = certificates;
+        self.certificate_files.send_if_modified(|current| {
+            let same = current.iter().map(|(file, _)| file).eq(files.iter().map(|(file, _)| file));
+            *current = files;
+            !same
+        });
         let path = config.geo.database.clone();
         self.database = path.clone().zip(resources.database);
         self.database_path.send_if_modified(|current| {
@@ -327,13 +407,28 @@ impl Inner {
         for Opened { name, wanted: asked, address, sockets } in opened {
             let Some(listener) = wanted.get(&name) else { continue };
             let shards = self.registry.listener(&name);
-            let open = OpenListener { name: name.clone(), sockets, shards, settings: listener.settings };
+            let open = OpenListener {
+                name: name.clone(),
+                sockets,
+                shards,
+                settings: listener.settings,
+                tls: self.certificates.of_listener(&name),
+            };
             match &self.plane {
                 Some(plane) => plane.open(open),
                 None => self.waiting.push(open),
             }
             self.listeners.insert(name, (asked, address));
         }
+    }
+}
+
+/// Ends a task when it is dropped.
+struct EndsWith(tokio::task::AbortHandle);
+
+impl Drop for EndsWith {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -69,6 +69,11 @@ impl SystemView {
                     .insert(identity, endpoint.is_available(backend.initially_healthy, now));
             }
         }
+        for (name, listener) in &snapshot.listeners {
+            for (first, not_after) in listener.tls.iter().flat_map(|tls| &tls.expiries) {
+                gauges.certificates.insert((name.clone(), first.clone()), not_after.as_secs());
+            }
+        }
         let state = self.control.state();
         for route in &state.file.config.routes {
             gauges.kill_switches.insert(route.name.clone(), state.kill_switch(&route.name).is_some());

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     config::model,
+    net::tls::{ClientTls, ServerTls},
     routing::RouteTable,
     split::{
         GeoDatabase, KeySource, Keyring, Networks, PlanBackend, PlanParts, PlanRule, RegionHeader,
@@ -38,6 +39,10 @@ pub struct Resources {
     pub database: Option<Arc<GeoDatabase>>,
     /// The access log.
     pub log: Option<Arc<AccessLog>>,
+    /// What listeners with TLS answer handshakes with.
+    pub listener_tls: BTreeMap<Name, Arc<ServerTls>>,
+    /// What endpoints of backends with TLS are spoken to with.
+    pub backend_tls: BTreeMap<Name, Arc<ClientTls>>,
 }
 
 /// Why a route cannot be compiled. The control file's validation finds nearly all of these first, with their place.
@@ -71,7 +76,7 @@ impl Compiler {
         resources: &Resources,
     ) -> Result<Snapshot, Vec<RouteError>> {
         let backends: Vec<Backend> =
-            config.backends.iter().map(|(name, backend)| self.backend(name, backend)).collect();
+            config.backends.iter().map(|(name, backend)| self.backend(name, backend, resources)).collect();
         let segments = lower::segments(config);
         let mut routes = Vec::new();
         let mut matchers = Vec::new();
@@ -103,7 +108,15 @@ impl Compiler {
             table: RouteTable::new(matchers),
             routes,
             backends,
-            listeners: config.listeners.iter().map(listener).collect(),
+            listeners: config
+                .listeners
+                .iter()
+                .map(|declared| {
+                    let (name, mut listener) = listener(declared);
+                    listener.tls = resources.listener_tls.get(&name).cloned();
+                    (name, listener)
+                })
+                .collect(),
             trusted_proxies: config.trusted_proxies.iter().copied().collect(),
             regions: regions(config, resources),
             keyring: Arc::clone(&self.keyring),
@@ -135,7 +148,7 @@ impl Compiler {
         });
     }
 
-    fn backend(&mut self, name: &Name, backend: &model::Backend) -> Backend {
+    fn backend(&mut self, name: &Name, backend: &model::Backend, resources: &Resources) -> Backend {
         let registry = &self.registry;
         let (now, workers) = (clock::now(), registry.workers());
         let endpoints = backend.endpoints.iter().map(|endpoint| {
@@ -148,8 +161,11 @@ impl Compiler {
             endpoints,
             protocol: match backend.protocol {
                 model::BackendProtocol::Http11 => Protocol::Http11,
+                model::BackendProtocol::H2 => Protocol::H2,
                 model::BackendProtocol::H2c => Protocol::H2c,
+                model::BackendProtocol::Auto => Protocol::Auto,
             },
+            tls: resources.backend_tls.get(name).cloned(),
             balancer: balancing::balancer(backend),
             initially_healthy: backend.health_check.as_ref().is_none_or(|check| check.initially_healthy),
             idle_timeout: backend.idle_timeout,
@@ -266,7 +282,8 @@ fn listener(listener: &model::Listener) -> (Name, Listener) {
         h1: listener.protocols.contains(&model::ListenerProtocol::Http11),
         h2c: listener.protocols.contains(&model::ListenerProtocol::H2c),
     };
-    (listener.name.clone(), Listener { bind: listener.bind, region: listener.region.clone(), settings })
+    let region = listener.region.clone();
+    (listener.name.clone(), Listener { bind: listener.bind, region, settings, tls: None })
 }
 
 fn regions(config: &model::Config, resources: &Resources) -> Arc<RegionSources> {

@@ -13,6 +13,7 @@ pub use compile::{Compiler, Resources, RouteError};
 use tokio::time::Instant;
 
 use crate::{
+    net::tls::{ClientTls, ServerTls},
     routing::RouteTable,
     split::{Keyring, NetworkSet, RegionSources, SplitPlan},
     telemetry::{AccessLog, RouteBackendShard, RouteShard, Sharded},
@@ -54,6 +55,8 @@ pub struct Listener {
     pub region: Option<Name>,
     /// What a client may cost.
     pub settings: ListenerSettings,
+    /// What handshakes are answered with; `None` is in the clear.
+    pub tls: Option<Arc<ServerTls>>,
 }
 
 /// What a client may cost. A duration or count of zero means no limit.
@@ -125,6 +128,8 @@ pub struct Backend {
     pub endpoints: Vec<Arc<Endpoint>>,
     /// What they speak.
     pub protocol: Protocol,
+    /// What they are spoken to with; `None` is in the clear.
+    pub tls: Option<Arc<ClientTls>>,
     /// Chooses among them.
     pub balancer: Balancer,
     /// Whether an endpoint takes requests before its first health check has ended.

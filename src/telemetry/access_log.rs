@@ -71,6 +71,10 @@ pub struct AccessEntry {
     pub body_size: u64,
     /// What went wrong.
     pub error: Option<ErrorKind>,
+    /// The same in words, with its causes.
+    pub error_message: Option<String>,
+    /// The version of TLS that the client speaks.
+    pub tls_version: Option<&'static str>,
     /// From the request's head read to the response's last byte written.
     pub duration: Duration,
     /// From the request's head sent upstream to the response's head read.

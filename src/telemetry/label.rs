@@ -76,6 +76,29 @@ pub enum Refusal {
     Overload,
 }
 
+/// How a TLS handshake with a client ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Handshake {
+    /// With a new session.
+    Full,
+    /// With a session that was there before (RFC 8446, section 2.2).
+    Resumed,
+    /// It took too long.
+    Timeout,
+    /// The client did not speak TLS.
+    Plaintext,
+    /// No version, cipher suite or protocol in common.
+    Incompatible,
+    /// The client's certificate was missing or not accepted.
+    ClientCertificate,
+    /// The client refused; most often it did not accept the certificate.
+    Alert,
+    /// The client broke the protocol.
+    Malformed,
+    /// The client left.
+    Gone,
+}
+
 /// Who asked for a change of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ChangeSource {
@@ -148,6 +171,9 @@ labels!(ErrorKind:
 labels!(Refusal:
     RequestLine = "request_line", Header = "header", Host = "host", Framing = "framing", TooLarge = "too_large",
     Timeout = "timeout", Unsupported = "unsupported", NoRoute = "no_route", Overload = "overload");
+labels!(Handshake:
+    Full = "full", Resumed = "resumed", Timeout = "timeout", Plaintext = "plaintext", Incompatible = "incompatible",
+    ClientCertificate = "client_certificate", Alert = "alert", Malformed = "malformed", Gone = "gone");
 labels!(ChangeSource: File = "file", Api = "api", Rollout = "rollout", Fleet = "fleet");
 labels!(ChangeResult: Applied = "applied", Unchanged = "unchanged", Refused = "refused");
 labels!(AdminResult: Ok = "ok", Denied = "denied", Refused = "refused", Failed = "failed");

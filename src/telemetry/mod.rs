@@ -21,7 +21,9 @@ pub use self::prometheus::{Exporter, Gauges};
 pub use access_log::{AccessEntry, AccessLog, AccessLogCounts, Sampler, Sink};
 pub use control::ControlStats;
 pub use histogram::{Histogram, HistogramSnapshot};
-pub use label::{AdminResult, ChangeResult, ChangeSource, CodeClass, ErrorKind, MethodLabel, Refusal};
+pub use label::{
+    AdminResult, ChangeResult, ChangeSource, CodeClass, ErrorKind, Handshake, MethodLabel, Refusal,
+};
 pub use registry::{Live, Registry, Sharded};
 pub use stats::{EndpointShard, ListenerShard, Outcome, RouteBackendShard, RouteShard};
 pub use totals::StatsSnapshot;

@@ -18,7 +18,7 @@ use super::{
     access_log::AccessLogCounts,
     control::ControlStats,
     family::{Family, Sample},
-    label::{ChangeResult, ChangeSource, CodeClass, ErrorKind, MethodLabel, Refusal},
+    label::{ChangeResult, ChangeSource, CodeClass, ErrorKind, Handshake, MethodLabel, Refusal},
     registry::Registry,
     totals::{BackendEndpoint, Code, ListenerStats, RouteBackend, RouteBackendStats, StatsSnapshot},
     windows::Windows,
@@ -64,6 +64,8 @@ pub struct Gauges {
     pub endpoints_healthy: BTreeMap<BackendEndpoint, bool>,
     /// Whether each route's kill switch is on.
     pub kill_switches: BTreeMap<Name, bool>,
+    /// When each certificate of a listener ends, in seconds since 1970, by listener and the certificate's first name.
+    pub certificates: BTreeMap<(Name, String), u64>,
     /// How each backend is.
     pub backends: BTreeMap<Name, BackendGauges>,
 }
@@ -314,7 +316,7 @@ fn choice_families(stats: &StatsSnapshot) -> [MetricFamily; 4] {
     ]
 }
 
-fn listener_families(stats: &StatsSnapshot) -> [MetricFamily; 4] {
+fn listener_families(stats: &StatsSnapshot) -> [MetricFamily; 5] {
     let per_listener = |family: Family, value: fn(&ListenerStats) -> u64| {
         let samples = stats.listeners.iter().map(|(listener, stats)| {
             Sample::new().label("listener", listener.as_str()).value(float(value(stats)))
@@ -325,6 +327,13 @@ fn listener_families(stats: &StatsSnapshot) -> [MetricFamily; 4] {
         Refusal::ALL.map(|reason| {
             let sample = Sample::new().label("listener", listener.as_str()).label("reason", reason.as_str());
             sample.value(float(stats.refused[reason.index()]))
+        })
+    });
+    // Listeners in the clear shake no hands: a result that never was has no sample.
+    let handshakes = stats.listeners.iter().flat_map(|(listener, stats)| {
+        Handshake::ALL.into_iter().filter(|result| stats.handshakes[result.index()] > 0).map(|result| {
+            let sample = Sample::new().label("listener", listener.as_str()).label("result", result.as_str());
+            sample.value(float(stats.handshakes[result.index()]))
         })
     });
     [
@@ -351,15 +360,25 @@ fn listener_families(stats: &StatsSnapshot) -> [MetricFamily; 4] {
         )
         .extend(refused)
         .build(),
+        Family::new(
+            "weir_tls_handshakes_total",
+            "TLS handshakes with clients, by how they ended.",
+            MetricType::COUNTER,
+        )
+        .extend(handshakes)
+        .build(),
     ]
 }
 
-fn gauge_families(gauges: &Gauges) -> [MetricFamily; 4] {
+fn gauge_families(gauges: &Gauges) -> [MetricFamily; 5] {
     let gauge = |name, help| Family::new(name, help, MetricType::GAUGE);
     let switch = |on: bool| f64::from(u8::from(on));
     let weights = gauges.weight_ratios.iter().map(|(key, ratio)| of_route_backend(key).value(*ratio));
     let healthy =
         gauges.endpoints_healthy.iter().map(|(key, healthy)| of_endpoint(key).value(switch(*healthy)));
+    let expiries = gauges.certificates.iter().map(|((listener, name), seconds)| {
+        Sample::new().label("listener", listener.as_str()).label("name", name).value(float(*seconds))
+    });
     let kills = gauges.kill_switches.iter().map(|(route, on)| of_route(route).value(switch(*on)));
     [
         gauge("weir_backend_weight_ratio", "The backend's configured part of the split, 0 to 1.")
@@ -370,6 +389,12 @@ fn gauge_families(gauges: &Gauges) -> [MetricFamily; 4] {
         gauge("weir_config_revision", "The revision in force.")
             .with(Sample::new().value(float(gauges.revision.0)))
             .build(),
+        gauge(
+            "weir_certificate_expiry_timestamp_seconds",
+            "When a listener's certificate ends, in seconds since 1970.",
+        )
+        .extend(expiries)
+        .build(),
     ]
 }
 

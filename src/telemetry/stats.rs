@@ -10,7 +10,7 @@ use std::{sync::OnceLock, time::Duration};
 use super::{
     counter::{Counter, Gauge},
     histogram::{Histogram, HistogramSnapshot},
-    label::{CodeClass, ErrorKind, MethodLabel, Refusal},
+    label::{CodeClass, ErrorKind, Handshake, MethodLabel, Refusal},
     totals::{Code, EndpointStats, ListenerStats, RouteBackendStats, RouteStats},
 };
 use crate::types::Reason;
@@ -75,6 +75,7 @@ pub struct ListenerShard {
     opened: Counter,
     shed: Counter,
     refused: [Counter; Refusal::ALL.len()],
+    handshakes: [Counter; Handshake::ALL.len()],
 }
 
 fn code_slot(status: u16) -> usize {
@@ -278,10 +279,17 @@ impl ListenerShard {
         self.refused[reason.index()].add(1);
     }
 
+    /// A TLS handshake ended.
+    #[inline]
+    pub fn handshake(&self, result: Handshake) {
+        self.handshakes[result.index()].add(1);
+    }
+
     pub(super) fn add_to(&self, total: &mut ListenerStats) {
         total.connections += self.connections.read();
         total.opened += self.opened.read();
         total.shed += self.shed.read();
         add_read(&mut total.refused, &self.refused);
+        add_read(&mut total.handshakes, &self.handshakes);
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use super::{
     histogram::HistogramSnapshot,
-    label::{CodeClass, ErrorKind, MethodLabel, Refusal},
+    label::{CodeClass, ErrorKind, Handshake, MethodLabel, Refusal},
 };
 use crate::types::{Name, Reason};
 
@@ -87,6 +87,8 @@ pub struct ListenerStats {
     pub shed: u64,
     /// Requests the listener answered itself, in the order of [`Refusal::ALL`].
     pub refused: [u64; Refusal::ALL.len()],
+    /// TLS handshakes, by how they ended.
+    pub handshakes: [u64; Handshake::ALL.len()],
 }
 
 // === impl Code ===

@@ -1,8 +1,11 @@
 //! Opening a connection to an endpoint.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::net::{Plain, Stream, tls::ClientTls};
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +26,39 @@ pub enum ConnectError {
         /// What the system said.
         source: io::Error,
     },
+    /// The TLS handshake failed: the endpoint is not believed, does not speak TLS, or does not believe Weir.
+    #[error("no TLS with {address}")]
+    Tls {
+        /// The endpoint.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Connects to `address`, with TLS if there is `tls`, all within `timeout`; zero means as long as the system tries.
+///
+/// # Errors
+/// When the endpoint refuses, cannot be reached, is not whom it should be, or does not answer in time.
+pub async fn open(
+    address: SocketAddr,
+    tls: Option<&ClientTls>,
+    timeout: Duration,
+) -> Result<Stream, ConnectError> {
+    let Some(tls) = tls else { return Ok(tcp(address, timeout).await?.into()) };
+    let opening = async {
+        let stream = tcp(address, Duration::ZERO).await?;
+        let connector = TlsConnector::from(Arc::clone(&tls.config));
+        let secured = connector.connect(tls.name_of(address.ip()), Plain::Tcp(stream)).await;
+        secured.map_err(|source| ConnectError::Tls { address, source })
+    };
+    let opened = if timeout.is_zero() {
+        opening.await
+    } else {
+        let opened = tokio::time::timeout(timeout, opening).await;
+        opened.unwrap_or(Err(ConnectError::Timeout { address, after: timeout }))
+    };
+    Ok(Stream::Tls(Box::new(opened?.into())))
 }
 
 /// Connects to `address` within `timeout`; zero means as long as the system tries.

@@ -4,6 +4,7 @@ use super::{
     Context,
     reader::{Object, Place},
     resilience::{circuit_breaker, outlier_detection},
+    tls,
     top::number,
 };
 use crate::config::{
@@ -14,7 +15,9 @@ use crate::config::{
 pub(super) fn backend(place: &Place<'_>, cx: &mut Context) -> Backend {
     let mut object = Object::open(cx, place, &BACKEND);
     let protocol = match object.word(cx, "protocol") {
+        "h2" => BackendProtocol::H2,
         "h2c" => BackendProtocol::H2c,
+        "auto" => BackendProtocol::Auto,
         _ => BackendProtocol::Http11,
     };
     let lb_policy = match object.word(cx, "lb_policy") {
@@ -34,6 +37,7 @@ pub(super) fn backend(place: &Place<'_>, cx: &mut Context) -> Backend {
             })
             .collect(),
         protocol,
+        tls: object.object(cx, "tls").map(|tls| tls::backend(tls, cx)),
         lb_policy,
         health_check: object.object(cx, "health_check").map(|check| health_check(check, cx)),
         outlier_detection: object

@@ -10,6 +10,7 @@ mod reader;
 mod resilience;
 mod routes;
 mod scalar;
+mod tls;
 mod top;
 
 use std::collections::BTreeSet;

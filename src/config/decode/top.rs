@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{
     Context, backends, conditions,
     reader::{self, Object, Place},
-    routes,
+    routes, tls,
 };
 use crate::config::{
     code::Code,
@@ -103,30 +103,34 @@ fn drain(mut object: Object<'_>, cx: &mut Context) -> Drain {
 }
 
 /// What a listener speaks, by the words of the table.
-fn protocols(object: &mut Object<'_>, cx: &mut Context) -> Vec<ListenerProtocol> {
+fn protocols(object: &mut Object<'_>, cx: &mut Context, tls: bool) -> Vec<ListenerProtocol> {
     let places = object.items(cx, "protocols");
     let words = places
         .iter()
-        .filter_map(|place| reader::word(cx, place, &["http/1.1", "h2c"], ("listener", "protocols")));
+        .filter_map(|place| reader::word(cx, place, &["http/1.1", "h2", "h2c"], ("listener", "protocols")));
     let mut protocols: Vec<_> = words
         .map(|word| match word {
+            "h2" => ListenerProtocol::H2,
             "h2c" => ListenerProtocol::H2c,
             _ => ListenerProtocol::Http11,
         })
         .collect();
     if protocols.is_empty() {
+        protocols.extend(tls.then_some(ListenerProtocol::H2));
         protocols.push(ListenerProtocol::Http11);
     }
     protocols
 }
 
 fn listener(mut object: Object<'_>, cx: &mut Context) -> Listener {
-    let protocols = protocols(&mut object, cx);
+    let tls = object.object(cx, "tls").map(|tls| tls::listener(tls, cx));
+    let protocols = protocols(&mut object, cx, tls.is_some());
     let mut limits = object.object_or_default(cx, "limits", &LIMITS);
     Listener {
         name: object.get(cx, "name"),
         bind: object.get(cx, "bind"),
         protocols,
+        tls,
         region: object.opt(cx, "region"),
         limits: Limits {
             max_connections: number(limits.get(cx, "max_connections")),

@@ -4,8 +4,6 @@
 pub(in crate::config) static UNAVAILABLE: &[(&str, &str)] = &[
     ("admin", "socket"),
     ("admin", "tokens_file"),
-    ("listener", "tls"),
-    ("backend", "tls"),
     ("endpoint", "dns"),
     ("endpoint", "unix"),
     ("condition", "jwt"),
@@ -17,8 +15,7 @@ pub(in crate::config) static UNAVAILABLE: &[(&str, &str)] = &[
 ];
 
 /// Words that this version does not have yet: shape, key and word.
-pub(in crate::config) static UNAVAILABLE_WORDS: &[(&str, &str, &str)] =
-    &[("listener", "protocols", "h2"), ("backend", "protocol", "h2"), ("backend", "protocol", "auto")];
+pub(in crate::config) static UNAVAILABLE_WORDS: &[(&str, &str, &str)] = &[];
 
 /// Tombstones: shape, the key that is no more (or that other proxies have) and the one to use. A key that is renamed
 /// leaves its old name here for good.

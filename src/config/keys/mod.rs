@@ -8,12 +8,14 @@ mod gone;
 mod resilience;
 mod routing;
 mod scalar;
+mod tls;
 mod top;
 
 pub(super) use gone::{RENAMED, UNAVAILABLE, UNAVAILABLE_WORDS};
 pub(super) use resilience::*;
 pub(super) use routing::*;
 pub(super) use scalar::Scalar;
+pub(super) use tls::*;
 pub(super) use top::*;
 
 /// A map with fixed keys.

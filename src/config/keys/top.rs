@@ -1,8 +1,8 @@
 //! The keys of the file itself, of listeners and of backends.
 
 use super::{
-    CIRCUIT_BREAKER, CONDITION, Choice, Kind, OUTLIER_DETECTION, ROUTE, Scalar, Shape, default, optional,
-    required,
+    BACKEND_TLS, CIRCUIT_BREAKER, CONDITION, Choice, Kind, LISTENER_TLS, OUTLIER_DETECTION, ROUTE, Scalar,
+    Shape, default, optional, required,
 };
 
 const ANY_DURATION: Kind = Kind::Scalar(Scalar::Duration { min: 0 });
@@ -169,12 +169,14 @@ pub(in crate::config) static LISTENER: Shape = Shape {
             "Its address: `127.0.0.1:8080`, `\"[::1]:8080\"`, `:8080` (all IPv4), `localhost:8080` (127.0.0.1). Port 0 \
              takes a free one.",
         ),
-        default(
+        optional(
             "protocols",
-            Kind::List(&Kind::Word(&["http/1.1", "h2c"]), 1),
-            "[http/1.1]",
-            "What it speaks: `http/1.1`, and with `h2c` HTTP/2 to clients that begin with it (prior knowledge).",
+            Kind::List(&Kind::Word(&["http/1.1", "h2", "h2c"]), 1),
+            "What it speaks: `http/1.1`; `h2`, HTTP/2 in TLS; `h2c`, HTTP/2 in the clear with clients that begin with it \
+             (prior knowledge). Without it `[h2, http/1.1]` with `tls`, else `[http/1.1]`. In TLS the first that the client \
+             offers is taken (ALPN).",
         ),
+        optional("tls", Kind::Object(&LISTENER_TLS), "TLS. Without it, all is in the clear."),
         optional("region", Kind::Scalar(Scalar::Name), "The region of everything that comes in here."),
         optional("limits", Kind::Object(&LIMITS), "What a client may cost."),
     ],
@@ -222,10 +224,12 @@ pub(in crate::config) static BACKEND: Shape = Shape {
         ),
         default(
             "protocol",
-            Kind::Word(&["http/1.1", "h2c"]),
+            Kind::Word(&["http/1.1", "h2", "h2c", "auto"]),
             "http/1.1",
-            "What its endpoints speak: `http/1.1`, or `h2c`, HTTP/2 in the clear.",
+            "What its endpoints speak: `http/1.1`; `h2`, HTTP/2 in TLS; `h2c`, HTTP/2 in the clear; `auto`, what the endpoint \
+             chooses in the TLS handshake (ALPN).",
         ),
+        optional("tls", Kind::Object(&BACKEND_TLS), "TLS to its endpoints. Without it, all is in the clear."),
         default(
             "lb_policy",
             Kind::Word(&["p2c", "round_robin", "least_request", "peak_ewma", "rendezvous"]),

@@ -60,7 +60,7 @@ const WRONG: &[(Code, &str)] = &[
     (Code::NotAvailable, "@head\nroutes: [ { name: a, backend: stable, rate_limit: { rate: 100/s } } ]\n"),
     (
         Code::NotAvailable,
-        "listeners: [ { name: a, bind: ':80', protocols: [h2, http/1.1] } ]\nbackends: { a: { endpoints: [ { dns: 'a:80' } ] } }\nroutes: [ { name: a, backend: a } ]\n",
+        "listeners: [ { name: a, bind: ':80' } ]\nbackends: { a: { endpoints: [ { dns: 'a:80' } ] } }\nroutes: [ { name: a, backend: a } ]\n",
     ),
     (Code::Duration, "@head\n@routes\ndrain: { delay: 5, timeout: 2 weeks }\n"),
     (
@@ -151,6 +151,14 @@ const WRONG: &[(Code, &str)] = &[
         "@head\nroutes:\n  - { name: a, match: { hosts: [a.example, b.example] }, backend: stable }\n  - { name: b, match: { hosts: [b.example, A.example] }, backend: canary }\n",
     ),
     (
+        Code::Protocol,
+        "listeners: [ { name: a, bind: ':80', protocols: [h2, http/1.1] } ]\nbackends: { a: { protocol: auto, endpoints: [ { address: '1.1.1.1:1' } ] } }\nroutes: [ { name: a, backend: a } ]\n",
+    ),
+    (
+        Code::Protocol,
+        "listeners: [ { name: a, bind: ':80', protocols: [h2c], tls: { certificates: [ { cert_file: a, key_file: b } ] } } ]\nbackends: { a: { protocol: h2c, tls: {}, endpoints: [ { address: '1.1.1.1:1' } ] } }\nroutes: [ { name: a, backend: a } ]\n",
+    ),
+    (
         Code::PinWithoutCookie,
         "@head\nroutes: [ { name: a, split: { backends: { stable: 1 }, sticky: { mode: pin, cookie: off } } } ]\n",
     ),
@@ -176,6 +184,10 @@ const ODD: &[(Code, &str)] = &[
     (
         Code::ShadowedRoute,
         "@head\nroutes:\n  - { name: a, match: { hosts: [a.example, b.example] }, backend: stable }\n  - { name: b, match: { hosts: a.example }, backend: canary }\n",
+    ),
+    (
+        Code::Unverified,
+        "listeners: [ { name: a, bind: ':80' } ]\nbackends: { a: { tls: { verify: false }, endpoints: [ { address: '1.1.1.1:1' } ] } }\nroutes: [ { name: a, backend: a } ]\n",
     ),
 ];
 

@@ -4,6 +4,7 @@
 //! used by the part that could not be read.
 
 mod overlap;
+mod protocols;
 mod segments;
 mod splits;
 
@@ -30,6 +31,7 @@ pub(super) fn check(config: &Config, cx: &mut Context) {
     addresses(config, cx);
     segments::check(config, cx);
     splits::check(config, cx);
+    protocols::check(config, cx);
     // Replacements of what could not be read look alike; only a file that was read whole has real overlaps.
     if decoded {
         overlap::check(config, cx);
@@ -37,6 +39,7 @@ pub(super) fn check(config: &Config, cx: &mut Context) {
     if !cx.sink.has_errors() {
         unused(config, cx);
         unreachable_rules(config, cx);
+        protocols::warn(config, cx);
     }
 }
 

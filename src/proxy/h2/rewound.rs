@@ -25,11 +25,6 @@ impl Rewound {
     pub(in crate::proxy) fn new(before: Vec<u8>, stream: Stream) -> Self {
         Self { before, used: 0, stream }
     }
-
-    /// Whether it is in TLS.
-    pub(in crate::proxy) fn is_secure(&self) -> bool {
-        self.stream.tls().is_some()
-    }
 }
 
 impl AsyncRead for Rewound {

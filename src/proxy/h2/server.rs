@@ -16,8 +16,8 @@ use super::{limits, rewound::Rewound, stream::StreamClient};
 use crate::{
     http::{HeadLimits, RequestHead},
     proxy::{
-        downstream::Downstream, error::refusal_of_head, handle, listener::Inlet, respond::Local,
-        timer::Timer, worker::Worker,
+        downstream::Downstream, error::refusal_of_head, handle, handshake::Secured, listener::Inlet,
+        respond::Local, timer::Timer, worker::Worker,
     },
     snapshot::ListenerSettings,
     types::clock,
@@ -31,7 +31,7 @@ struct Serving {
     worker: Rc<Worker>,
     inlet: Rc<Inlet>,
     peer: SocketAddr,
-    secure: bool,
+    secured: Option<Rc<Secured>>,
     /// Streams that are served now.
     active: Rc<Cell<usize>>,
     timer: Timer,
@@ -49,15 +49,19 @@ enum Next {
 }
 
 /// Serves a connection until it ends.
-pub(in crate::proxy) async fn serve(worker: Rc<Worker>, inlet: Rc<Inlet>, stream: Rewound, peer: SocketAddr) {
+pub(in crate::proxy) async fn serve(
+    worker: Rc<Worker>,
+    inlet: Rc<Inlet>,
+    stream: Rewound,
+    (peer, secured): (SocketAddr, Option<Rc<Secured>>),
+) {
     let settings = inlet.settings(&worker);
-    let secure = stream.is_secure();
     let Some(mut connection) = shake_hands(&settings, stream).await else { return };
     let mut serving = Serving {
         worker,
         inlet,
         peer,
-        secure,
+        secured,
         active: Rc::default(),
         timer: Timer::default(),
         idle: false,
@@ -134,7 +138,7 @@ impl Serving {
         let guard = Active::new(&self.active);
         let (worker, inlet) = (Rc::clone(&self.worker), Rc::clone(&self.inlet));
         let (parts, body) = request.into_parts();
-        let mut client = StreamClient::new(&worker, (self.peer, self.secure), body, respond);
+        let mut client = StreamClient::new(&worker, (self.peer, self.secured.clone()), body, respond);
         tokio::task::spawn_local(async move {
             let _active = guard;
             let mut head = RequestHead::default();

@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    rc::Rc,
     task::{Context, Poll},
 };
 
@@ -9,7 +10,8 @@ use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream, server::SendResponse};
 
 use crate::proxy::{
-    bridge::StreamBody, connection::After, error::ProxyError, respond::Local, timer::Timer, worker::Worker,
+    bridge::StreamBody, connection::After, error::ProxyError, handshake::Secured, respond::Local,
+    timer::Timer, worker::Worker,
 };
 
 /// A stream that a client has opened, and what was read from it.
@@ -18,8 +20,8 @@ pub(in crate::proxy) struct StreamClient {
     pub(in crate::proxy) bytes: Vec<u8>,
     /// The other end of the connection.
     pub(in crate::proxy) peer: SocketAddr,
-    /// Whether the connection is in TLS.
-    pub(in crate::proxy) secure: bool,
+    /// What the client said of itself in its TLS handshake.
+    pub(in crate::proxy) secured: Option<Rc<Secured>>,
     /// The request's body.
     pub(in crate::proxy) body: StreamBody,
     pub(in crate::proxy) timer: Timer,
@@ -33,14 +35,14 @@ pub(in crate::proxy) struct StreamClient {
 impl StreamClient {
     pub(super) fn new(
         worker: &Worker,
-        (peer, secure): (SocketAddr, bool),
+        (peer, secured): (SocketAddr, Option<Rc<Secured>>),
         body: RecvStream,
         respond: SendResponse<Bytes>,
     ) -> Self {
         Self {
             bytes: worker.buffers.take_outgoing(),
             peer,
-            secure,
+            secured,
             body: StreamBody::new(body),
             timer: Timer::default(),
             respond,

@@ -35,6 +35,10 @@ struct Line<'a> {
     protocol_version: &'static str,
     #[serde(rename = "error.type", skip_serializing_if = "Option::is_none")]
     error: Option<&'static str>,
+    #[serde(rename = "error.message", skip_serializing_if = "Option::is_none")]
+    error_message: Option<&'a str>,
+    #[serde(rename = "tls.protocol.version", skip_serializing_if = "Option::is_none")]
+    tls_version: Option<&'static str>,
     duration_s: f64,
     #[serde(rename = "upstream.duration_s", skip_serializing_if = "Option::is_none")]
     upstream_duration: Option<f64>,
@@ -77,6 +81,8 @@ pub(super) fn append(buffer: &mut Vec<u8>, entry: &AccessEntry) -> serde_json::R
         user_agent: entry.user_agent.as_deref(),
         protocol_version: entry.protocol_version,
         error: entry.error.map(super::ErrorKind::as_str),
+        error_message: entry.error_message.as_deref(),
+        tls_version: entry.tls_version,
         duration_s: entry.duration.as_secs_f64(),
         upstream_duration: entry.upstream_duration.map(|duration| duration.as_secs_f64()),
         route: entry.route.as_ref().map(super::Name::as_str),

@@ -43,6 +43,7 @@ fn exporter() -> Exporter {
     registry.endpoint(&v1, "[::1]:80").worker(1).record(Duration::from_millis(4));
     registry.listener(&name("web")).worker(0).opened();
     registry.listener(&name("web")).worker(0).refused(Refusal::NoRoute);
+    registry.listener(&name("web")).worker(0).handshake(crate::telemetry::Handshake::Full);
     let _ = registry.route(&name("one-too-many"));
     windows.tick(&registry, start + Duration::from_secs(1));
     let control = Arc::new(ControlStats::default());
@@ -57,6 +58,7 @@ fn gauges() -> Gauges {
         weight_ratios: [((name("shop"), name("v1")), 0.95)].into(),
         endpoints_healthy: [((name("v1"), "[::1]:80".into()), true)].into(),
         kill_switches: [(name("shop"), false)].into(),
+        certificates: [((name("web"), "shop.example".to_owned()), 1_900_000_000)].into(),
         backends: [(name("v1"), backend_gauges())].into(),
     }
 }

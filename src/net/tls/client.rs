@@ -1,0 +1,204 @@
+//! A backend's side: whom Weir believes to be the endpoint, and what it shows of itself.
+
+use std::{net::IpAddr, sync::Arc};
+
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_name,
+    },
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+    server::ParsedCertificate,
+};
+
+use super::{
+    Certificate, MinVersion, TlsError,
+    certificate::{Pem, certificates, is_in_time},
+    provider,
+    server::authorities,
+};
+
+/// What endpoints of a backend are spoken to with.
+#[derive(Debug, Clone)]
+pub struct ClientTls {
+    /// For `tokio_rustls`.
+    pub config: Arc<ClientConfig>,
+    /// The name that their certificates must have; `None` is the endpoint's address.
+    pub server_name: Option<ServerName<'static>>,
+}
+
+/// What a [`ClientTls`] is made of.
+#[derive(Debug)]
+pub struct ClientParts<'a> {
+    /// Certificates of the authorities that vouch for endpoints, PEM; `None` believes those that the system does.
+    pub authorities: Option<Pem<'a>>,
+    /// The name that certificates must have, and that is asked for.
+    pub server_name: Option<&'a str>,
+    /// Whether certificates are checked at all.
+    pub verify: bool,
+    /// What Weir shows when it is asked.
+    pub certificate: Option<Certificate>,
+    /// Protocols by ALPN, the best first.
+    pub alpn: Vec<&'static [u8]>,
+}
+
+/// Believes what an authority vouches for, and a certificate that is itself among those that were given: a self-signed one, which
+/// most tools mark as an authority, is refused as a host's by the rules of the web (RFC 5280, section 4.2.1.9), though the operator
+/// has named it. Its name and its time are checked all the same.
+#[derive(Debug)]
+struct Named {
+    verifier: Arc<WebPkiServerVerifier>,
+    pinned: Vec<CertificateDer<'static>>,
+}
+
+/// Believes everybody: what `verify: false` asks for. Signatures are checked all the same, since they cost nothing to check.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+// === impl ClientTls ===
+
+impl ClientTls {
+    /// Puts the parts together.
+    ///
+    /// # Errors
+    /// When the authorities or the name cannot be used.
+    pub fn new(parts: ClientParts<'_>) -> Result<Self, TlsError> {
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(MinVersion::Tls12.versions())?;
+        let builder = if parts.verify {
+            let roots = match parts.authorities {
+                Some(pem) => authorities(pem)?,
+                None => system_authorities(),
+            };
+            let verifier =
+                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build().map_err(
+                    |error| TlsError::ClientVerifier("the system's authorities".to_owned(), error),
+                )?;
+            let pinned = parts.authorities.and_then(|(_, pem)| certificates(pem)).unwrap_or_default();
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(Named { verifier, pinned }))
+        } else {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider())))
+        };
+        let mut config = match parts.certificate {
+            None => builder.with_no_client_auth(),
+            Some(certificate) => builder
+                .with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certificate.key))),
+        };
+        config.alpn_protocols = parts.alpn.iter().map(|protocol| protocol.to_vec()).collect();
+        let server_name = parts.server_name.map(|name| {
+            ServerName::try_from(name.to_owned()).map_err(|_| TlsError::ServerName(name.to_owned()))
+        });
+        Ok(Self { config: Arc::new(config), server_name: server_name.transpose()? })
+    }
+
+    /// The name of an endpoint at this address, where none was configured.
+    #[must_use]
+    pub fn name_of(&self, address: IpAddr) -> ServerName<'static> {
+        self.server_name.clone().unwrap_or_else(|| ServerName::from(address))
+    }
+}
+
+/// The authorities that the system believes. One that cannot be read is left out, as everywhere.
+fn system_authorities() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    roots
+}
+
+// === impl Named ===
+
+impl Named {
+    /// Whether this certificate was given by the operator, has the name, and is in its time.
+    fn is_named(&self, certificate: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTime) -> bool {
+        let known = self.pinned.iter().any(|pinned| pinned.as_ref() == certificate.as_ref());
+        let for_name = || {
+            ParsedCertificate::try_from(certificate)
+                .is_ok_and(|parsed| verify_server_name(&parsed, name).is_ok())
+        };
+        known && for_name() && is_in_time(certificate, now)
+    }
+}
+
+impl ServerCertVerifier for Named {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified =
+            self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        verified.or_else(|error| {
+            if self.is_named(end_entity, server_name, now) {
+                Ok(ServerCertVerified::assertion())
+            } else {
+                Err(error)
+            }
+        })
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}
+
+// === impl Anybody ===
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
