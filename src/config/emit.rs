@@ -375,6 +375,8 @@ fn route(route: &Route) -> Map {
         .some("rules", route.rules.iter().map(rule).collect::<Vec<_>>())
         .put("split", split(&route.split))
         .put("timeouts", timeouts)
+        .opt("retry", route.retry.as_ref().map(resilience::retry))
+        .put("shield", route.shield)
 }
 
 fn route_match(taken: &RouteMatch) -> Map {

@@ -52,7 +52,7 @@ pub(super) fn log(
         upstream_duration: outcome.upstream,
         route: Some(forwarder.route.name.clone()),
         backend: Some(forwarder.snapshot.backends[backend].name.clone()),
-        reason: Some(if forwarded.fell_back { Reason::Fallback } else { assignment.reason }),
+        reason: Some(forwarded.stand_in.unwrap_or(assignment.reason)),
         revision: forwarder.snapshot.revision,
         endpoint: forwarded.endpoint.map(|address| address.to_string().into()),
         retries: forwarded.retries,

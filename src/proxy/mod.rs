@@ -24,7 +24,9 @@ mod pick;
 mod plane;
 mod relay;
 mod respond;
+mod retry;
 mod timer;
+mod tries;
 mod worker;
 
 pub use plane::{DataPlane, OpenListener};

@@ -9,7 +9,8 @@ use std::{
 };
 
 use super::{
-    Backend, Listener, ListenerSettings, Logging, Route, RouteBackend, Snapshot, Timeouts, balancing, lower,
+    Backend, Listener, ListenerSettings, Logging, Retry, Route, RouteBackend, Snapshot, Timeouts, balancing,
+    lower, retry,
 };
 use crate::{
     config::model,
@@ -30,6 +31,8 @@ pub struct Compiler {
     registry: Arc<Registry>,
     directory: Directory,
     keyring: Arc<Keyring>,
+    /// The number of each route that has had a retry policy.
+    retry_ids: BTreeMap<Name, usize>,
 }
 
 /// What a snapshot needs that only I/O can give; opened by whoever compiles.
@@ -61,7 +64,7 @@ impl Compiler {
     /// A compiler that takes statistics from `registry` and signs cookies with `keyring`.
     #[must_use]
     pub fn new(registry: Arc<Registry>, keyring: Arc<Keyring>) -> Self {
-        Self { registry, directory: Directory::new(clock::now()), keyring }
+        Self { registry, directory: Directory::new(clock::now()), keyring, retry_ids: BTreeMap::new() }
     }
 
     /// Lowers the file and the overlay.
@@ -180,8 +183,15 @@ impl Compiler {
         }
     }
 
+    fn retry(&mut self, route: &model::Route) -> Option<Retry> {
+        let written = route.retry.as_ref()?;
+        let next = self.retry_ids.len();
+        let id = *self.retry_ids.entry(route.name.clone()).or_insert(next);
+        Some(retry::retry(written, id, self.registry.workers()))
+    }
+
     fn route(
-        &self,
+        &mut self,
         route: &model::Route,
         overrides: Option<&RouteOverlay>,
         segments: &HashMap<Name, Arc<Segment>>,
@@ -201,6 +211,8 @@ impl Compiler {
         let used: Vec<RouteBackend> = used.collect::<Result<_, String>>()?;
         Ok(Route {
             name: route.name.clone(),
+            retry: self.retry(route),
+            shield: route.shield,
             needs_key: used.iter().any(|used| backends[used.backend].balancer.needs_key()),
             backends: used,
             plan,

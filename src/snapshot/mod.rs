@@ -4,11 +4,13 @@ mod balancing;
 mod cell;
 pub mod compile;
 mod lower;
+pub mod retry;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 pub use cell::{Cached, Reader, Writer, cell};
 pub use compile::{Compiler, Resources, RouteError};
+pub use retry::Retry;
 
 use tokio::time::Instant;
 
@@ -91,6 +93,10 @@ pub struct Route {
     pub on_unavailable: OnUnavailable,
     /// Upstream timeouts.
     pub timeouts: Timeouts,
+    /// What it sends again beside what was certainly not seen.
+    pub retry: Option<Retry>,
+    /// Whether the baseline is asked when another backend fails.
+    pub shield: bool,
     /// Whether one of its backends chooses endpoints by who is asking.
     pub needs_key: bool,
     /// Its statistics.

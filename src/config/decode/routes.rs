@@ -4,6 +4,7 @@ use super::{
     Context, Referent,
     conditions::{any_of, contradiction, named_matches, path_match},
     reader::{self, FromValue, Object, Place},
+    resilience,
 };
 use crate::{
     config::{
@@ -39,6 +40,8 @@ pub(super) fn route(mut object: Object<'_>, cx: &mut Context) -> Route {
         matches,
         rules,
         split,
+        retry: object.object(cx, "retry").map(|retry| resilience::retry(retry, cx)),
+        shield: object.get(cx, "shield"),
         timeouts: Timeouts {
             connect: timeouts.get(cx, "connect"),
             response_headers: timeouts.get(cx, "response_headers"),

@@ -1,6 +1,6 @@
 //! The keys of conditions, routes, rules and splits.
 
-use super::{Choice, Key, Kind, Scalar, Shape, default, optional, required};
+use super::{Choice, Key, Kind, RETRY, Scalar, Shape, default, optional, required};
 
 const ANY_DURATION: Kind = Kind::Scalar(Scalar::Duration { min: 0 });
 const BACKEND_NAME: Kind = Kind::Scalar(Scalar::Name);
@@ -159,6 +159,14 @@ pub(in crate::config) static ROUTE: Shape = Shape {
             "Instead of `split`: everything to this backend, nothing to stick to (`key: none`).",
         ),
         optional("timeouts", Kind::Object(&TIMEOUTS), "Upstream timeouts."),
+        optional("retry", Kind::Object(&RETRY), "What is sent again, beside what certainly was not seen."),
+        default(
+            "shield",
+            Kind::Scalar(Scalar::Bool),
+            "false",
+            "When a backend other than the baseline fails a request that may be sent twice, by a status of 500 and above or \
+             without an answer, the baseline is asked, and the client gets its answer. The failure still counts.",
+        ),
     ],
 };
 

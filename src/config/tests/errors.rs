@@ -163,6 +163,15 @@ const WRONG: &[(Code, &str)] = &[
         "@head\nroutes: [ { name: a, split: { backends: { stable: 1 }, sticky: { mode: pin, cookie: off } } } ]\n",
     ),
     (Code::SegmentDepth, "@deep"),
+    (
+        Code::RetryStatus,
+        "@head\nroutes: [ { name: a, backend: stable, retry: { on: [200, 503, 5xx, 304-404] } } ]\n",
+    ),
+    (Code::Backoff, "@head\nroutes: [ { name: a, backend: stable, retry: { backoff: { base: 1s } } } ]\n"),
+    (
+        Code::Word,
+        "@head\nroutes: [ { name: a, backend: stable, retry: { on: [timeouts, conect_failure], attempts: 2 } } ]\n",
+    ),
 ];
 
 /// What follows listeners that are wrong.
@@ -184,6 +193,10 @@ const ODD: &[(Code, &str)] = &[
     (
         Code::ShadowedRoute,
         "@head\nroutes:\n  - { name: a, match: { hosts: [a.example, b.example] }, backend: stable }\n  - { name: b, match: { hosts: a.example }, backend: canary }\n",
+    ),
+    (
+        Code::ShieldAlone,
+        "@head\nroutes: [ { name: a, backend: stable, shield: true }, { name: b, match: { method: GET }, backend: canary } ]\n",
     ),
     (
         Code::Unverified,

@@ -5,6 +5,7 @@
 
 mod overlap;
 mod protocols;
+mod resilience;
 mod segments;
 mod splits;
 
@@ -31,6 +32,7 @@ pub(super) fn check(config: &Config, cx: &mut Context) {
     addresses(config, cx);
     segments::check(config, cx);
     splits::check(config, cx);
+    resilience::check(config, cx);
     protocols::check(config, cx);
     // Replacements of what could not be read look alike; only a file that was read whole has real overlaps.
     if decoded {
@@ -38,6 +40,7 @@ pub(super) fn check(config: &Config, cx: &mut Context) {
     }
     if !cx.sink.has_errors() {
         unused(config, cx);
+        resilience::shields(config, cx);
         unreachable_rules(config, cx);
         protocols::warn(config, cx);
     }
