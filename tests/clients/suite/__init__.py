@@ -1,0 +1,1 @@
+"""What the checks stand on: how they run, Weir, the origins behind it, certificates."""
