@@ -1,6 +1,7 @@
-"""The load: wrk with one thread, and what it counted."""
+"""The load: wrk or h2load with one thread, and what it counted."""
 
 import json
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +13,20 @@ SCRIPT = Path(__file__).with_name("load.lua")
 
 @dataclass(frozen=True)
 class Load:
-    """What one wrk run asks for."""
+    """What one run asks for, and at which door of the proxy. With `streams` it is h2load that asks, over HTTP/2."""
 
     path: str = "/128"
     method: str = "GET"
     body_bytes: int = 0
     close: bool = False
     connections: int = 32
+    door: str = "plain"
+    streams: int = 0
 
 
 @dataclass(frozen=True)
 class Counted:
-    """What one wrk run saw. `failed` counts socket errors, time-outs and every status above 399."""
+    """What one run saw. `failed` counts socket errors, time-outs and every status above 399. h2load knows no percentiles: 0."""
 
     requests: int
     seconds: float
@@ -77,4 +80,44 @@ class Wrk:
             p99_ms=seen["p99_us"] / 1e3,
             max_ms=seen["max_us"] / 1e3,
             errors={kind: seen[kind] for kind in ("connect", "read", "write", "timeout", "status") if seen[kind]},
+        )
+
+
+class H2load:
+    """A running h2load, over HTTP/2 with several streams to a connection. All users are one that came before."""
+
+    def __init__(self, processes, url, load, seconds, users_file, cpu=None):
+        binary = find_tool("h2load")
+        if not binary:
+            raise RuntimeError("h2load is missing: `./test setup` installs it")
+        self._processes = processes
+        self._seconds = max(1, round(seconds))
+        self._log = Path(users_file).with_name(f"h2load-{id(self):x}.log")
+        cookie = Path(users_file).read_text().split("\n")[-2]
+        argv = [binary, "-t1", f"-c{load.connections}", f"-m{load.streams}", f"-D{self._seconds}", "-H", f"cookie: {cookie}"]
+        self.child = processes.start([*argv, url + load.path], cpu=cpu, log=self._log)
+
+    def finish(self):
+        try:
+            code = self.child.wait(self._seconds + 30)
+        except subprocess.TimeoutExpired:
+            self._processes.stop(self.child)
+            raise RuntimeError(f"h2load did not end in time{tail(self._log)}") from None
+        self._processes.stop(self.child)
+        said = self._log.read_text(errors="replace")
+        requests = re.search(r"^requests: .* (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", said, re.M)
+        traffic = re.search(r"^traffic: .*\((\d+)\) total", said, re.M)
+        if code != 0 or not requests or not traffic:
+            raise RuntimeError(f"h2load ended with {code}{tail(self._log)}")
+        self._log.unlink()
+        done, _, failed, errored, timeout = map(int, requests.groups())
+        errors = {"status": failed - errored - timeout, "read": errored, "timeout": timeout}
+        return Counted(
+            requests=done,
+            seconds=float(self._seconds),
+            bytes=int(traffic.group(1)),
+            p50_ms=0.0,
+            p99_ms=0.0,
+            max_ms=0.0,
+            errors={kind: count for kind, count in errors.items() if count},
         )

@@ -32,9 +32,13 @@ def table(scenario, results):
         row += [] if scenario.idle else [f"{of['user_us']:.2f}", f"{of['system_us']:.2f}"]
         row += [_ratio(of[first], figures[peer][first]) for peer in peers]
         if not scenario.idle:
-            row += [f"{of['per_second']:,.0f}", f"{of['p50_ms']:.2f}", f"{of['p99_ms']:.2f}", f"{of['busy']:.0%}"]
+            row += [f"{of['per_second']:,.0f}", _known(of["p50_ms"]), _known(of["p99_ms"]), f"{of['busy']:.0%}"]
         rows.append([*row, f"{of['rss_mib']:.1f}"])
     return ["", f"{scenario.name} – {scenario.title}", *_aligned(rows)]
+
+
+def _known(milliseconds):
+    return f"{milliseconds:.2f}" if milliseconds > 0 else "–"
 
 
 def _ratio(value, base):

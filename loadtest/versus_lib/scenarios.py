@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from . import machine
-from .load import Load, Wrk
+from .load import H2load, Load, Wrk
 from .proxies.base import status_of
 
 IDLE_CONNECTIONS = 2000
@@ -34,6 +34,10 @@ ALL = {
         Scenario("256k", "256 KiB answer, keep-alive", Load("/256k"), 256 * 1024),
         Scenario("post", "64 KiB POST, 128 B answer, keep-alive", Load("/128", "POST", 64 * 1024)),
         Scenario("close", "one connection per request: GET, 128 B answer", Load("/128", close=True)),
+        Scenario("tls", "TLS keep-alive: GET, 128 B answer", Load("/128", door="tls")),
+        Scenario("handshake", "one TLS connection per request: GET, 128 B answer", Load("/128", close=True, door="tls")),
+        Scenario("h2", "HTTP/2, 8 connections, 32 streams: GET, 128 B answer", Load("/128", connections=8, door="h2", streams=32)),
+        Scenario("h2tls", "HTTP/2 over TLS, the same", Load("/128", connections=8, door="tls", streams=32)),
         Scenario("idle", f"{IDLE_CONNECTIONS:,} idle connections", Load("/128"), idle=True),
     )
 }
@@ -115,7 +119,8 @@ def measure(scenario, proxy, processes, seconds, load_cpu):
     """Measures one scenario on a proxy that is ready. Raises `Failed` when a request failed."""
     users = proxy.folder / "users"
     users.write_text(rotation(check_duty(proxy)))
-    run = lambda duration: Wrk(processes, proxy.url, scenario.load, duration, users, load_cpu).finish()
+    generator, url = H2load if scenario.load.streams else Wrk, proxy.url_of(scenario.load.door)
+    run = lambda duration: generator(processes, url, scenario.load, duration, users, load_cpu).finish()
     _require_clean(scenario, proxy, run(1))  # warm up: pools, page cache, heaps
     pids = machine.tree(proxy.child.pid)
     if scenario.idle:

@@ -8,6 +8,7 @@ pub mod body;
 pub mod chunked;
 pub mod date;
 pub mod framing;
+pub mod grpc;
 pub mod head;
 pub mod headers;
 pub mod target;

@@ -10,7 +10,7 @@ use super::{
     headers::{write_connection, write_status_line},
     policy::Edits,
 };
-use crate::http::Version;
+use crate::http::{Version, grpc};
 
 /// A response of our own.
 #[derive(Debug, Clone)]
@@ -60,6 +60,21 @@ impl<'a> Local<'a> {
             StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         *response.headers_mut() = fields.map;
         (response, if self.to_head { Bytes::new() } else { body.into() })
+    }
+
+    /// The same to a gRPC call: a response of trailers only, whose status is in `grpc-status` (gRPC over HTTP/2, "Responses").
+    pub(super) fn grpc_response(&self, date: &str) -> (Response<()>, Bytes) {
+        let mut fields = FieldMap::default();
+        fields.field(b"date", date.as_bytes());
+        fields.field(b"content-type", b"application/grpc");
+        fields.begin(b"grpc-status");
+        fields.display(grpc::status_of_http(self.status));
+        fields.end();
+        fields.field(b"grpc-message", grpc::message(&self.text).as_bytes());
+        self.edits.write(&mut fields);
+        let mut response = Response::new(());
+        *response.headers_mut() = fields.map;
+        (response, Bytes::new())
     }
 
     fn fields(&self, date: &str, length: usize, out: &mut impl Fields) {

@@ -17,6 +17,7 @@ mod ejection;
 mod expect;
 mod failures;
 mod framing;
+mod grpc;
 mod headers;
 mod health;
 mod hosts;

@@ -5,6 +5,7 @@ import subprocess
 import urllib.error
 import urllib.request
 
+from .. import certificate
 from ..processes import find_tool, free_port, wait_until
 
 
@@ -24,6 +25,8 @@ class Proxy:
         self.folder = folder
         self.origins = origins
         self.port = free_port()
+        self.tls_port = free_port()
+        self.h2_port = free_port()
         self.admin_port = free_port()
         self.binary = binary or self.find()
         self.child = None
@@ -43,6 +46,30 @@ class Proxy:
     def url(self):
         return f"http://127.0.0.1:{self.port}"
 
+    def url_of(self, door):
+        """The address of a door: `plain` takes HTTP/1.1, `tls` what ALPN agrees on, `h2` HTTP/2 without TLS."""
+        return {
+            "plain": self.url,
+            "tls": f"https://127.0.0.1:{self.tls_port}",
+            "h2": f"http://127.0.0.1:{self.h2_port}",
+        }[door]
+
+    @property
+    def fields(self):
+        """What the texts of the configurations name."""
+        return {
+            "folder": self.folder,
+            "port": self.port,
+            "tls": self.tls_port,
+            "h2": self.h2_port,
+            "admin": self.admin_port,
+            "stable": self.origins.stable,
+            "canary": self.origins.canary,
+            "certificate": self.folder / certificate.CERTIFICATE,
+            "key": self.folder / certificate.KEY,
+            "both": self.folder / certificate.BOTH,
+        }
+
     def files(self):
         """File name → text, written to the folder before the start."""
         raise NotImplementedError
@@ -58,6 +85,7 @@ class Proxy:
 
     def start(self, processes, cpu=None):
         self.folder.mkdir(parents=True, exist_ok=True)
+        certificate.write(self.folder)
         for name, text in self.files().items():
             (self.folder / name).write_text(text)
         log = self.folder / "output.log"

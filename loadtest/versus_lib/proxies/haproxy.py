@@ -16,6 +16,8 @@ defaults
     http-reuse always
 frontend main
     bind 127.0.0.1:{port} backlog 4096
+    bind 127.0.0.1:{h2} backlog 4096 proto h2
+    bind 127.0.0.1:{tls} backlog 4096 ssl crt {both} alpn h2,http/1.1
     default_backend app
 backend app
     balance roundrobin
@@ -37,11 +39,7 @@ class Haproxy(Proxy):
     package = "Debian: haproxy"
 
     def files(self):
-        return {
-            "haproxy.cfg": CONFIG.format(
-                port=self.port, admin=self.admin_port, stable=self.origins.stable, canary=self.origins.canary
-            )
-        }
+        return {"haproxy.cfg": CONFIG.format(**self.fields)}
 
     def command(self):
         return [self.binary, "-db", "-f", self.folder / "haproxy.cfg"]

@@ -39,6 +39,11 @@ http {{
 
     server {{
         listen 127.0.0.1:{port} backlog=4096;
+        listen 127.0.0.1:{h2} backlog=4096 http2;
+        listen 127.0.0.1:{tls} backlog=4096 ssl http2;
+        ssl_certificate {certificate};
+        ssl_certificate_key {key};
+        ssl_protocols TLSv1.2 TLSv1.3;
         location / {{
             proxy_pass http://$pool;
             proxy_http_version 1.1;
@@ -71,16 +76,8 @@ class Nginx(Proxy):
     package = "Debian: nginx"
 
     def files(self):
-        return {
-            "nginx.conf": CONFIG.format(
-                user="user root;\n" if os.geteuid() == 0 else "",
-                folder=self.folder,
-                port=self.port,
-                admin=self.admin_port,
-                stable=self.origins.stable,
-                canary=self.origins.canary,
-            )
-        }
+        user = "user root;\n" if os.geteuid() == 0 else ""
+        return {"nginx.conf": CONFIG.format(user=user, **self.fields)}
 
     def command(self):
         return [self.binary, "-p", self.folder, "-c", self.folder / "nginx.conf", "-e", self.folder / "error.log"]

@@ -9,6 +9,12 @@ entryPoints:
   web:
     address: "127.0.0.1:{port}"
     transport: {{ respondingTimeouts: {{ idleTimeout: 300s }} }}
+  h2:
+    address: "127.0.0.1:{h2}"
+    transport: {{ respondingTimeouts: {{ idleTimeout: 300s }} }}
+  tls:
+    address: "127.0.0.1:{tls}"
+    transport: {{ respondingTimeouts: {{ idleTimeout: 300s }} }}
   metrics: {{ address: "127.0.0.1:{admin}" }}
 metrics: {{ prometheus: {{ entryPoint: metrics, addServicesLabels: true }} }}
 providers: {{ file: {{ filename: "{folder}/routes.yaml", watch: false }} }}
@@ -16,9 +22,12 @@ serversTransport: {{ maxIdleConnsPerHost: 256 }}
 """
 
 DYNAMIC = """\
+tls:
+  stores: {{ default: {{ defaultCertificate: {{ certFile: "{certificate}", keyFile: "{key}" }} }} }}
 http:
   routers:
-    all: {{ rule: "PathPrefix(`/`)", entryPoints: [web], service: split }}
+    all: {{ rule: "PathPrefix(`/`)", entryPoints: [web, h2], service: split }}
+    tls: {{ rule: "PathPrefix(`/`)", entryPoints: [tls], service: split, tls: {{}} }}
   services:
     split:
       weighted:
@@ -37,8 +46,8 @@ class Traefik(Proxy):
 
     def files(self):
         return {
-            "traefik.yaml": STATIC.format(port=self.port, admin=self.admin_port, folder=self.folder),
-            "routes.yaml": DYNAMIC.format(stable=self.origins.stable, canary=self.origins.canary),
+            "traefik.yaml": STATIC.format(**self.fields),
+            "routes.yaml": DYNAMIC.format(**self.fields),
         }
 
     def command(self):

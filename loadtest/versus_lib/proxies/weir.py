@@ -11,7 +11,12 @@ version: 1
 workers: {workers}
 data_dir: {folder}/data
 admin: {{ bind: 127.0.0.1:{admin} }}
-listeners: [ {{ name: main, bind: 127.0.0.1:{port} }} ]
+listeners:
+  - {{ name: main, bind: 127.0.0.1:{port} }}
+  - {{ name: h2, bind: 127.0.0.1:{h2}, protocols: [h2c] }}
+  - name: tls
+    bind: 127.0.0.1:{tls}
+    tls: {{ certificates: [ {{ cert_file: {certificate}, key_file: {key} }} ] }}
 backends:
   stable: {{ endpoints: [ {{ address: 127.0.0.1:{stable} }} ] }}
   canary: {{ endpoints: [ {{ address: 127.0.0.1:{canary} }} ] }}
@@ -52,15 +57,7 @@ class Weir(Proxy):
         return str(built) if built.exists() else None
 
     def config(self, routes):
-        return CONFIG.format(
-            workers=self.workers,
-            folder=self.folder,
-            admin=self.admin_port,
-            port=self.port,
-            stable=self.origins.stable,
-            canary=self.origins.canary,
-            routes=routes,
-        )
+        return CONFIG.format(workers=self.workers, routes=routes, **self.fields)
 
     def files(self):
         return {"weir.yaml": self.config(route("demo"))}

@@ -150,7 +150,8 @@ impl Serving {
         let cancelled = Rc::clone(&self.cancelled);
         let (worker, inlet) = (Rc::clone(&self.worker), Rc::clone(&self.inlet));
         let (parts, body) = request.into_parts();
-        let mut client = StreamClient::new(&worker, (self.peer, self.secured.clone()), body, respond);
+        let mut client =
+            StreamClient::new(&worker, (self.peer, self.secured.clone()), &parts, (body, respond));
         tokio::task::spawn_local(async move {
             let _active = guard;
             let mut head = RequestHead::default();

@@ -6,12 +6,16 @@ use std::{
     task::{Context, Poll},
 };
 
+use ::http::header::CONTENT_TYPE;
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream, server::SendResponse};
 
-use crate::proxy::{
-    bridge::StreamBody, connection::After, error::ProxyError, handshake::Secured, respond::Local,
-    timer::Timer, worker::Worker,
+use crate::{
+    http::grpc,
+    proxy::{
+        bridge::StreamBody, connection::After, error::ProxyError, handshake::Secured, respond::Local,
+        timer::Timer, worker::Worker,
+    },
 };
 
 /// A stream that a client has opened, and what was read from it.
@@ -26,6 +30,8 @@ pub(in crate::proxy) struct StreamClient {
     pub(in crate::proxy) body: StreamBody,
     pub(in crate::proxy) timer: Timer,
     respond: SendResponse<Bytes>,
+    /// Whether the request is a gRPC call.
+    grpc: bool,
     cancelled: bool,
     /// The response's body, once its head was sent.
     sending: Option<SendStream<Bytes>>,
@@ -37,9 +43,10 @@ impl StreamClient {
     pub(super) fn new(
         worker: &Worker,
         (peer, secured): (SocketAddr, Option<Rc<Secured>>),
-        body: RecvStream,
-        respond: SendResponse<Bytes>,
+        request: &::http::request::Parts,
+        (body, respond): (RecvStream, SendResponse<Bytes>),
     ) -> Self {
+        let content_type = request.headers.get(CONTENT_TYPE);
         Self {
             bytes: worker.buffers.take_outgoing(),
             peer,
@@ -47,6 +54,7 @@ impl StreamClient {
             body: StreamBody::new(body),
             timer: Timer::default(),
             respond,
+            grpc: content_type.is_some_and(|value| grpc::is_grpc(value.as_bytes())),
             cancelled: false,
             sending: None,
         }
@@ -59,7 +67,8 @@ impl StreamClient {
 
     /// Sends a response of our own.
     pub(in crate::proxy) async fn respond(&mut self, worker: &Worker, local: &Local<'_>) -> After {
-        let (response, body) = worker.with_date(|date| local.response(date));
+        let (response, body) =
+            worker.with_date(|date| if self.grpc { local.grpc_response(date) } else { local.response(date) });
         if self.begin(response, body.is_empty()).is_ok()
             && !body.is_empty()
             && let Some(sending) = &mut self.sending
