@@ -146,12 +146,12 @@ def _(stand, opened):
     equal(method("unary_unary", opened, "Unary")(b"on", timeout=10), b"on", "the next call on the channel")
 
 
-@check("grpc: no backend is UNAVAILABLE, said by Weir, h2c", pending="Weir's own answers carry no grpc-status")
+@check("grpc: no backend is UNAVAILABLE, said by Weir, h2c")
 def _(stand):
     weirs_own_error(stand, "clear")
 
 
-@check("grpc: no backend is UNAVAILABLE, said by Weir, TLS", pending="Weir's own answers carry no grpc-status")
+@check("grpc: no backend is UNAVAILABLE, said by Weir, TLS")
 def _(stand):
     weirs_own_error(stand, "tls")
 
