@@ -2,6 +2,7 @@
 //!
 //! Defaults live in the key tables (`keys/`); the decoder in `decode/` is the only constructor outside tests.
 
+mod endpoint;
 mod policy;
 mod resilience;
 mod tls;
@@ -12,10 +13,11 @@ use ipnet::IpNet;
 
 pub use self::policy::{Access, HeaderEdits, Policy, Rewrite};
 pub use self::{
+    endpoint::{Endpoint, EndpointTarget},
     resilience::{CircuitBreaker, OutlierDetection, SuccessRate},
     tls::{BackendTls, CertificateFiles, ClientAuth, ListenerTls, TlsVersion},
 };
-use crate::types::{BackendState, Fraction, Name, OnUnavailable, StickyMode, Weight};
+use crate::types::{Address, BackendState, Fraction, Name, OnUnavailable, StickyMode, Weight};
 
 /// A whole control file.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,7 +120,9 @@ pub struct Listener {
     /// Its name, a metric label.
     pub name: Name,
     /// The address it binds.
-    pub bind: SocketAddr,
+    pub bind: Address,
+    /// The permissions of a unix socket's file; `None` is 0660.
+    pub mode: Option<u32>,
     /// What it speaks; never empty.
     pub protocols: Vec<ListenerProtocol>,
     /// TLS; `None` is all in the clear.
@@ -178,15 +182,6 @@ pub struct Backend {
     pub panic_threshold: Fraction,
     /// How long an unused upstream connection is kept. Default 30s.
     pub idle_timeout: Duration,
-}
-
-/// One address of a backend.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Endpoint {
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// Its share relative to the other endpoints of the backend, 1 to 1000. Default 1.
-    pub weight: u32,
 }
 
 /// What the endpoints of a backend speak.
