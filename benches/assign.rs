@@ -68,6 +68,7 @@ fn request(headers: &HeaderList) -> RequestView<'_> {
         headers: headers.view(),
         client_ip: client,
         peer_ip: client,
+        secure: false,
         listener_region: None,
     }
 }

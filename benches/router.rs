@@ -25,6 +25,7 @@ fn request<'a>(host: &'a str, path: &'a str, headers: &'a HeaderList) -> Request
         headers: headers.view(),
         client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         peer_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        secure: false,
         listener_region: None,
     }
 }

@@ -136,6 +136,16 @@ codes! {
     Socket = "E0120";
     /// A rule about a header that belongs to one connection, frames the message, or is Weir's own.
     ReservedHeader = "E0140";
+    /// A status that is no redirect: 301, 302, 303, 307 and 308 are.
+    NoRedirect = "E0141";
+    /// A redirect that changes nothing, which sends clients in a circle.
+    RedirectCircle = "E0142";
+    /// A redirect of the matched prefix on a route that does not match by prefix.
+    NoPrefix = "E0143";
+    /// A body with a status that has none: 204, 205, 304.
+    NoBody = "E0144";
+    /// Rules on a route that answers itself, without a backend.
+    NoSplit = "E0145";
     /// A backend that no route uses.
     UnusedBackend = "W0201";
     /// A segment that nothing uses.

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use super::model::{
     AccessLog, Backend, Condition, Config, Geo, HealthCheck, KeySource, Listener, LogTarget, NamedMatch,
-    PathMatch, Route, RouteMatch, Rule, SameSite, Split, Sticky, Target, ValueMatch,
+    PathMatch, Route, RouteMatch, Rule, SameSite, Scheme, Split, Sticky, Target, ValueMatch,
 };
 use super::yaml::{Plain, classify};
 use crate::types::{OnUnavailable, Weight};
@@ -377,14 +377,18 @@ fn route(route: &Route) -> Map {
         .put("name", route.name.as_str())
         .put("match", route.matches.iter().map(route_match).collect::<Vec<_>>())
         .some("rules", route.rules.iter().map(rule).collect::<Vec<_>>())
-        .put("split", split(&route.split))
         .put("timeouts", timeouts);
+    let map = match &route.policy.answer {
+        Some(answer) => policy::answer(map, answer),
+        None => map.put("split", split(&route.split)),
+    };
     policy::policy(map, &route.policy)
 }
 
 fn route_match(taken: &RouteMatch) -> Map {
     let named = |items: &[NamedMatch]| items.iter().map(named_match).collect::<Vec<_>>();
     Map::default()
+        .opt("scheme", taken.scheme.map(Scheme::as_str))
         .some("hosts", taken.hosts.clone())
         .opt("path", taken.path.as_ref().map(path_match))
         .some("method", taken.methods.clone())

@@ -3,6 +3,7 @@
 //! Defaults live in the key tables (`keys/`); the decoder in `decode/` is the only constructor outside tests.
 
 mod endpoint;
+mod geo;
 mod policy;
 mod resilience;
 mod tls;
@@ -11,9 +12,10 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use ipnet::IpNet;
 
-pub use self::policy::{Access, HeaderEdits, Policy, Rewrite};
+pub use self::policy::{Access, Answer, HeaderEdits, Policy, Redirect, Respond, Rewrite, Scheme};
 pub use self::{
     endpoint::{Endpoint, EndpointTarget},
+    geo::{Geo, GeoNetwork, TrustedHeader},
     resilience::{CircuitBreaker, OutlierDetection, SuccessRate},
     tls::{BackendTls, CertificateFiles, ClientAuth, ListenerTls, TlsVersion},
 };
@@ -44,35 +46,6 @@ pub struct Config {
     pub segments: BTreeMap<Name, Condition>,
     /// Routes in file order; names are unique.
     pub routes: Vec<Route>,
-}
-
-/// Sources of a request's region, tried in this order after the listener's own label.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Geo {
-    /// Headers that name the region when the peer is in `from`.
-    pub trusted_headers: Vec<TrustedHeader>,
-    /// A MaxMind database (country or city), read by client address.
-    pub database: Option<PathBuf>,
-    /// Regions by network; the longest prefix wins.
-    pub networks: Vec<GeoNetwork>,
-}
-
-/// A header that names the region.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TrustedHeader {
-    /// Its name, e.g. `CF-IPCountry`.
-    pub name: String,
-    /// Peers it is believed from; empty means `trusted_proxies`.
-    pub from: Vec<IpNet>,
-}
-
-/// A network and its region.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GeoNetwork {
-    /// The addresses.
-    pub cidr: IpNet,
-    /// Their region.
-    pub region: Name,
 }
 
 /// The admin API's own settings.
@@ -315,7 +288,7 @@ pub struct Route {
     pub matches: Vec<RouteMatch>,
     /// Rules that beat the split, first match wins.
     pub rules: Vec<Rule>,
-    /// How all other requests are split.
+    /// How all other requests are split; without backends where the route answers itself.
     pub split: Split,
     /// Upstream timeouts.
     pub timeouts: Timeouts,
@@ -326,6 +299,8 @@ pub struct Route {
 /// Requests that a route takes: all of what is given must hold.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RouteMatch {
+    /// What clients speak; `None` is either.
+    pub scheme: Option<Scheme>,
     /// Exact names or `*.example.com`, lower case; empty is any.
     pub hosts: Vec<String>,
     /// The path; `None` is any.
@@ -367,7 +342,8 @@ pub struct Split {
     pub key: Vec<KeySource>,
     /// What identities are hashed with. Default: the route's name.
     pub salt: String,
-    /// Backends in file order, at least one with a weight above zero; the first is the baseline.
+    /// Backends in file order, at least one with a weight above zero; the first is the baseline. None where the route answers
+    /// itself (`Policy::answer`).
     pub backends: Vec<SplitBackend>,
     /// How users stay on their backend. `key: none` in the file makes the mode `none`.
     pub sticky: Sticky,

@@ -37,10 +37,19 @@ pub(super) struct Plan {
 pub(super) fn plan(state: &State, change: &Change) -> Result<Plan, Refusal> {
     match change {
         Change::Reload(file) => reload(state, file),
-        Change::SetWeights { route, weights } => set_weights(state, state.route(route)?, weights),
-        Change::Kill { route, backend } => kill(state, state.route(route)?, backend.as_deref()),
+        Change::SetWeights { route, weights } => set_weights(state, split_route(state, route)?, weights),
+        Change::Kill { route, backend } => kill(state, split_route(state, route)?, backend.as_deref()),
         Change::Unkill { route } => Ok(unkill(state, state.route(route)?)),
     }
+}
+
+/// The route of this name, which has a split.
+fn split_route<'s>(state: &'s State, name: &str) -> Result<&'s model::Route, Refusal> {
+    let route = state.route(name)?;
+    if route.split.backends.is_empty() {
+        return Err(Refusal::NoSplit { route: route.name.clone() });
+    }
+    Ok(route)
 }
 
 fn reload(state: &State, file: &Arc<ControlFile>) -> Result<Plan, Refusal> {

@@ -18,6 +18,12 @@ pub enum Refusal {
         /// All routes.
         known: Vec<Name>,
     },
+    /// The route answers itself.
+    #[error("route `{route}` answers itself and has no backends")]
+    NoSplit {
+        /// The route.
+        route: Name,
+    },
     /// The route's split has no such backend.
     #[error("route `{route}` has no backend `{backend}` in its split")]
     UnknownBackend {
@@ -104,7 +110,7 @@ impl Refusal {
             Self::Store(_) => {
                 Some("make the data directory writable again; the kill switch works meanwhile".to_owned())
             }
-            Self::Compile(_) | Self::Stopping => None,
+            Self::NoSplit { .. } | Self::Compile(_) | Self::Stopping => None,
         }
     }
 }

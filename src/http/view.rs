@@ -22,6 +22,8 @@ pub struct RequestView<'a> {
     pub client_ip: IpAddr,
     /// The address of the connection's other end.
     pub peer_ip: IpAddr,
+    /// Whether the client speaks TLS, to Weir or to a trusted peer that says so.
+    pub secure: bool,
     /// The region that the listener is labelled with.
     pub listener_region: Option<&'a Name>,
 }

@@ -4,11 +4,13 @@
 //! is given, and answers nobody; `proxy` asks, and says what came out.
 
 mod access;
+mod answer;
 mod headers;
 pub mod jwt;
 mod rewrite;
 
 pub use access::Access;
+pub use answer::{Answer, Asked, PathChange, Redirect, Respond};
 pub use headers::HeaderEdits;
 pub use rewrite::Rewrite;
 
@@ -23,4 +25,6 @@ pub struct Policy {
     pub response_headers: Option<HeaderEdits>,
     /// Another path or Host for the backend.
     pub rewrite: Option<Rewrite>,
+    /// What it answers itself, in place of a backend.
+    pub answer: Option<Answer>,
 }

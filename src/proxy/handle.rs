@@ -18,11 +18,11 @@ use super::{
     listener::Inlet,
     log,
     policy::{self, Edits},
-    respond::Local,
+    respond::{Body, Local},
     worker::Worker,
 };
 use crate::{
-    http::{Framing, Known, RequestHead, RequestView, Target},
+    http::{Framing, Headers, Known, RequestHead, RequestView, Target},
     policy::Rewrite,
     snapshot::{Listener, Route, Snapshot},
     split::{self, AssignContext, Assignment},
@@ -53,7 +53,7 @@ pub(super) struct Request<'a> {
 /// Where a request goes.
 struct Decision<'s> {
     route: &'s Route,
-    onward: Result<Onward, policy::Answer>,
+    onward: Result<Onward, policy::Answer<'s>>,
 }
 
 /// To a backend.
@@ -175,12 +175,14 @@ fn decide<'s>(
         headers: request.head.headers(bytes),
         client_ip: request.client_ip,
         peer_ip: request.peer_ip,
+        secure: request.scheme(request.head.headers(bytes)) == "https",
         listener_region: listener.and_then(|listener| listener.region.as_ref()),
     };
     let decided = snapshot.table.find(&view).map(|place| {
         let route = &snapshot.routes[place];
         route.shards.worker(worker.index).matched();
-        if let Some(answer) = policy::judge(route, &view) {
+        let authority = request.target.authority.clone().map_or(&b""[..], |authority| &bytes[authority]);
+        if let Some(answer) = policy::judge(route, request, authority, &view) {
             return Decision { route, onward: Err(answer) };
         }
         let context = AssignContext {
@@ -235,7 +237,8 @@ fn local(
 ) -> Local<'static> {
     Local {
         status,
-        text: text.into(),
+        body: Body::Sentence(text),
+        fields: Vec::new(),
         to_head: head.method(client.bytes()) == "HEAD",
         version: head.version,
         keep_alive: reusable && head.keep_alive && !worker.draining.get(),
@@ -282,6 +285,17 @@ impl Request<'_> {
     /// Whether the response has no body because it answers a HEAD.
     pub(super) fn is_head(&self) -> bool {
         self.method == MethodLabel::Head
+    }
+
+    /// `http` or `https`: how the client asked, by what a trusted peer says or by how it came in.
+    pub(super) fn scheme(&self, headers: Headers<'_>) -> &'static str {
+        let told = if self.trusted { headers.known(Known::XForwardedProto).next() } else { None };
+        match told {
+            Some(proto) if proto.eq_ignore_ascii_case(b"https") => "https",
+            Some(proto) if proto.eq_ignore_ascii_case(b"http") => "http",
+            _ if self.secured.is_some() => "https",
+            _ => "http",
+        }
     }
 
     /// Whether sending it twice is the same as once (RFC 9110, section 9.2.2).

@@ -47,12 +47,12 @@ pub(super) fn log_answer(
     worker: &Worker,
     (snapshot, route): (&Snapshot, &Route),
     (request, bytes): (&Request<'_>, &[u8]),
-    (by, outcome): (PolicyLabel, &Outcome),
+    (by, body_size, outcome): (PolicyLabel, u64, &Outcome),
 ) {
     let Some(logging) = &snapshot.logging else { return };
     if worker.logs(logging.rate, outcome.status, outcome.error) {
         let entry = entry((snapshot, route), (request, bytes), outcome);
-        logging.log.record(AccessEntry { policy: Some(by), ..entry });
+        logging.log.record(AccessEntry { policy: Some(by), body_size, ..entry });
     }
 }
 

@@ -4,12 +4,17 @@
 //! done.
 
 use super::{
-    connection::After, downstream::Downstream, fields::Fields, handle::Request, log, respond::Local,
+    connection::After,
+    downstream::Downstream,
+    fields::Fields,
+    handle::Request,
+    log,
+    respond::{Body, Local},
     worker::Worker,
 };
 use crate::{
     http::{Framing, RequestView},
-    policy::HeaderEdits,
+    policy::{self, Asked, HeaderEdits},
     snapshot::{Route, Snapshot},
     telemetry::{Outcome, PolicyLabel},
     types::clock,
@@ -17,13 +22,15 @@ use crate::{
 
 /// An answer that a route gives itself.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Answer<'a> {
     /// What gives it.
     pub(super) by: PolicyLabel,
     /// The status.
     pub(super) status: u16,
-    /// One sentence for a person.
-    pub(super) text: &'static str,
+    /// Its body.
+    pub(super) body: Body<'a>,
+    /// Fields that only it has.
+    pub(super) fields: Vec<(&'static str, Vec<u8>)>,
 }
 
 /// A route's changes of header fields in one direction, if it has any.
@@ -56,14 +63,49 @@ impl<'a> Edits<'a> {
     }
 }
 
-/// What the route says to the request before a backend is chosen; `None` lets it go on.
-pub(super) fn judge(route: &Route, view: &RequestView<'_>) -> Option<Answer> {
+// === impl Answer ===
+
+impl<'a> Answer<'a> {
+    fn refusing(by: PolicyLabel, status: u16, text: &'static str) -> Self {
+        Self { by, status, body: Body::Sentence(text), fields: Vec::new() }
+    }
+
+    fn fixed(answer: &'a policy::Answer, (scheme, authority): (&str, &[u8]), view: &RequestView<'_>) -> Self {
+        match answer {
+            policy::Answer::Redirect(redirect) => {
+                let asked = Asked { scheme, authority, path: view.path, query: view.query };
+                let by = PolicyLabel::Redirect;
+                match redirect.location(&asked) {
+                    Some(location) => Self {
+                        fields: vec![("location", location)],
+                        ..Self::refusing(by, redirect.status, "what you asked for is elsewhere")
+                    },
+                    None => Self::refusing(by, 400, "without a Host nobody can say where this is"),
+                }
+            }
+            policy::Answer::Respond(respond) => Self {
+                by: PolicyLabel::Respond,
+                status: respond.status,
+                body: Body::Content { content_type: &respond.content_type, text: &respond.body },
+                fields: Vec::new(),
+            },
+        }
+    }
+}
+
+/// What the route says to the request before a backend is chosen; `None` lets it go on. `authority` is the Host as received.
+pub(super) fn judge<'s>(
+    route: &'s Route,
+    request: &Request<'_>,
+    authority: &[u8],
+    view: &RequestView<'_>,
+) -> Option<Answer<'s>> {
     let policy = route.policy.as_deref()?;
     if policy.access.as_ref().is_some_and(|access| !access.admits(view.client_ip)) {
-        let text = "your address may not ask for this";
-        return Some(Answer { by: PolicyLabel::Access, status: 403, text });
+        return Some(Answer::refusing(PolicyLabel::Access, 403, "your address may not ask for this"));
     }
-    None
+    let scheme = request.scheme(view.headers);
+    policy.answer.as_ref().map(|answer| Answer::fixed(answer, (scheme, authority), view))
 }
 
 /// Gives the answer and accounts for it.
@@ -72,22 +114,24 @@ pub(super) async fn answer(
     (snapshot, route): (&Snapshot, &Route),
     client: &mut Downstream<'_>,
     request: &Request<'_>,
-    answer: Answer,
+    answer: Answer<'_>,
 ) -> After {
     let reusable = request.head.framing == Framing::None && client.may_ask_again();
     let local = Local {
         status: answer.status,
-        text: answer.text.into(),
+        body: answer.body,
+        fields: answer.fields,
         to_head: request.is_head(),
         version: request.head.version,
         keep_alive: reusable && request.head.keep_alive && !worker.draining.get(),
         edits: Edits::of_response(route),
     };
-    let after = client.respond(worker, &local).await;
     route.shards.worker(worker.index).answered(answer.by);
+    let after = client.respond(worker, &local).await;
+    let body_size = local.body_len() as u64;
     let duration = clock::now().saturating_duration_since(request.start);
     let outcome =
         Outcome { status: answer.status, method: request.method, duration, upstream: None, error: None };
-    log::log_answer(worker, (snapshot, route), (request, client.bytes()), (answer.by, &outcome));
+    log::log_answer(worker, (snapshot, route), (request, client.bytes()), (answer.by, body_size, &outcome));
     after
 }

@@ -1,7 +1,8 @@
 //! The route table: every match of every route, ranked once, looked up per request.
 //!
 //! # Precedence
-//! Over all routes and matches the Gateway API's order holds, the first that differs decides:
+//! A match that names the scheme comes before all that do not. Then over all routes and matches the Gateway API's order holds, the
+//! first that differs decides:
 //! 1. the host: an exact name, then the longest wildcard, then any;
 //! 2. the path: exact, then a regular expression, then the longest prefix;
 //! 3. a match that names methods;
@@ -28,6 +29,8 @@ use crate::http::RequestView;
 /// Requests that a route takes: all of what is given must hold.
 #[derive(Debug, Clone, Default)]
 pub struct RouteMatcher {
+    /// Whether clients must speak TLS, or must not; `None` is either.
+    pub secure: Option<bool>,
     /// One of these; empty is any.
     pub hosts: Vec<HostMatcher>,
     /// The path; `None` is any, which ranks as the prefix `/`.
@@ -45,6 +48,14 @@ pub struct RouteMatcher {
 /// Finds the route of a request.
 #[derive(Debug, Default)]
 pub struct RouteTable {
+    /// The matches that name the scheme: in the clear, in TLS.
+    by_scheme: Option<Box<[Hosts; 2]>>,
+    either: Hosts,
+}
+
+/// Matches by host.
+#[derive(Debug, Default)]
+struct Hosts {
     exact: HashMap<Box<str>, Paths>,
     wildcard: HashMap<Box<str>, Paths>,
     any: Paths,
@@ -88,24 +99,46 @@ impl RouteTable {
                 Reverse(matcher.query.len()),
                 order,
             );
-            let entry = Entry { rank, route, matcher };
-            if entry.matcher.hosts.is_empty() {
-                table.any.insert(entry);
-                continue;
-            }
-            for host in &entry.matcher.hosts {
-                table.paths_mut(host).insert(entry.clone());
-            }
+            let hosts = match matcher.secure {
+                Some(secure) => &mut table.by_scheme.get_or_insert_default()[usize::from(secure)],
+                None => &mut table.either,
+            };
+            hosts.insert(&Entry { rank, route, matcher });
         }
-        table.exact.values_mut().for_each(Paths::rank);
-        table.wildcard.values_mut().for_each(Paths::rank);
-        table.any.rank();
+        table.by_scheme.iter_mut().flat_map(|both| both.iter_mut()).for_each(Hosts::rank);
+        table.either.rank();
         table
     }
 
     /// The index of the route that takes the request, if any does.
     #[must_use]
     pub fn find(&self, request: &RequestView<'_>) -> Option<usize> {
+        let by_scheme = self.by_scheme.as_ref().map(|both| &both[usize::from(request.secure)]);
+        by_scheme.and_then(|hosts| hosts.find(request)).or_else(|| self.either.find(request))
+    }
+}
+
+// === impl Hosts ===
+
+impl Hosts {
+    fn insert(&mut self, entry: &Entry) {
+        if entry.matcher.hosts.is_empty() {
+            self.any.insert(entry.clone());
+        }
+        for host in &entry.matcher.hosts {
+            self.paths_mut(host).insert(entry.clone());
+        }
+    }
+
+    fn rank(&mut self) {
+        self.exact
+            .values_mut()
+            .chain(self.wildcard.values_mut())
+            .chain([&mut self.any])
+            .for_each(Paths::rank);
+    }
+
+    fn find(&self, request: &RequestView<'_>) -> Option<usize> {
         // The root's dot is part of a valid name, and nobody's route is written with it.
         let host = request.host.strip_suffix('.').unwrap_or(request.host);
         if let Some(route) = self.exact.get(host).and_then(|paths| paths.find(request)) {

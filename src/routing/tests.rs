@@ -17,7 +17,33 @@ fn view<'a>(method: &'a str, host: &'a str, target: &'a str, headers: &'a Header
         headers: headers.view(),
         client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         peer_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        secure: false,
         listener_region: None,
+    }
+}
+
+#[test]
+fn a_match_that_names_the_scheme_comes_first() {
+    let with = |secure, host: Option<&str>| {
+        let hosts = host.map(|host| HostMatcher::new(host).unwrap()).into_iter().collect();
+        vec![RouteMatcher { secure, hosts, ..RouteMatcher::default() }]
+    };
+    let table = RouteTable::new([
+        with(None, Some("a.example")),
+        with(None, None),
+        with(Some(false), None),
+        with(Some(true), Some("b.example")),
+    ]);
+    let headers = HeaderList::default();
+    for (host, secure, route) in [
+        ("a.example", false, 2),
+        ("c.example", false, 2),
+        ("a.example", true, 0),
+        ("b.example", true, 3),
+        ("c.example", true, 1),
+    ] {
+        let request = RequestView { secure, ..view("GET", host, "/", &headers) };
+        assert_eq!(table.find(&request), Some(route), "{host} {secure}");
     }
 }
 
@@ -131,6 +157,7 @@ fn parse(route: &str) -> RouteMatcher {
             .collect()
     };
     RouteMatcher {
+        secure: None,
         hosts: fields[0].iter().map(|host| HostMatcher::new(host).unwrap()).collect(),
         path: fields[1].map(|path| match path.split_at(1) {
             ("=", path) => PathMatcher::exact(path).unwrap(),

@@ -17,7 +17,7 @@ use crate::{
         api::types::{Condition, Endpoint, ExplainRequest, ExplainStep, Explanation, Listener, Traffic},
     },
     control::Control,
-    http::{HeaderList, RequestView},
+    http::{HeaderList, Known, RequestView},
     snapshot::{Reader, Route, Snapshot},
     split::{self, AssignContext},
     telemetry::{ControlStats, Registry, Windows, prometheus},
@@ -161,6 +161,9 @@ impl View for SystemView {
 fn explain(snapshot: &Snapshot, route: &Name, request: &ExplainRequest) -> Result<Explanation, String> {
     let found = snapshot.routes.iter().find(|known| known.name == *route);
     let found = found.ok_or_else(|| format!("route `{route}` is gone"))?;
+    if found.plan.backends().is_empty() {
+        return Err(format!("route `{route}` answers itself and has no backends"));
+    }
     let host = request.host.to_ascii_lowercase();
     let headers = header_fields(request, &host)?;
     let (path, query) = match request.path.split_once('?') {
@@ -176,6 +179,7 @@ fn explain(snapshot: &Snapshot, route: &Name, request: &ExplainRequest) -> Resul
         headers: headers.view(),
         client_ip,
         peer_ip: client_ip,
+        secure: headers.view().known(Known::XForwardedProto).next() == Some(b"https"),
         listener_region: None,
     };
     let context = AssignContext {

@@ -231,6 +231,9 @@ fn plan(
     segments: &HashMap<Name, Arc<Segment>>,
 ) -> Result<SplitPlan, String> {
     let split = &route.split;
+    if route.policy.answer.is_some() {
+        return Ok(SplitPlan::nowhere(&split.salt));
+    }
     let weight = |backend: &model::SplitBackend| {
         overrides.and_then(|overlay| overlay.weights.get(&backend.name)).copied().unwrap_or(backend.weight)
     };

@@ -13,6 +13,7 @@ use crate::{
 pub(super) fn route_matcher(matches: &model::RouteMatch) -> Result<RouteMatcher, MatcherError> {
     let all = |named: &[model::NamedMatch]| named.iter().map(named_matcher).collect::<Result<Vec<_>, _>>();
     Ok(RouteMatcher {
+        secure: matches.scheme.map(|scheme| scheme == model::Scheme::Https),
         hosts: matches.hosts.iter().map(|host| HostMatcher::new(host)).collect::<Result<_, _>>()?,
         path: matches.path.as_ref().map(path_matcher).transpose()?,
         methods: matches.methods.iter().map(|method| method.as_str().into()).collect(),

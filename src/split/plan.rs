@@ -209,6 +209,24 @@ impl SplitPlan {
         })
     }
 
+    /// The plan of a route that answers itself: it has no backend, and nothing may be assigned by it.
+    #[must_use]
+    pub fn nowhere(salt: &str) -> Self {
+        Self {
+            backends: Vec::new(),
+            pins: Vec::new(),
+            own: 0,
+            rules: Vec::new(),
+            keys: Vec::new(),
+            salt: Arc::new(Salt::new(salt)),
+            mode: StickyMode::None,
+            cookie: None,
+            kill_switch: None,
+            epoch: 0,
+            allocation: Allocation::of_none(),
+        }
+    }
+
     /// The backends that an [`Assignment`](super::Assignment)'s index points into.
     #[must_use]
     pub fn backends(&self) -> &[PlanBackend] {

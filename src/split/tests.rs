@@ -106,6 +106,7 @@ impl Client {
             headers: list.view(),
             client_ip: self.ip,
             peer_ip: self.ip,
+            secure: true,
             listener_region: self.listener.as_ref(),
         };
         let context = AssignContext {

@@ -84,6 +84,11 @@ impl Allocation {
         Ok(Self { layout, counts: counts.into() })
     }
 
+    /// Of no backends, so that nobody may ask for an owner.
+    pub(super) fn of_none() -> Self {
+        Self { layout: Layout::Boundary { first: 0, second: 0, boundary: 0 }, counts: Box::default() }
+    }
+
     /// The index of the backend that owns the bucket.
     #[must_use]
     #[inline]

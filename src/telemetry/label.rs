@@ -104,6 +104,10 @@ pub enum Handshake {
 pub enum PolicyLabel {
     /// The client's address may not ask (403).
     Access,
+    /// The route sends clients elsewhere.
+    Redirect,
+    /// The route always answers the same.
+    Respond,
 }
 
 /// Who asked for a change of the configuration.
@@ -181,7 +185,7 @@ labels!(Refusal:
 labels!(Handshake:
     Full = "full", Resumed = "resumed", Timeout = "timeout", Plaintext = "plaintext", Incompatible = "incompatible",
     ClientCertificate = "client_certificate", Alert = "alert", Malformed = "malformed", Gone = "gone");
-labels!(PolicyLabel: Access = "access");
+labels!(PolicyLabel: Access = "access", Redirect = "redirect", Respond = "respond");
 labels!(ChangeSource: File = "file", Api = "api", Rollout = "rollout", Fleet = "fleet");
 labels!(ChangeResult: Applied = "applied", Unchanged = "unchanged", Refused = "refused");
 labels!(AdminResult: Ok = "ok", Denied = "denied", Refused = "refused", Failed = "failed");

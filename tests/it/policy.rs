@@ -84,3 +84,91 @@ fn path_and_host_are_rewritten() {
         assert_eq!(seen.get("x-forwarded-host"), Some("a"));
     }
 }
+
+#[test]
+fn a_redirect_says_where_to_go() {
+    let origin = Origin::named("stable");
+    for (redirect, request, status, location) in [
+        (
+            "scheme: https, status: 308",
+            "POST /x?y=1 HTTP/1.1\r\nHost: a:8080\r\nContent-Length: 2\r\n\r\nhi",
+            308,
+            Some("https://a/x?y=1"),
+        ),
+        ("prefix: /new", "GET /all/x HTTP/1.1\r\nHost: a:81\r\n\r\n", 302, Some("http://a:81/new/x")),
+        (
+            "host: b",
+            "HEAD /all HTTP/1.1\r\nHost: a:81\r\nConnection: close\r\n\r\n",
+            302,
+            Some("http://b/all"),
+        ),
+        (
+            "scheme: https",
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n",
+            302,
+            Some("https://a/"),
+        ),
+        ("scheme: https", "GET / HTTP/1.0\r\n\r\n", 400, None),
+    ] {
+        let weir = Setup::before(&origin)
+            .route("name: used, match: { hosts: used }, backend: stable")
+            .route(&format!("name: all, match: [ {{ path: {{ prefix: /all }} }}, {{ path: {{ prefix: / }} }} ], redirect: {{ {redirect} }}"))
+            .start();
+        let mut client = weir.client();
+        client.send(request);
+        let response =
+            if request.starts_with("HEAD") { client.response_to_head() } else { client.response() };
+        assert_eq!((response.status, response.get("location")), (status, location), "{redirect} {request}");
+        assert!(response.cookie().is_none());
+        assert_eq!(weir.count("weir_policy_responses_total", "policy=\"redirect\""), 1);
+    }
+    assert!(origin.requests().is_empty());
+}
+
+#[test]
+fn a_fixed_response_needs_no_backend() {
+    let origin = Origin::named("stable");
+    let weir = Setup::before(&origin)
+        .route("name: used, match: { hosts: used }, backend: stable")
+        .route("name: page, match: { path: { exact: /page } }, respond: { status: 404, body: \"{\\n}\", content_type: application/json }, headers: { response: { set: { X-From: edge } } }")
+        .route("name: none, respond: { status: 204 }")
+        .start();
+    let mut client = weir.client();
+    let page = client.ask("GET /page HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((page.status, page.text().as_str()), (404, "{\n}"));
+    assert_eq!((page.get("content-type"), page.get("x-from")), (Some("application/json"), Some("edge")));
+    assert!(!page.head.has("cache-control"));
+    let none = client.ask("GET /none HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(none.status, 204);
+    assert!(!none.head.has("content-length") && !none.head.has("content-type"));
+    client.send("HEAD /page HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.response_to_head().get("content-length"), Some("3"));
+    assert_eq!(weir.count("weir_policy_responses_total", "route=\"page\",policy=\"respond\""), 2);
+    for change in [
+        weir::control::Change::Kill { route: "page".into(), backend: None },
+        weir::control::Change::SetWeights {
+            route: "page".into(),
+            weights: weir::control::WeightChange::Replace(std::collections::BTreeMap::new()),
+        },
+    ] {
+        let refusal = weir.apply(change).unwrap_err();
+        assert_eq!(refusal.to_string(), "route `page` answers itself and has no backends");
+    }
+}
+
+#[test]
+fn http_goes_to_https() {
+    let origin = Origin::named("stable");
+    let weir = Setup::before(&origin)
+        .top("trusted_proxies: [127.0.0.1]")
+        .route("name: shop, match: { hosts: shop.example }, backend: stable")
+        .route("name: secure, match: { scheme: http }, redirect: { scheme: https, status: 301 }")
+        .start();
+    let ask = |proto: &str| {
+        weir.client()
+            .ask(format!("GET /x HTTP/1.1\r\nHost: shop.example\r\nX-Forwarded-Proto: {proto}\r\n\r\n"))
+    };
+    let plain = ask("http");
+    assert_eq!((plain.status, plain.get("location")), (301, Some("https://shop.example/x")));
+    assert_eq!(ask("https").text(), "stable");
+}

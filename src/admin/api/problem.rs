@@ -205,6 +205,7 @@ impl From<Refusal> for Refused {
             Refusal::MissingBackends { .. }
             | Refusal::NoWeights { .. }
             | Refusal::AllZero { .. }
+            | Refusal::NoSplit { .. }
             | Refusal::BootSetting(_)
             | Refusal::Compile(_) => Kind::InvalidChange,
         };

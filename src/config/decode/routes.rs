@@ -3,7 +3,7 @@
 use super::{
     Context, Referent,
     conditions::{any_of, contradiction, named_matches, path_match},
-    policy::policy,
+    policy::{policy, scheme},
     reader::{self, FromValue, Object, Place},
 };
 use crate::{
@@ -29,13 +29,14 @@ pub(super) fn route(mut object: Object<'_>, cx: &mut Context) -> Route {
     let rules = object.objects(cx, "rules");
     let rules = rules.into_iter().enumerate().map(|(index, object)| rule(object, index, cx)).collect();
     let backend = object.child(cx, "backend");
+    let policy = policy(&mut object, cx);
     let split = match (object.object(cx, "split"), backend) {
         (Some(inner), _) => split(inner, &name, cx),
         (None, Some(backend)) => whole(&backend, &object.pointer, &name, cx),
+        (None, None) if policy.answer.is_some() => nobody(&object, &name, cx),
         (None, None) => split(Object::blank(&SPLIT, &join(&object.pointer, "split"), object.span), &name, cx),
     };
     let mut timeouts = object.object_or_default(cx, "timeouts", &TIMEOUTS);
-    let policy = policy(&mut object, cx);
     Route {
         name,
         matches,
@@ -53,6 +54,7 @@ pub(super) fn route(mut object: Object<'_>, cx: &mut Context) -> Route {
 
 fn route_match(mut object: Object<'_>, cx: &mut Context) -> RouteMatch {
     RouteMatch {
+        scheme: scheme(&mut object, cx),
         hosts: object.list(cx, "hosts"),
         path: object.object(cx, "path").map(|path| path_match(path, cx)),
         methods: object.list(cx, "method"),
@@ -89,6 +91,13 @@ fn whole(place: &Place<'_>, route: &str, name: &Name, cx: &mut Context) -> Split
     cx.refer(Referent::Backend, &backend, &share.pointer, span);
     let mut split = split(Object::blank(&SPLIT, &format!("{route}/split"), span), name, cx);
     split.backends = vec![SplitBackend { name: backend, weight: Weight::of(1), state: BackendState::Active }];
+    split.sticky.mode = StickyMode::None;
+    split
+}
+
+/// The split of a route that answers itself.
+fn nobody(object: &Object<'_>, name: &Name, cx: &mut Context) -> Split {
+    let mut split = split(Object::blank(&SPLIT, &join(&object.pointer, "split"), object.span), name, cx);
     split.sticky.mode = StickyMode::None;
     split
 }

@@ -132,7 +132,7 @@ fn text_value(scalar: Scalar, text: &str) -> Parsed {
         Scalar::LogTarget => log_target(text),
         _ if fits(scalar, text) => owned(),
         _ if text.is_empty() => Err(Problem::new(Code::Text, "expected a text, found an empty one")),
-        Scalar::Text | Scalar::Word | Scalar::File => {
+        Scalar::Text | Scalar::Body | Scalar::Word | Scalar::File => {
             Err(Problem::new(Code::Text, "control characters are not allowed here"))
         }
         _ => Err(not_a(Code::Text, scalar, text)),
@@ -160,6 +160,7 @@ fn fits(scalar: Scalar, text: &str) -> bool {
         Scalar::Domain => labels(text),
         Scalar::Authority => authority(text),
         Scalar::Text => !text.bytes().any(|b| b.is_ascii_control()),
+        Scalar::Body => !text.bytes().any(|b| b.is_ascii_control() && !b"\t\r\n".contains(&b)),
         _ => !text.is_empty() && !text.bytes().any(|b| b.is_ascii_control()),
     }
 }

@@ -1,7 +1,7 @@
 //! Traffic policy of routes.
 
 use super::{Map, Out, texts};
-use crate::config::model::{HeaderEdits, Policy, Rewrite};
+use crate::config::model::{Answer, HeaderEdits, Policy, Redirect, Respond, Rewrite, Scheme};
 
 /// Adds the keys of a route that are policy.
 pub(super) fn policy(map: Map, policy: &Policy) -> Map {
@@ -30,4 +30,29 @@ fn rewrite(rewrite: &Rewrite) -> Map {
         .opt("strip_prefix", rewrite.strip_prefix.clone())
         .opt("prefix", rewrite.prefix.clone())
         .opt("host", rewrite.host.clone())
+}
+
+/// Adds what a route answers itself.
+pub(super) fn answer(map: Map, answer: &Answer) -> Map {
+    match answer {
+        Answer::Redirect(redirect) => map.put("redirect", self::redirect(redirect)),
+        Answer::Respond(respond) => map.put("respond", self::respond(respond)),
+    }
+}
+
+fn redirect(redirect: &Redirect) -> Map {
+    Map::default()
+        .opt("scheme", redirect.scheme.map(Scheme::as_str))
+        .opt("host", redirect.host.clone())
+        .opt("port", redirect.port)
+        .opt("path", redirect.path.clone())
+        .opt("prefix", redirect.prefix.clone())
+        .put("status", redirect.status)
+}
+
+fn respond(respond: &Respond) -> Map {
+    Map::default()
+        .put("status", respond.status)
+        .opt("body", respond.body.clone())
+        .put("content_type", respond.content_type.clone())
 }

@@ -1,6 +1,6 @@
 //! The keys of traffic policy: what a route does to requests beside sending them somewhere.
 
-use super::{Choice, Kind, Scalar, Shape, optional};
+use super::{Choice, Kind, Scalar, Shape, default, optional, required};
 
 const NETWORKS: Kind = Kind::List(&Kind::Scalar(Scalar::Cidr), 1);
 const FIELDS: Kind = Kind::Map(&Kind::Scalar(Scalar::Text));
@@ -61,5 +61,46 @@ pub(in crate::config) static REWRITE: Shape = Shape {
         ),
         optional("prefix", Kind::Scalar(Scalar::Path), "Puts this in front of the path, after stripping."),
         optional("host", Kind::Scalar(Scalar::Authority), "The Host. `X-Forwarded-Host` keeps the client's."),
+    ],
+};
+
+/// An answer that sends clients elsewhere.
+pub(in crate::config) static REDIRECT: Shape = Shape {
+    name: "redirect",
+    doc: "Sends clients elsewhere, always with an absolute `Location`. What is not given stays as it was asked for, and so does the \
+          query.",
+    choice: Choice::AtMostOne(&["path", "prefix"]),
+    keys: &[
+        optional("scheme", Kind::Word(&["https", "http"]), "The scheme."),
+        optional("host", Kind::Scalar(Scalar::Domain), "The host, without port."),
+        optional(
+            "port",
+            Kind::Scalar(Scalar::Integer { min: 1, max: 65_535 }),
+            "The port. Without it, the scheme's own if scheme or host change.",
+        ),
+        optional("path", Kind::Scalar(Scalar::Path), "The path."),
+        optional(
+            "prefix",
+            Kind::Scalar(Scalar::Path),
+            "Takes the place of the prefix that the route matches; every `match` needs a `path: { prefix: … }` then.",
+        ),
+        default(
+            "status",
+            Kind::Scalar(Scalar::Integer { min: 301, max: 308 }),
+            "302",
+            "301, 302, 303, 307 or 308. 307 and 308 keep the method; 301 and 308 are remembered by browsers.",
+        ),
+    ],
+};
+
+/// An answer that is always the same.
+pub(in crate::config) static RESPOND: Shape = Shape {
+    name: "respond",
+    doc: "Answers always the same.",
+    choice: Choice::Free,
+    keys: &[
+        required("status", Kind::Scalar(Scalar::Integer { min: 200, max: 599 }), "The status."),
+        optional("body", Kind::Scalar(Scalar::Body), "The body; without it, none."),
+        default("content_type", Kind::Scalar(Scalar::Word), "text/plain; charset=utf-8", "What the body is."),
     ],
 };

@@ -1,6 +1,9 @@
 //! The keys of conditions, routes, rules and splits.
 
-use super::{ACCESS, Choice, Key, Kind, REWRITE, ROUTE_HEADERS, Scalar, Shape, default, optional, required};
+use super::{
+    ACCESS, Choice, Key, Kind, REDIRECT, RESPOND, REWRITE, ROUTE_HEADERS, Scalar, Shape, default, optional,
+    required,
+};
 
 const ANY_DURATION: Kind = Kind::Scalar(Scalar::Duration { min: 0 });
 const BACKEND_NAME: Kind = Kind::Scalar(Scalar::Name);
@@ -138,8 +141,8 @@ pub(in crate::config) static PATH_MATCH: Shape = Shape {
 /// A route.
 pub(in crate::config) static ROUTE: Shape = Shape {
     name: "route",
-    doc: "Which requests, and which backends they are split over.",
-    choice: Choice::One(&["split", "backend"]),
+    doc: "Which requests, and which backends they are split over, or what they are answered without one.",
+    choice: Choice::One(&["split", "backend", "redirect", "respond"]),
     keys: &[
         required("name", Kind::Scalar(Scalar::Name), "Its name, a metric label."),
         optional(
@@ -158,6 +161,8 @@ pub(in crate::config) static ROUTE: Shape = Shape {
             BACKEND_NAME,
             "Instead of `split`: everything to this backend, nothing to stick to (`key: none`).",
         ),
+        optional("redirect", Kind::Object(&REDIRECT), "Instead of `split`: sends clients elsewhere."),
+        optional("respond", Kind::Object(&RESPOND), "Instead of `split`: answers always the same."),
         optional("timeouts", Kind::Object(&TIMEOUTS), "Upstream timeouts."),
         optional("access", Kind::Object(&ACCESS), "Which client addresses it takes."),
         optional("headers", Kind::Object(&ROUTE_HEADERS), "Changes of header fields."),
@@ -171,6 +176,12 @@ pub(in crate::config) static ROUTE_MATCH: Shape = Shape {
     doc: "Requests that a route takes. All keys that are given must hold.",
     choice: Choice::Free,
     keys: &[
+        optional(
+            "scheme",
+            Kind::Word(&["http", "https"]),
+            "What the client speaks, to Weir or to a trusted proxy that says so in `X-Forwarded-Proto`. A match that names it comes \
+             before all that do not.",
+        ),
         optional(
             "hosts",
             Kind::OneOrMore(&Kind::Scalar(Scalar::Host)),

@@ -61,6 +61,8 @@ pub(in crate::config) enum Scalar {
     LogTarget,
     /// Any text, the empty one included.
     Text,
+    /// The same with lines.
+    Body,
     /// Any text but the empty one.
     Word,
 }
@@ -100,6 +102,7 @@ impl Scalar {
             Self::File => ("file name", "/var/lib/weir"),
             Self::LogTarget => ("`stdout`, `off` or file name", "stdout"),
             Self::Text | Self::Word => ("text", "beta"),
+            Self::Body => ("text, with lines", "hello"),
         }
     }
 
@@ -147,6 +150,7 @@ impl Scalar {
             Self::LogTarget => "^(stdout|off|.*/.*)$",
             Self::QueryName | Self::File | Self::Regex | Self::Word => "^[^\\u0000-\\u001f\\u007f]+$",
             Self::Text => "^[^\\u0000-\\u001f\\u007f]*$",
+            Self::Body => "^[^\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f]*$",
             Self::Bool | Self::True | Self::Integer { .. } | Self::Weight => return None,
         })
     }

@@ -13,6 +13,8 @@ pub struct Policy {
     pub response_headers: HeaderEdits,
     /// Another path or Host for the backend.
     pub rewrite: Option<Rewrite>,
+    /// What it answers itself, in place of a split.
+    pub answer: Option<Answer>,
 }
 
 /// Client addresses that a route takes; `deny` wins.
@@ -44,6 +46,65 @@ pub struct Rewrite {
     pub prefix: Option<String>,
     /// The Host.
     pub host: Option<String>,
+}
+
+/// What a route answers itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Elsewhere.
+    Redirect(Redirect),
+    /// Always the same.
+    Respond(Respond),
+}
+
+/// Sends clients elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redirect {
+    /// The scheme.
+    pub scheme: Option<Scheme>,
+    /// The host, without port.
+    pub host: Option<String>,
+    /// The port.
+    pub port: Option<u16>,
+    /// The path.
+    pub path: Option<String>,
+    /// What takes the place of the matched prefix; not with `path`.
+    pub prefix: Option<String>,
+    /// 301, 302, 303, 307 or 308. Default 302.
+    pub status: u16,
+}
+
+/// Always the same response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Respond {
+    /// 200 to 599.
+    pub status: u16,
+    /// The body.
+    pub body: Option<String>,
+    /// What it is. Default `text/plain; charset=utf-8`.
+    pub content_type: String,
+}
+
+/// What clients speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// In the clear.
+    Http,
+    /// In TLS.
+    Https,
+}
+
+// === impl Scheme ===
+
+impl Scheme {
+    /// The word in the control file and in URLs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
 }
 
 // === impl HeaderEdits ===

@@ -179,6 +179,14 @@ const WRONG: &[(Code, &str)] = &[
         Code::ReservedHeader,
         "@head\nroutes:\n  - name: a\n    backend: stable\n    headers:\n      request: { add: { Connection: x }, set: { Host: a, X_Forwarded-For: b } }\n      response: { remove: [Content-Length, Server] }\n",
     ),
+    (Code::NoRedirect, "@head\nroutes: [ { name: a, redirect: { scheme: https, status: 304 } } ]\n"),
+    (Code::RedirectCircle, "@head\nroutes: [ { name: a, redirect: {} } ]\n"),
+    (Code::NoPrefix, "@head\nroutes: [ { name: a, redirect: { prefix: /b } } ]\n"),
+    (Code::NoBody, "@head\nroutes: [ { name: a, respond: { status: 204, body: none } } ]\n"),
+    (
+        Code::NoSplit,
+        "@head\nroutes: [ { name: a, respond: { status: 204 }, rules: [ { match: { method: GET }, backend: stable } ] } ]\n",
+    ),
 ];
 
 /// What follows listeners that are wrong.

@@ -105,6 +105,7 @@ fn scalar(of: Scalar, dice: &mut Dice<'_>) -> Value {
         Scalar::File => pick(&["/var/lib/x", "x"], dice),
         Scalar::LogTarget => pick(&["stdout", "off", "./log"], dice),
         Scalar::Text => pick(&["", "beta", "true", "1.0", "ä: #"], dice),
+        Scalar::Body => pick(&["", "hello", "{\n\t\"a\": 1\n}\n"], dice),
         Scalar::Word => pick(&["salt", "5"], dice),
     }
 }

@@ -94,7 +94,7 @@ fn atoms(route: &Route) -> BTreeSet<Atom> {
             if one.hosts.is_empty() { vec![None] } else { one.hosts.iter().map(Some).collect() };
         for host in hosts {
             atoms.insert(Atom {
-                what: format!("{host:?} {:?} {fields:?}", one.path),
+                what: format!("{:?} {host:?} {:?} {fields:?}", one.scheme, one.path),
                 methods: one.methods.iter().cloned().collect(),
             });
         }

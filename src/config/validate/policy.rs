@@ -5,7 +5,7 @@ use crate::{
         code::Code,
         decode::Context,
         diagnostic::Diagnostic,
-        model::{Config, HeaderEdits},
+        model::{Answer, Config, HeaderEdits, PathMatch, Redirect, Route},
     },
     http::Known,
 };
@@ -15,6 +15,9 @@ pub(super) fn check(config: &Config, cx: &mut Context) {
         let headers = format!("/routes/{index}/headers");
         header_edits(cx, &route.policy.request_headers, &format!("{headers}/request"));
         header_edits(cx, &route.policy.response_headers, &format!("{headers}/response"));
+        if let Some(answer) = &route.policy.answer {
+            self::answer(cx, (route, answer), &format!("/routes/{index}"));
+        }
     }
 }
 
@@ -59,5 +62,44 @@ fn reserved(name: &str) -> Option<&'static str> {
         | Known::XRealIp
         | Known::XRequestId
         | Known::XWeir => Some("Weir writes it, and backends believe it"),
+    }
+}
+
+fn answer(cx: &mut Context, (route, answer): (&Route, &Answer), pointer: &str) {
+    if !route.rules.is_empty() {
+        let message = format!("route `{}` answers itself, so its rules choose nothing", route.name);
+        let rules = Diagnostic::new(Code::NoSplit, &format!("{pointer}/rules"), message);
+        cx.complain(rules.help("remove the rules, or give the route a `split`"));
+    }
+    match answer {
+        Answer::Redirect(redirect) => self::redirect(cx, (route, redirect), &format!("{pointer}/redirect")),
+        Answer::Respond(respond) => {
+            let has_body = respond.body.as_ref().is_some_and(|body| !body.is_empty());
+            if has_body && matches!(respond.status, 204 | 205 | 304) {
+                let message = format!("a response with status {} has no body", respond.status);
+                let bodiless = Diagnostic::new(Code::NoBody, &format!("{pointer}/respond/body"), message);
+                cx.complain(bodiless.help("remove the body, or use another status"));
+            }
+        }
+    }
+}
+
+fn redirect(cx: &mut Context, (route, redirect): (&Route, &Redirect), pointer: &str) {
+    if !matches!(redirect.status, 301 | 302 | 303 | 307 | 308) {
+        let message = format!("{} is no redirect", redirect.status);
+        let other = Diagnostic::new(Code::NoRedirect, &format!("{pointer}/status"), message);
+        cx.complain(other.help("use 301, 302, 303, 307 or 308"));
+    }
+    let Redirect { scheme, host, port, path, prefix, .. } = redirect;
+    if scheme.is_none() && host.is_none() && port.is_none() && path.is_none() && prefix.is_none() {
+        let message = format!("route `{}` redirects to where the request came from", route.name);
+        let circle = Diagnostic::new(Code::RedirectCircle, pointer, message);
+        cx.complain(circle.help("give it a `scheme`, `host`, `port`, `path` or `prefix`"));
+    }
+    let by_prefix = |path: &Option<PathMatch>| matches!(path, Some(PathMatch::Prefix(_)));
+    if prefix.is_some() && !route.matches.iter().all(|one| by_prefix(&one.path)) {
+        let message = format!("route `{}` matches requests by no prefix that could be replaced", route.name);
+        let none = Diagnostic::new(Code::NoPrefix, &format!("{pointer}/prefix"), message);
+        cx.complain(none.help("give every `match` a `path: { prefix: … }`, or use `path`"));
     }
 }

@@ -95,6 +95,7 @@ fn view<'a>(list: &'a HeaderList, query: &'a str) -> RequestView<'a> {
         headers: list.view(),
         client_ip: std::net::Ipv4Addr::LOCALHOST.into(),
         peer_ip: std::net::Ipv4Addr::LOCALHOST.into(),
+        secure: true,
         listener_region: None,
     }
 }

@@ -67,8 +67,10 @@ impl StreamClient {
 
     /// Sends a response of our own.
     pub(in crate::proxy) async fn respond(&mut self, worker: &Worker, local: &Local<'_>) -> After {
-        let (response, body) =
-            worker.with_date(|date| if self.grpc { local.grpc_response(date) } else { local.response(date) });
+        let (response, body) = worker.with_date(|date| {
+            let grpc = if self.grpc { local.grpc_response(date) } else { None };
+            grpc.unwrap_or_else(|| local.response(date))
+        });
         if self.begin(response, body.is_empty()).is_ok()
             && !body.is_empty()
             && let Some(sending) = &mut self.sending

@@ -29,15 +29,17 @@ class Check:
     body: object
     #: what it waits for that Weir does not do yet; it may fail until then, and must not pass
     pending: str | None
+    #: checks of one lane run one after the other
+    lane: str | None
 
 
-def check(name, seconds=20, pending=None):
+def check(name, seconds=20, pending=None, lane=None):
     """Declares a check; its function gets the stand."""
 
     def declare(body):
         if any(other.name == name for other in _checks):
             raise ValueError(f"two checks are called {name}")
-        _checks.append(Check(name, seconds, body, pending))
+        _checks.append(Check(name, seconds, body, pending, lane))
         return body
 
     return declare
@@ -94,9 +96,13 @@ def run_all(chosen, jobs):
                     for line in text.splitlines():
                         print(f"        {line}", flush=True)
 
+            def run_lane(lane):
+                for one in lane:
+                    run_one(one)
+
             with ThreadPoolExecutor(max_workers=jobs) as pool:
                 # The long ones first, so that none of them is left alone at the end.
-                list(pool.map(run_one, sorted(chosen, key=lambda one: -one.seconds)))
+                list(pool.map(run_lane, sorted(lanes(chosen), key=lambda lane: -sum(one.seconds for one in lane))))
             problems = stand.problems()
             if problems:
                 counts["FAILED"] += 1
@@ -109,6 +115,14 @@ def run_all(chosen, jobs):
         f" ({time.monotonic() - began:.1f} s)"
     )
     return 0 if counts["FAILED"] == 0 and counts["ok"] > 0 else 1
+
+
+def lanes(chosen):
+    """The checks in groups of those that have to follow each other."""
+    named = {}
+    for at, one in enumerate(chosen):
+        named.setdefault(one.lane or at, []).append(one)
+    return named.values()
 
 
 def judge(one, stand):

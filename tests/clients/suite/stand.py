@@ -11,6 +11,7 @@ from pathlib import Path
 
 from versus_lib.processes import free_port, repository, tail, wait_until
 
+from .browser import LazyBrowser
 from .certs import Certificates
 from .grpc_origin import GrpcOrigin
 from .http_origin import HttpOrigin
@@ -141,6 +142,7 @@ class Stand:
         self.sockets = WsOrigin(self.loop, "stable")
         self.sockets_canary = WsOrigin(self.loop, "canary")
         self.grpc = GrpcOrigin(self.certs)
+        self.browser = LazyBrowser(folder, processes, self.certs)
         self._started = 0
 
     def start(self):
