@@ -3,6 +3,7 @@
 //! What the decoder reads from this form is equal to what was written (a property test holds that). Keys stand in the
 //! order of the key tables, lists are lists even where one could stand alone.
 
+mod edge;
 mod policy;
 mod tls;
 
@@ -192,7 +193,7 @@ macro_rules! scalars {
     )+};
 }
 
-scalars!(bool, u16, u32, usize, &str, String);
+scalars!(bool, u16, u32, u64, usize, &str, String);
 
 impl From<Weight> for Out {
     fn from(weight: Weight) -> Self {
@@ -211,8 +212,12 @@ fn duration(value: Duration) -> String {
     }
 }
 
-fn size(bytes: u32) -> Out {
-    if bytes.is_multiple_of(1024) { format!("{}KiB", bytes / 1024).into() } else { bytes.into() }
+fn size(bytes: u64) -> Out {
+    let units = [(1_u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match units.into_iter().find(|(unit, _)| bytes > 0 && bytes.is_multiple_of(*unit)) {
+        Some((unit, name)) => format!("{}{name}", bytes / unit).into(),
+        None => bytes.into(),
+    }
 }
 
 fn texts<T: ToString>(items: &[T]) -> Vec<String> {
@@ -234,6 +239,7 @@ fn file(config: &Config) -> Out {
         .put("admin", Map::default().put("bind", config.admin.bind.to_string()))
         .put("access_log", access_log(&config.access_log))
         .put("drain", drain)
+        .put("limits", edge::total_limits(&config.limits))
         .put("listeners", config.listeners.iter().map(listener).collect::<Vec<_>>())
         .put("backends", Out::Map(backends.collect()))
         .some("segments", Out::Map(segments.collect()))
@@ -272,7 +278,8 @@ fn listener(listener: &Listener) -> Map {
     let limits = &listener.limits;
     let limits = Map::default()
         .put("max_connections", limits.max_connections)
-        .put("max_header_bytes", size(limits.max_header_bytes))
+        .put("max_connections_per_address", limits.max_connections_per_address)
+        .put("max_header_bytes", size(limits.max_header_bytes.into()))
         .put("max_headers", limits.max_headers)
         .put("header_timeout", duration(limits.header_timeout))
         .put("idle_timeout", duration(limits.idle_timeout));
@@ -282,6 +289,7 @@ fn listener(listener: &Listener) -> Map {
         .opt("mode", listener.mode.map(|mode| format!("{mode:04o}")))
         .put("protocols", listener.protocols.iter().map(|protocol| protocol.as_str()).collect::<Vec<_>>())
         .opt("tls", listener.tls.as_ref().map(tls::listener))
+        .opt("proxy_protocol", listener.proxy_protocol.as_ref().map(edge::proxy_protocol))
         .opt("region", listener.region.as_ref().map(ToString::to_string))
         .put("limits", limits)
 }

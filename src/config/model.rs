@@ -2,6 +2,7 @@
 //!
 //! Defaults live in the key tables (`keys/`); the decoder in `decode/` is the only constructor outside tests.
 
+mod edge;
 mod endpoint;
 mod geo;
 mod policy;
@@ -14,6 +15,7 @@ use ipnet::IpNet;
 
 pub use self::policy::{Access, Answer, HeaderEdits, Policy, Redirect, Respond, Rewrite, Scheme};
 pub use self::{
+    edge::{ProxyProtocol, TotalLimits},
     endpoint::{Endpoint, EndpointTarget},
     geo::{Geo, GeoNetwork, TrustedHeader},
     resilience::{CircuitBreaker, OutlierDetection, SuccessRate},
@@ -38,6 +40,8 @@ pub struct Config {
     pub access_log: AccessLog,
     /// How Weir stops.
     pub drain: Drain,
+    /// What all clients together may cost.
+    pub limits: TotalLimits,
     /// Sockets that take requests; at least one; names and addresses are unique.
     pub listeners: Vec<Listener>,
     /// Versions that traffic is split over, by name.
@@ -100,6 +104,8 @@ pub struct Listener {
     pub protocols: Vec<ListenerProtocol>,
     /// TLS; `None` is all in the clear.
     pub tls: Option<ListenerTls>,
+    /// Who says whose connections these are.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// The region of everything that comes in here.
     pub region: Option<Name>,
     /// What a client may cost.
@@ -122,6 +128,8 @@ pub enum ListenerProtocol {
 pub struct Limits {
     /// Open connections of the listener, over all workers. Default 20,000.
     pub max_connections: u32,
+    /// Open connections of one client address; zero is no limit. Default 0.
+    pub max_connections_per_address: u32,
     /// Bytes of a request head. Default 32 KiB; 1 KiB to 1 MiB.
     pub max_header_bytes: u32,
     /// Fields of a request head. Default 100; 1 to 1000.

@@ -15,7 +15,7 @@ use crate::{
         model::{
             AccessLog, Admin, Backend, BackendProtocol, Drain, Endpoint, EndpointTarget, Geo, KeySource,
             LbPolicy, Limits, Listener, ListenerProtocol, LogTarget, Route, RouteMatch, Split, SplitBackend,
-            Sticky, Timeouts,
+            Sticky, Timeouts, TotalLimits,
         },
     },
     control::{
@@ -81,15 +81,18 @@ pub(crate) fn config(routes: &[(&str, &[(&str, u32)])]) -> Config {
             query: false,
         },
         drain: Drain { delay: Duration::ZERO, timeout: second },
+        limits: TotalLimits { max_connections: 0, max_buffer_memory: 0 },
         listeners: vec![Listener {
             name: name("web"),
             bind: Address::Tcp(([127, 0, 0, 1], 8080).into()),
             mode: None,
             protocols: vec![ListenerProtocol::Http11],
             tls: None,
+            proxy_protocol: None,
             region: None,
             limits: Limits {
                 max_connections: 100,
+                max_connections_per_address: 0,
                 max_header_bytes: 32768,
                 max_headers: 100,
                 header_timeout: second,

@@ -3,7 +3,10 @@
 //! An idle connection has none: it waits for readiness first and takes a buffer then. That is what keeps 20,000 idle
 //! connections small.
 
-use std::cell::RefCell;
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
 
 /// The size of a buffer: a usual body with its head in one read, a large one in few. Two of them, one for each
 /// direction, stay in the second-level cache.
@@ -22,7 +25,13 @@ pub(super) struct Buffer {
     base: usize,
     /// How often something was read into it.
     fills: u64,
+    /// Counts its memory as in use.
+    lent: Option<Lent>,
 }
+
+/// Memory that is in use, for as long as this lives.
+#[derive(Debug)]
+struct Lent(Rc<Cell<usize>>);
 
 /// A place in a buffer to come back to.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +44,7 @@ pub(super) struct Mark {
 /// A worker's spare memory.
 #[derive(Debug, Default)]
 pub(super) struct BufferPool {
+    lent: Rc<Cell<usize>>,
     spare: RefCell<Vec<Vec<u8>>>,
     outgoing: RefCell<Vec<Vec<u8>>>,
 }
@@ -129,13 +139,26 @@ impl Buffer {
     }
 }
 
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
 // === impl BufferPool ===
 
 impl BufferPool {
+    /// Buffers that have memory now.
+    pub(super) fn in_use(&self) -> usize {
+        self.lent.get()
+    }
+
     /// Gives an empty buffer its memory, if it has none.
     pub(super) fn provide(&self, buffer: &mut Buffer) {
         if buffer.is_empty() {
             buffer.data = self.spare.borrow_mut().pop().unwrap_or_else(|| vec![0; SIZE]);
+            self.lent.set(self.lent.get() + 1);
+            buffer.lent = Some(Lent(Rc::clone(&self.lent)));
         }
     }
 

@@ -73,6 +73,11 @@ pub(super) async fn handle(
     head: &RequestHead,
 ) -> After {
     let snapshot = worker.snapshot();
+    if snapshot.limits.max_buffers > 0 && worker.buffers.in_use() > snapshot.limits.max_buffers {
+        inlet.shard(worker).refused(Refusal::Overload);
+        let text = "there is no memory for this request now";
+        return client.respond(worker, &local(worker, head, client, (503, false, text))).await;
+    }
     let request = match understand(&snapshot, client, head) {
         Ok(request) => request,
         Err((status, refusal, text)) => {

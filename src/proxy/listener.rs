@@ -11,12 +11,12 @@ use std::{
 use socket2::SockRef;
 use tokio::sync::oneshot;
 
-use super::{connection, respond::Local, worker::Worker};
+use super::{caps::ByAddress, connection, respond::Local, source, worker::Worker};
 use crate::{
-    net::{Listener, Plain, tls::ServerTls},
-    snapshot::ListenerSettings,
-    telemetry::{ListenerShard, Refusal, Sharded},
-    types::Name,
+    net::{self, Plain, tls::ServerTls},
+    snapshot::{Listener, ListenerSettings},
+    telemetry::{ListenerShard, Refusal, Sharded, Shed},
+    types::{Name, address::is_unix_peer},
 };
 
 /// A pause after an accept that failed for want of something (descriptors, memory), so that it is no busy loop.
@@ -28,26 +28,28 @@ pub(super) struct Inlet {
     pub(super) name: Name,
     /// Its statistics.
     pub(super) shards: Arc<Sharded<ListenerShard>>,
-    /// The settings from when it was opened, for connections that outlive its removal.
-    pub(super) settings: ListenerSettings,
-    /// Its TLS from then.
-    pub(super) tls: Option<Arc<ServerTls>>,
+    /// What it was when it was opened, for connections that outlive its removal.
+    pub(super) opened: Listener,
+    /// Its connections by client address, over all workers.
+    pub(super) by_address: Arc<ByAddress>,
 }
 
 // === impl Inlet ===
 
 impl Inlet {
+    /// Something of what the listener is now.
+    pub(super) fn current<T>(&self, worker: &Worker, read: impl FnOnce(&Listener) -> T) -> T {
+        read(worker.snapshot().listeners.get(&self.name).unwrap_or(&self.opened))
+    }
+
     /// The listener's settings now.
     pub(super) fn settings(&self, worker: &Worker) -> ListenerSettings {
-        worker.snapshot().listeners.get(&self.name).map_or(self.settings, |listener| listener.settings)
+        self.current(worker, |listener| listener.settings)
     }
 
     /// What handshakes are answered with now; `None` is in the clear.
     pub(super) fn tls(&self, worker: &Worker) -> Option<Arc<ServerTls>> {
-        match worker.snapshot().listeners.get(&self.name) {
-            Some(listener) => listener.tls.clone(),
-            None => self.tls.clone(),
-        }
+        self.current(worker, |listener| listener.tls.clone())
     }
 
     /// The worker's share of its statistics.
@@ -60,7 +62,7 @@ impl Inlet {
     pub(super) async fn accept(
         self: Rc<Self>,
         worker: Rc<Worker>,
-        listener: Listener,
+        listener: net::Listener,
         stop: oneshot::Receiver<()>,
     ) {
         tokio::select! {
@@ -75,34 +77,53 @@ impl Inlet {
         }
     }
 
-    async fn accept_on(self: &Rc<Self>, worker: &Rc<Worker>, listener: &Listener) {
+    async fn accept_on(self: &Rc<Self>, worker: &Rc<Worker>, listener: &net::Listener) {
         loop {
             match listener.accept().await {
                 Ok((socket, peer)) => self.admit(worker, socket, peer),
                 Err(error) if is_about_the_peer(&error) => {}
-                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+                Err(_) => {
+                    self.shard(worker).accept_error();
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
     }
 
-    fn admit(self: &Rc<Self>, worker: &Rc<Worker>, socket: Plain, peer: SocketAddr) {
-        let limit = u64::from(self.settings(worker).max_connections);
-        let open: u64 = self.shards.iter().map(ListenerShard::connections).sum();
-        if limit > 0 && open >= limit {
-            self.shed(worker, &socket);
+    fn admit(self: &Rc<Self>, worker: &Rc<Worker>, mut socket: Plain, peer: SocketAddr) {
+        if let Some(limit) = self.full(worker) {
+            self.shed(worker, &socket, limit);
             return;
         }
         let (inlet, worker) = (Rc::clone(self), Rc::clone(worker));
         tokio::task::spawn_local(async move {
             let _open = Open::new(&inlet, &worker);
-            connection::serve(Rc::clone(&worker), Rc::clone(&inlet), socket, peer).await;
+            let Some(client) = source::source(&worker, &inlet, &mut socket, peer).await else { return };
+            let most = inlet.settings(&worker).max_connections_per_address;
+            let counted = most > 0 && !is_unix_peer(client.ip());
+            let counted = counted.then(|| inlet.by_address.admit(client.ip(), most));
+            if let Some(None) = counted {
+                inlet.shed(&worker, &socket, Shed::Address);
+                return;
+            }
+            connection::serve(Rc::clone(&worker), Rc::clone(&inlet), socket, client).await;
         });
     }
 
+    /// The limit at which no further connection is taken, if one is reached. Costs no lock and no shared write.
+    fn full(&self, worker: &Worker) -> Option<Shed> {
+        let limit = u64::from(self.settings(worker).max_connections);
+        if limit > 0 && self.shards.iter().map(ListenerShard::connections).sum::<u64>() >= limit {
+            return Some(Shed::Listener);
+        }
+        let limit = worker.snapshot().limits.max_connections;
+        (limit > 0 && worker.connections.total() >= limit).then_some(Shed::Total)
+    }
+
     /// Turns a connection away: a short answer if it fits into the socket at once, and the end.
-    fn shed(&self, worker: &Worker, socket: &Plain) {
+    fn shed(&self, worker: &Worker, socket: &Plain, limit: Shed) {
         let shard = self.shard(worker);
-        shard.shed();
+        shard.shed(limit);
         shard.refused(Refusal::Overload);
         if self.tls(worker).is_some() {
             // Nothing that could be said in the clear would be understood.
@@ -128,7 +149,7 @@ struct Open<'a> {
 impl<'a> Open<'a> {
     fn new(inlet: &'a Inlet, worker: &'a Worker) -> Self {
         inlet.shard(worker).opened();
-        worker.connections.set(worker.connections.get() + 1);
+        worker.connections.opened();
         Self { inlet, worker }
     }
 }
@@ -136,7 +157,7 @@ impl<'a> Open<'a> {
 impl Drop for Open<'_> {
     fn drop(&mut self) {
         self.inlet.shard(self.worker).closed();
-        self.worker.connections.set(self.worker.connections.get() - 1);
+        self.worker.connections.closed();
     }
 }
 

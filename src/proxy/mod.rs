@@ -6,6 +6,7 @@
 mod attempt;
 mod bridge;
 mod buffer;
+mod caps;
 mod client_address;
 mod connection;
 mod deadlines;
@@ -25,6 +26,7 @@ mod plane;
 mod policy;
 mod relay;
 mod respond;
+mod source;
 mod timer;
 mod worker;
 

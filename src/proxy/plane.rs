@@ -9,12 +9,13 @@ use tokio::{
 };
 
 use super::{
+    caps::{ByAddress, Connections},
     listener::Inlet,
     worker::{SWEEP_EVERY, Worker},
 };
 use crate::{
-    net::{Listener, ListeningSocket, tls::ServerTls},
-    snapshot::{ListenerSettings, Reader},
+    net::{Listener, ListeningSocket},
+    snapshot::{self, Reader},
     telemetry::{ListenerShard, Sharded},
     types::{Name, clock},
 };
@@ -39,10 +40,8 @@ pub struct OpenListener {
     pub sockets: Vec<ListeningSocket>,
     /// Its statistics.
     pub shards: Arc<Sharded<ListenerShard>>,
-    /// Its settings, for as long as no snapshot has newer ones.
-    pub settings: ListenerSettings,
-    /// Its TLS, likewise.
-    pub tls: Option<Arc<ServerTls>>,
+    /// What it is, for as long as no snapshot has something newer.
+    pub opened: snapshot::Listener,
 }
 
 #[derive(Debug)]
@@ -87,18 +86,20 @@ impl DataPlane {
     /// # Errors
     /// When a thread or its runtime cannot be made.
     pub fn start(count: usize, reader: &Reader) -> io::Result<Self> {
-        let workers = (0..count).map(|index| spawn(index, reader.clone()));
+        let connections = Connections::of_workers(count).into_iter().enumerate();
+        let workers = connections.map(|(index, connections)| spawn(index, connections, reader.clone()));
         Ok(Self { workers: workers.collect::<io::Result<_>>()? })
     }
 
     /// Begins to accept on a listener, on every worker.
     pub fn open(&self, listener: OpenListener) {
+        let by_address = Arc::<ByAddress>::default();
         for (worker, sockets) in self.workers.iter().zip(shared_out(listener.sockets, self.workers.len())) {
             let inlet = Inlet {
                 name: listener.name.clone(),
                 shards: Arc::clone(&listener.shards),
-                settings: listener.settings,
-                tls: listener.tls.clone(),
+                opened: listener.opened.clone(),
+                by_address: Arc::clone(&by_address),
             };
             worker.send(Command::Open(Box::new(inlet), sockets));
         }
@@ -141,7 +142,7 @@ impl WorkerHandle {
     }
 }
 
-fn spawn(index: usize, reader: Reader) -> io::Result<WorkerHandle> {
+fn spawn(index: usize, connections: Connections, reader: Reader) -> io::Result<WorkerHandle> {
     let (commands, inbox) = mpsc::channel(INBOX);
     let (ready, started) = std::sync::mpsc::sync_channel(1);
     let thread = thread::Builder::new().name(format!("weir-worker-{index}")).spawn(move || {
@@ -149,7 +150,7 @@ fn spawn(index: usize, reader: Reader) -> io::Result<WorkerHandle> {
         match runtime {
             Ok(runtime) => {
                 drop(ready.send(Ok(())));
-                let worker = Rc::new(Worker::new(index, &reader, rand::random()));
+                let worker = Rc::new(Worker::new(index, connections, &reader, rand::random()));
                 runtime.block_on(run(worker, inbox));
             }
             Err(error) => drop(ready.send(Err(error))),
@@ -211,8 +212,8 @@ async fn stop_accepting(listeners: BTreeMap<Name, Vec<Accepting>>) {
 async fn drain(worker: &Worker, timeout: Duration) -> usize {
     worker.drain();
     let deadline = clock::now() + timeout;
-    while worker.connections.get() > 0 && clock::now() < deadline {
+    while worker.connections.own() > 0 && clock::now() < deadline {
         tokio::time::sleep(DRAIN_POLL).await;
     }
-    worker.connections.get()
+    worker.connections.own()
 }

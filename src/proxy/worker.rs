@@ -14,7 +14,7 @@ use std::{
 use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
 use tokio::time::Instant;
 
-use super::buffer::BufferPool;
+use super::{buffer::BufferPool, caps::Connections};
 use crate::{
     http::{ResponseHead, date::DateCache},
     snapshot::{Cached, Reader, Snapshot},
@@ -41,7 +41,7 @@ pub(super) struct Worker {
     /// Connections that wait for a request.
     pub(super) idle: IdleConnections,
     /// Open client connections, of all listeners.
-    pub(super) connections: Cell<usize>,
+    pub(super) connections: Connections,
     /// Set when no further request may begin on a connection.
     pub(super) draining: Cell<bool>,
     snapshots: RefCell<Cached>,
@@ -69,7 +69,7 @@ pub(super) struct IdleConnections {
 
 impl Worker {
     /// A worker that reads snapshots from `reader`; `seed` starts its random numbers.
-    pub(super) fn new(index: usize, reader: &Reader, seed: u64) -> Self {
+    pub(super) fn new(index: usize, connections: Connections, reader: &Reader, seed: u64) -> Self {
         let mut snapshots = reader.cached();
         let current = Rc::new(Held(Arc::clone(snapshots.load())));
         Self {
@@ -79,7 +79,7 @@ impl Worker {
             balancing: balance::Memory::default(),
             sessions: Sessions::default(),
             idle: IdleConnections::default(),
-            connections: Cell::new(0),
+            connections,
             draining: Cell::new(false),
             snapshots: RefCell::new(snapshots),
             current: RefCell::new(current),

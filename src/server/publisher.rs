@@ -20,7 +20,7 @@ use crate::{
     control::{Publisher, applier::CompileError, command::Digest, watch},
     net::{self, Bound, SocketFile},
     proxy::{DataPlane, OpenListener},
-    snapshot::{Compiler, Listener, Reader, Resources, Snapshot, Writer, cell, compile::listeners},
+    snapshot::{Compiler, Listener, Reader, Resources, Snapshot, Writer, cell, listeners},
     split::{GeoDatabase, Keyring},
     telemetry::{AccessLog, AccessLogCounts, Registry, Sink},
     types::{Address, Name, Overlay, Revision, cause::chain},
@@ -375,8 +375,7 @@ impl Inner {
                 name: name.clone(),
                 sockets,
                 shards,
-                settings: listener.settings,
-                tls: self.certificates.of_listener(&name),
+                opened: Listener { tls: self.certificates.of_listener(&name), ..listener.clone() },
             };
             match &self.plane {
                 Some(plane) => plane.open(open),

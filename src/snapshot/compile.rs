@@ -9,8 +9,7 @@ use std::{
 };
 
 use super::{
-    Backend, Listener, ListenerSettings, Logging, Route, RouteBackend, Snapshot, Timeouts, balancing,
-    endpoints, lower, policy,
+    Backend, Logging, Route, RouteBackend, Snapshot, Timeouts, balancing, endpoints, listeners, lower, policy,
 };
 use crate::{
     config::model,
@@ -113,11 +112,12 @@ impl Compiler {
                 .listeners
                 .iter()
                 .map(|declared| {
-                    let (name, mut listener) = listener(declared);
+                    let (name, mut listener) = listeners::listener(declared);
                     listener.tls = resources.listener_tls.get(&name).cloned();
                     (name, listener)
                 })
                 .collect(),
+            limits: listeners::total_limits(&config.limits, self.registry.workers()),
             trusted_proxies: config.trusted_proxies.iter().copied().collect(),
             regions: regions(config, resources),
             keyring: Arc::clone(&self.keyring),
@@ -285,22 +285,6 @@ fn health_check(check: &model::HealthCheck, protocol: Protocol, tls: Option<Arc<
     }
 }
 
-fn listener(listener: &model::Listener) -> (Name, Listener) {
-    let limits = &listener.limits;
-    let settings = ListenerSettings {
-        max_connections: limits.max_connections,
-        max_header_bytes: limits.max_header_bytes as usize,
-        max_headers: usize::from(limits.max_headers),
-        header_timeout: limits.header_timeout,
-        idle_timeout: limits.idle_timeout,
-        h1: listener.protocols.contains(&model::ListenerProtocol::Http11),
-        h2c: listener.protocols.contains(&model::ListenerProtocol::H2c),
-    };
-    let region = listener.region.clone();
-    let bind = listener.bind.clone();
-    (listener.name.clone(), Listener { bind, mode: listener.mode, region, settings, tls: None })
-}
-
 fn regions(config: &model::Config, resources: &Resources) -> Arc<RegionSources> {
     let headers = config.geo.trusted_headers.iter().map(|header| {
         let from = if header.from.is_empty() { &config.trusted_proxies } else { &header.from };
@@ -312,10 +296,4 @@ fn regions(config: &model::Config, resources: &Resources) -> Arc<RegionSources> 
         database: resources.database.clone(),
         networks: Networks::new(networks),
     })
-}
-
-/// The listeners of a file by name; also for whoever opens the sockets.
-#[must_use]
-pub fn listeners(config: &model::Config) -> BTreeMap<Name, Listener> {
-    config.listeners.iter().map(listener).collect()
 }

@@ -4,6 +4,7 @@ mod balancing;
 mod cell;
 pub mod compile;
 mod endpoints;
+mod listeners;
 mod lower;
 mod policy;
 
@@ -11,16 +12,17 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 pub use cell::{Cached, Reader, Writer, cell};
 pub use compile::{Compiler, Resources, RouteError};
+pub use listeners::{Listener, ListenerSettings, ProxyProtocol, TotalLimits, listeners};
 
 use tokio::time::Instant;
 
 use crate::{
-    net::tls::{ClientTls, ServerTls},
+    net::tls::ClientTls,
     policy::Policy,
     routing::RouteTable,
     split::{Keyring, NetworkSet, RegionSources, SplitPlan},
     telemetry::{AccessLog, RouteBackendShard, RouteShard, Sharded},
-    types::{Address, Name, OnUnavailable, Revision},
+    types::{Name, OnUnavailable, Revision},
     upstream::{
         CircuitBreaker, Endpoint, Keeping, OutlierDetection, Protocol, balance::Balancer, health::HealthCheck,
     },
@@ -39,6 +41,8 @@ pub struct Snapshot {
     pub backends: Vec<Backend>,
     /// Listeners by name.
     pub listeners: BTreeMap<Name, Listener>,
+    /// What all clients together may cost.
+    pub limits: TotalLimits,
     /// Peers whose forwarding headers are believed.
     pub trusted_proxies: NetworkSet,
     /// Where regions come from.
@@ -47,40 +51,6 @@ pub struct Snapshot {
     pub keyring: Arc<Keyring>,
     /// How requests are logged, if at all.
     pub logging: Option<Logging>,
-}
-
-/// A listener.
-#[derive(Debug, Clone)]
-pub struct Listener {
-    /// Where it binds.
-    pub bind: Address,
-    /// The permissions of a unix socket's file, where they are not the usual ones.
-    pub mode: Option<u32>,
-    /// The region of everything that comes in here.
-    pub region: Option<Name>,
-    /// What a client may cost.
-    pub settings: ListenerSettings,
-    /// What handshakes are answered with; `None` is in the clear.
-    pub tls: Option<Arc<ServerTls>>,
-}
-
-/// What a client may cost. A duration or count of zero means no limit.
-#[derive(Debug, Clone, Copy)]
-pub struct ListenerSettings {
-    /// Open connections, over all workers.
-    pub max_connections: u32,
-    /// Bytes of a request head.
-    pub max_header_bytes: usize,
-    /// Fields of a request head.
-    pub max_headers: usize,
-    /// From a request's first byte to the end of its head.
-    pub header_timeout: Duration,
-    /// A connection without a request.
-    pub idle_timeout: Duration,
-    /// Whether clients may speak HTTP/1.1.
-    pub h1: bool,
-    /// Whether clients in the clear may begin with HTTP/2.
-    pub h2c: bool,
 }
 
 /// A route.

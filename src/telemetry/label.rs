@@ -74,6 +74,19 @@ pub enum Refusal {
     NoRoute,
     /// Weir is at its limit of connections or memory (503).
     Overload,
+    /// The connection does not begin with the PROXY protocol header that it must have; it ends without an answer.
+    ProxyProtocol,
+}
+
+/// The limit at which a connection was turned away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Shed {
+    /// That of the listener.
+    Listener,
+    /// That of all listeners together.
+    Total,
+    /// That of one client address.
+    Address,
 }
 
 /// How a TLS handshake with a client ended.
@@ -181,7 +194,9 @@ labels!(ErrorKind:
     AbortedByClient = "aborted_by_client", Protocol = "protocol", Unavailable = "unavailable");
 labels!(Refusal:
     RequestLine = "request_line", Header = "header", Host = "host", Framing = "framing", TooLarge = "too_large",
-    Timeout = "timeout", Unsupported = "unsupported", NoRoute = "no_route", Overload = "overload");
+    Timeout = "timeout", Unsupported = "unsupported", NoRoute = "no_route", Overload = "overload",
+    ProxyProtocol = "proxy_protocol");
+labels!(Shed: Listener = "listener", Total = "total", Address = "address");
 labels!(Handshake:
     Full = "full", Resumed = "resumed", Timeout = "timeout", Plaintext = "plaintext", Incompatible = "incompatible",
     ClientCertificate = "client_certificate", Alert = "alert", Malformed = "malformed", Gone = "gone");

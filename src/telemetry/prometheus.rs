@@ -18,7 +18,9 @@ use super::{
     access_log::AccessLogCounts,
     control::ControlStats,
     family::{Family, Sample},
-    label::{ChangeResult, ChangeSource, CodeClass, ErrorKind, Handshake, MethodLabel, PolicyLabel, Refusal},
+    label::{
+        ChangeResult, ChangeSource, CodeClass, ErrorKind, Handshake, MethodLabel, PolicyLabel, Refusal, Shed,
+    },
     registry::Registry,
     totals::{BackendEndpoint, Code, ListenerStats, RouteBackend, RouteBackendStats, StatsSnapshot},
     windows::Windows,
@@ -330,7 +332,7 @@ fn choice_families(stats: &StatsSnapshot) -> [MetricFamily; 4] {
     ]
 }
 
-fn listener_families(stats: &StatsSnapshot) -> [MetricFamily; 5] {
+fn listener_families(stats: &StatsSnapshot) -> [MetricFamily; 6] {
     let per_listener = |family: Family, value: fn(&ListenerStats) -> u64| {
         let samples = stats.listeners.iter().map(|(listener, stats)| {
             Sample::new().label("listener", listener.as_str()).value(float(value(stats)))
@@ -341,6 +343,12 @@ fn listener_families(stats: &StatsSnapshot) -> [MetricFamily; 5] {
         Refusal::ALL.map(|reason| {
             let sample = Sample::new().label("listener", listener.as_str()).label("reason", reason.as_str());
             sample.value(float(stats.refused[reason.index()]))
+        })
+    });
+    let shed = stats.listeners.iter().flat_map(|(listener, stats)| {
+        Shed::ALL.map(|limit| {
+            let sample = Sample::new().label("listener", listener.as_str()).label("limit", limit.as_str());
+            sample.value(float(stats.shed[limit.index()]))
         })
     });
     // Listeners in the clear shake no hands: a result that never was has no sample.
@@ -361,12 +369,19 @@ fn listener_families(stats: &StatsSnapshot) -> [MetricFamily; 5] {
         ),
         per_listener(
             Family::new(
-                "weir_connections_shed_total",
-                "Client connections turned away at a limit.",
+                "weir_accept_errors_total",
+                "Accepts that failed for want of a descriptor or memory; the connection waits.",
                 MetricType::COUNTER,
             ),
-            |stats| stats.shed,
+            |stats| stats.accept_errors,
         ),
+        Family::new(
+            "weir_connections_shed_total",
+            "Client connections turned away, by the limit that was reached.",
+            MetricType::COUNTER,
+        )
+        .extend(shed)
+        .build(),
         Family::new(
             "weir_requests_refused_total",
             "Requests that Weir answered itself, without a route.",

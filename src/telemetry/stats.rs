@@ -10,7 +10,7 @@ use std::{sync::OnceLock, time::Duration};
 use super::{
     counter::{Counter, Gauge},
     histogram::{Histogram, HistogramSnapshot},
-    label::{CodeClass, ErrorKind, Handshake, MethodLabel, PolicyLabel, Refusal},
+    label::{CodeClass, ErrorKind, Handshake, MethodLabel, PolicyLabel, Refusal, Shed},
     totals::{Code, EndpointStats, ListenerStats, RouteBackendStats, RouteStats},
 };
 use crate::types::Reason;
@@ -74,7 +74,8 @@ pub struct EndpointShard {
 pub struct ListenerShard {
     connections: Gauge,
     opened: Counter,
-    shed: Counter,
+    shed: [Counter; Shed::ALL.len()],
+    accept_errors: Counter,
     refused: [Counter; Refusal::ALL.len()],
     handshakes: [Counter; Handshake::ALL.len()],
 }
@@ -277,8 +278,14 @@ impl ListenerShard {
 
     /// A connection was turned away because of a limit; it was never [`opened`](Self::opened).
     #[inline]
-    pub fn shed(&self) {
-        self.shed.add(1);
+    pub fn shed(&self, at: Shed) {
+        self.shed[at.index()].add(1);
+    }
+
+    /// A connection could not be accepted for want of a descriptor or memory; it waits.
+    #[inline]
+    pub fn accept_error(&self) {
+        self.accept_errors.add(1);
     }
 
     /// A request was answered by the listener itself.
@@ -296,7 +303,8 @@ impl ListenerShard {
     pub(super) fn add_to(&self, total: &mut ListenerStats) {
         total.connections += self.connections.read();
         total.opened += self.opened.read();
-        total.shed += self.shed.read();
+        add_read(&mut total.shed, &self.shed);
+        total.accept_errors += self.accept_errors.read();
         add_read(&mut total.refused, &self.refused);
         add_read(&mut total.handshakes, &self.handshakes);
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use super::{
     histogram::HistogramSnapshot,
-    label::{CodeClass, ErrorKind, Handshake, MethodLabel, PolicyLabel, Refusal},
+    label::{CodeClass, ErrorKind, Handshake, MethodLabel, PolicyLabel, Refusal, Shed},
 };
 use crate::types::{Name, Reason};
 
@@ -85,8 +85,10 @@ pub struct ListenerStats {
     pub connections: u64,
     /// Connections accepted.
     pub opened: u64,
-    /// Connections turned away at a limit.
-    pub shed: u64,
+    /// Connections turned away, by the limit that was reached, in the order of [`Shed::ALL`].
+    pub shed: [u64; Shed::ALL.len()],
+    /// Accepts that failed for want of a descriptor or memory.
+    pub accept_errors: u64,
     /// Requests the listener answered itself, in the order of [`Refusal::ALL`].
     pub refused: [u64; Refusal::ALL.len()],
     /// TLS handshakes, by how they ended.

@@ -7,6 +7,7 @@
 mod address;
 mod backends;
 mod conditions;
+mod edge;
 mod policy;
 mod reader;
 mod resilience;

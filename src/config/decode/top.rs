@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use super::{
-    Context, backends, conditions,
+    Context, backends, conditions, edge,
     reader::{self, Object, Place},
     routes, tls,
 };
 use crate::config::{
     code::Code,
     diagnostic::Diagnostic,
-    keys::{ACCESS_LOG, ADMIN, DRAIN, GEO, LIMITS, ROOT},
+    keys::{ACCESS_LOG, ADMIN, DRAIN, GEO, LIMITS, ROOT, TOTAL_LIMITS},
     model::{
         AccessLog, Admin, Config, Drain, Geo, GeoNetwork, Limits, Listener, ListenerProtocol, LogTarget,
         TrustedHeader,
@@ -34,6 +34,7 @@ pub(super) fn config(root: &Node, cx: &mut Context) -> Config {
         admin: Admin { bind: admin.get(cx, "bind") },
         access_log: access_log(file.object_or_default(cx, "access_log", &ACCESS_LOG), cx),
         drain: drain(file.object_or_default(cx, "drain", &DRAIN), cx),
+        limits: edge::total_limits(file.object_or_default(cx, "limits", &TOTAL_LIMITS), cx),
         listeners: file.objects(cx, "listeners").into_iter().map(|object| listener(object, cx)).collect(),
         backends: backends.into_iter().map(|(name, place)| (name, backends::backend(&place, cx))).collect(),
         segments: segments
@@ -125,6 +126,7 @@ fn protocols(object: &mut Object<'_>, cx: &mut Context, tls: bool) -> Vec<Listen
 fn listener(mut object: Object<'_>, cx: &mut Context) -> Listener {
     let tls = object.object(cx, "tls").map(|tls| tls::listener(tls, cx));
     let protocols = protocols(&mut object, cx, tls.is_some());
+    let proxy_protocol = object.object(cx, "proxy_protocol").map(|object| edge::proxy_protocol(object, cx));
     let mut limits = object.object_or_default(cx, "limits", &LIMITS);
     Listener {
         name: object.get(cx, "name"),
@@ -132,9 +134,11 @@ fn listener(mut object: Object<'_>, cx: &mut Context) -> Listener {
         mode: object.opt::<u64>(cx, "mode").map(number),
         protocols,
         tls,
+        proxy_protocol,
         region: object.opt(cx, "region"),
         limits: Limits {
             max_connections: number(limits.get(cx, "max_connections")),
+            max_connections_per_address: number(limits.get(cx, "max_connections_per_address")),
             max_header_bytes: number(limits.get(cx, "max_header_bytes")),
             max_headers: number(limits.get(cx, "max_headers")),
             header_timeout: limits.get(cx, "header_timeout"),

@@ -4,6 +4,7 @@
 //! key that is here and never read fails a debug assertion), the JSON schema and docs/configuration.md are written from
 //! them. So none of the four can say something else than the others.
 
+mod edge;
 mod gone;
 mod policy;
 mod resilience;
@@ -12,6 +13,7 @@ mod scalar;
 mod tls;
 mod top;
 
+pub(super) use edge::*;
 pub(super) use gone::{RENAMED, UNAVAILABLE, UNAVAILABLE_WORDS};
 pub(super) use policy::*;
 pub(super) use resilience::*;

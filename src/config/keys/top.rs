@@ -1,8 +1,8 @@
 //! The keys of the file itself, of listeners and of backends.
 
 use super::{
-    BACKEND_TLS, CIRCUIT_BREAKER, CONDITION, Choice, Kind, LISTENER_TLS, OUTLIER_DETECTION, ROUTE, Scalar,
-    Shape, default, optional, required,
+    BACKEND_TLS, CIRCUIT_BREAKER, CONDITION, Choice, Kind, LISTENER_TLS, OUTLIER_DETECTION, PROXY_PROTOCOL,
+    ROUTE, Scalar, Shape, TOTAL_LIMITS, default, optional, required,
 };
 
 const ANY_DURATION: Kind = Kind::Scalar(Scalar::Duration { min: 0 });
@@ -40,6 +40,7 @@ pub(in crate::config) static ROOT: Shape = Shape {
         optional("admin", Kind::Object(&ADMIN), "The admin API. A change needs a restart."),
         optional("access_log", Kind::Object(&ACCESS_LOG), "Where requests are logged."),
         optional("drain", Kind::Object(&DRAIN), "How Weir stops on SIGTERM."),
+        optional("limits", Kind::Object(&TOTAL_LIMITS), "What all clients together may cost."),
         required(
             "listeners",
             Kind::List(&Kind::Object(&LISTENER), 1),
@@ -182,6 +183,11 @@ pub(in crate::config) static LISTENER: Shape = Shape {
              offers is taken (ALPN).",
         ),
         optional("tls", Kind::Object(&LISTENER_TLS), "TLS. Without it, all is in the clear."),
+        optional(
+            "proxy_protocol",
+            Kind::Object(&PROXY_PROTOCOL),
+            "Who says whose connections these are. Without it, nobody.",
+        ),
         optional("region", Kind::Scalar(Scalar::Name), "The region of everything that comes in here."),
         optional("limits", Kind::Object(&LIMITS), "What a client may cost."),
     ],
@@ -198,6 +204,12 @@ pub(in crate::config) static LIMITS: Shape = Shape {
             Kind::Scalar(Scalar::Integer { min: 1, max: 10_000_000 }),
             "20000",
             "Open connections of the listener, over all workers.",
+        ),
+        default(
+            "max_connections_per_address",
+            Kind::Scalar(Scalar::Integer { min: 0, max: 10_000_000 }),
+            "0",
+            "Open connections of one client address, over all workers; an IPv6 client is its /64. `0` means no limit.",
         ),
         default(
             "max_header_bytes",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::{
     telemetry::{
-        label::{CodeClass, ErrorKind, MethodLabel, Refusal},
+        label::{CodeClass, ErrorKind, MethodLabel, Refusal, Shed},
         stats::Outcome,
         totals::Code,
     },
@@ -95,7 +95,7 @@ fn the_other_shards_count() {
     listener.worker(0).opened();
     listener.worker(1).opened();
     listener.worker(1).closed();
-    listener.worker(1).shed();
+    listener.worker(1).shed(Shed::Total);
     listener.worker(0).refused(Refusal::Framing);
     assert_eq!(listener.worker(0).connections(), 1);
 
@@ -104,7 +104,7 @@ fn the_other_shards_count() {
     let endpoint = &all.endpoints[&(name("v1"), "10.0.0.1:80".into())];
     assert_eq!((endpoint.in_flight, endpoint.durations.count()), (1, 1));
     let listener = &all.listeners[&web];
-    assert_eq!((listener.connections, listener.opened, listener.shed), (1, 2, 1));
+    assert_eq!((listener.connections, listener.opened, listener.shed), (1, 2, [0, 1, 0]));
     assert_eq!(listener.refused[Refusal::Framing.index()], 1);
 }
 

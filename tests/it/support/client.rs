@@ -38,6 +38,14 @@ impl Client {
         Self::try_tls(address, wants, name).unwrap_or_else(|error| panic!("no TLS with {name}: {error}"))
     }
 
+    /// Goes on in TLS, asking for `name`, after what was sent in the clear.
+    pub(crate) fn secure(mut self, wants: &Wants, name: &str) -> Self {
+        let mut session = wants.session(name);
+        session.shake(&self.wire.stream).unwrap_or_else(|error| panic!("no TLS with {name}: {error}"));
+        self.wire.session = Some(session);
+        self
+    }
+
     /// The same, if hands can be shaken.
     pub(crate) fn try_tls(address: SocketAddr, wants: &Wants, name: &str) -> std::io::Result<Self> {
         let mut client = Self::to(address);

@@ -1,0 +1,46 @@
+//! The keys of what stands around connections: who they come from, and how many there may be.
+
+use super::{Kind, Scalar, Shape, default, required};
+
+/// The PROXY protocol of a listener.
+pub(in crate::config) static PROXY_PROTOCOL: Shape = Shape {
+    name: "proxy_protocol",
+    doc: "The PROXY protocol, versions 1 and 2: the proxy in front says who the client is, before TLS and HTTP.",
+    choice: super::Choice::Free,
+    keys: &[
+        required(
+            "from",
+            Kind::List(&Kind::Scalar(Scalar::Cidr), 1),
+            "The proxies: every connection from them must begin with the header, no other connection may. `unix` is all that \
+             come over a unix socket.",
+        ),
+        default(
+            "timeout",
+            Kind::Scalar(Scalar::Duration { min: 0 }),
+            "5s",
+            "For the whole header; `0s` means no limit.",
+        ),
+    ],
+};
+
+/// Limits over all listeners.
+pub(in crate::config) static TOTAL_LIMITS: Shape = Shape {
+    name: "total_limits",
+    doc: "What all clients together may cost. `0` means no limit.",
+    choice: super::Choice::Free,
+    keys: &[
+        default(
+            "max_connections",
+            Kind::Scalar(Scalar::Integer { min: 0, max: 10_000_000 }),
+            "0",
+            "Open connections of clients, over all listeners and workers.",
+        ),
+        default(
+            "max_buffer_memory",
+            Kind::Scalar(Scalar::Size { min: 0, max: 1 << 50 }),
+            "8GiB",
+            "Memory for buffers of connections, each worker an equal part of it. A connection with a request counts \
+             with 256 KiB, of which the system gives only what is used. Beyond it, requests are answered with 503.",
+        ),
+    ],
+};

@@ -1,0 +1,23 @@
+//! What stands around connections: who they come from, and how many there may be.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// The PROXY protocol of a listener.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProxyProtocol {
+    /// Whose connections begin with the header, all of them; at least one.
+    pub from: Vec<IpNet>,
+    /// For the whole header; zero is no limit. Default 5s.
+    pub timeout: Duration,
+}
+
+/// What all clients together may cost; zero means no limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TotalLimits {
+    /// Open connections of clients. Default 0.
+    pub max_connections: u32,
+    /// Bytes of connections' buffers. Default 8 GiB.
+    pub max_buffer_memory: u64,
+}
