@@ -132,6 +132,8 @@ codes! {
     SegmentDepth = "E0115";
     /// A protocol that needs TLS where there is none, or that is in the clear where there is TLS.
     Protocol = "E0116";
+    /// What is said of a socket does not go with its kind.
+    Socket = "E0120";
     /// A rule about a header that belongs to one connection, frames the message, or is Weir's own.
     ReservedHeader = "E0140";
     /// A status that is no redirect: 301, 302, 303, 307 and 308 are.

@@ -279,6 +279,7 @@ fn listener(listener: &Listener) -> Map {
     Map::default()
         .put("name", listener.name.as_str())
         .put("bind", listener.bind.to_string())
+        .opt("mode", listener.mode.map(|mode| format!("{mode:04o}")))
         .put("protocols", listener.protocols.iter().map(|protocol| protocol.as_str()).collect::<Vec<_>>())
         .opt("tls", listener.tls.as_ref().map(tls::listener))
         .opt("region", listener.region.as_ref().map(ToString::to_string))
@@ -290,7 +291,9 @@ fn backend(backend: &Backend) -> Out {
         .endpoints
         .iter()
         .map(|endpoint| {
-            Map::default().put("address", endpoint.address.to_string()).put("weight", endpoint.weight)
+            Map::default()
+                .put(endpoint.target.key(), endpoint.target.to_string())
+                .put("weight", endpoint.weight)
         })
         .collect();
     Map::default()

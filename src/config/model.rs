@@ -2,6 +2,7 @@
 //!
 //! Defaults live in the key tables (`keys/`); the decoder in `decode/` is the only constructor outside tests.
 
+mod endpoint;
 mod geo;
 mod policy;
 mod resilience;
@@ -13,11 +14,12 @@ use ipnet::IpNet;
 
 pub use self::policy::{Access, Answer, HeaderEdits, Policy, Redirect, Respond, Rewrite, Scheme};
 pub use self::{
+    endpoint::{Endpoint, EndpointTarget},
     geo::{Geo, GeoNetwork, TrustedHeader},
     resilience::{CircuitBreaker, OutlierDetection, SuccessRate},
     tls::{BackendTls, CertificateFiles, ClientAuth, ListenerTls, TlsVersion},
 };
-use crate::types::{BackendState, Fraction, Name, OnUnavailable, StickyMode, Weight};
+use crate::types::{Address, BackendState, Fraction, Name, OnUnavailable, StickyMode, Weight};
 
 /// A whole control file.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,7 +93,9 @@ pub struct Listener {
     /// Its name, a metric label.
     pub name: Name,
     /// The address it binds.
-    pub bind: SocketAddr,
+    pub bind: Address,
+    /// The permissions of a unix socket's file; `None` is 0660.
+    pub mode: Option<u32>,
     /// What it speaks; never empty.
     pub protocols: Vec<ListenerProtocol>,
     /// TLS; `None` is all in the clear.
@@ -151,15 +155,6 @@ pub struct Backend {
     pub panic_threshold: Fraction,
     /// How long an unused upstream connection is kept. Default 30s.
     pub idle_timeout: Duration,
-}
-
-/// One address of a backend.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Endpoint {
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// Its share relative to the other endpoints of the backend, 1 to 1000. Default 1.
-    pub weight: u32,
 }
 
 /// What the endpoints of a backend speak.

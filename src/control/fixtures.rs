@@ -13,8 +13,9 @@ use crate::{
     config::{
         Config, Diagnostics,
         model::{
-            AccessLog, Admin, Backend, BackendProtocol, Drain, Endpoint, Geo, KeySource, LbPolicy, Limits,
-            Listener, ListenerProtocol, LogTarget, Route, RouteMatch, Split, SplitBackend, Sticky, Timeouts,
+            AccessLog, Admin, Backend, BackendProtocol, Drain, Endpoint, EndpointTarget, Geo, KeySource,
+            LbPolicy, Limits, Listener, ListenerProtocol, LogTarget, Route, RouteMatch, Split, SplitBackend,
+            Sticky, Timeouts,
         },
     },
     control::{
@@ -22,7 +23,7 @@ use crate::{
         command::{ControlFile, Digest},
         store::{MemoryStore, SigningKey, Store, StoreError, Stored},
     },
-    types::{BackendState, Fraction, Name, OnUnavailable, Revision, StickyMode, Weight},
+    types::{Address, BackendState, Fraction, Name, OnUnavailable, Revision, StickyMode, Weight},
 };
 
 /// A control file as text, with `WEIGHT` in the place of the canary's weight.
@@ -50,7 +51,8 @@ pub(crate) fn config(routes: &[(&str, &[(&str, u32)])]) -> Config {
     let mut backends = std::collections::BTreeMap::new();
     for (backend, _) in routes.iter().flat_map(|(_, backends)| backends.iter()) {
         let port = 9000 + u16::try_from(backends.len()).unwrap();
-        let endpoints = vec![Endpoint { address: ([127, 0, 0, 1], port).into(), weight: 1 }];
+        let endpoints =
+            vec![Endpoint { target: EndpointTarget::Address(([127, 0, 0, 1], port).into()), weight: 1 }];
         let idle_timeout = Duration::from_secs(30);
         let value = Backend {
             endpoints,
@@ -81,7 +83,8 @@ pub(crate) fn config(routes: &[(&str, &[(&str, u32)])]) -> Config {
         drain: Drain { delay: Duration::ZERO, timeout: second },
         listeners: vec![Listener {
             name: name("web"),
-            bind: ([127, 0, 0, 1], 8080).into(),
+            bind: Address::Tcp(([127, 0, 0, 1], 8080).into()),
+            mode: None,
             protocols: vec![ListenerProtocol::Http11],
             tls: None,
             region: None,

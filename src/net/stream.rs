@@ -12,9 +12,10 @@ use std::{
     time::Duration,
 };
 
+use rustix::net::RecvFlags;
 use socket2::SockRef;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 use tokio_rustls::TlsStream;
@@ -56,6 +57,29 @@ impl Plain {
         match self {
             Self::Tcp(stream) => stream.try_write(bytes),
             Self::Unix(stream) => stream.try_write(bytes),
+        }
+    }
+
+    /// Reads what is there at once.
+    ///
+    /// # Errors
+    /// When nothing is there, or the socket is broken.
+    pub fn try_read(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read(bytes),
+            Self::Unix(stream) => stream.try_read(bytes),
+        }
+    }
+
+    /// Reads what is there without taking it away, once something is; 0 is the connection's end.
+    ///
+    /// # Errors
+    /// When the socket is broken.
+    pub async fn peek(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        let peek = || Ok(rustix::net::recv(self, &mut *bytes, RecvFlags::PEEK)?.0);
+        match self {
+            Self::Tcp(stream) => stream.async_io(Interest::READABLE, peek).await,
+            Self::Unix(stream) => stream.async_io(Interest::READABLE, peek).await,
         }
     }
 

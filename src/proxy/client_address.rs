@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::{
     http::{Headers, Known},
     split::NetworkSet,
+    types::address::is_unix_peer,
 };
 
 /// The first hop from the right that is not trusted, over all X-Forwarded-For lines; the farthest one when all are. A hop
@@ -31,6 +32,7 @@ fn parse(hop: &[u8]) -> Option<IpAddr> {
         .ok()
         .or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
         .map(|address| address.to_canonical())
+        .filter(|address| !is_unix_peer(*address))
 }
 
 #[cfg(test)]
@@ -54,6 +56,8 @@ mod tests {
             (&["2001:db8::1"], "2001:db8::1"),
             (&["::ffff:1.2.3.4"], "1.2.3.4"),
             (&[""], "10.0.0.1"),
+            // No address that a client can have.
+            (&["1.2.3.4, 0.0.0.0"], "10.0.0.1"),
         ] {
             let list = HeaderList::from_pairs(lines.iter().map(|line| ("x-forwarded-for", *line)));
             let client = behind(list.view(), "10.0.0.1".parse().unwrap(), &trusted);

@@ -39,6 +39,13 @@ pub(super) trait Fields {
     }
 }
 
+/// A field whose value is a list; it begins with the first member, so that an empty list is no field.
+pub(super) struct List<'f, F> {
+    out: &'f mut F,
+    name: &'static [u8],
+    begun: bool,
+}
+
 /// The fields of an HTTP/2 message. What a map cannot hold, a head that was taken strictly does not have.
 #[derive(Debug, Default)]
 pub(super) struct FieldMap {
@@ -76,6 +83,33 @@ impl Fields for FieldMap {
 
     fn end(&mut self) {
         self.put_value();
+    }
+}
+
+// === impl List ===
+
+impl<'f, F: Fields> List<'f, F> {
+    pub(super) fn new(out: &'f mut F, name: &'static [u8]) -> Self {
+        Self { out, name, begun: false }
+    }
+
+    /// Where the next member is written to.
+    pub(super) fn next(&mut self) -> &mut F {
+        if self.begun {
+            self.out.part(b", ");
+        } else {
+            self.out.begin(self.name);
+            self.begun = true;
+        }
+        self.out
+    }
+
+    /// Ends the list; what comes next is another field.
+    pub(super) fn end(self) -> &'f mut F {
+        if self.begun {
+            self.out.end();
+        }
+        self.out
     }
 }
 

@@ -41,13 +41,13 @@ pub(super) struct Forwarder<'a> {
 
 /// How it went.
 #[derive(Debug)]
-pub(super) struct Forwarded {
+pub(super) struct Forwarded<'f> {
     /// The place in the route of the backend that answered or failed.
     pub(super) backend: usize,
     /// Whether that is another than was chosen.
     pub(super) fell_back: bool,
     /// The endpoint of the last attempt.
-    pub(super) endpoint: Option<std::net::SocketAddr>,
+    pub(super) endpoint: Option<&'f Endpoint>,
     /// Attempts beside the first.
     pub(super) retries: u32,
     /// The response, or why there is none.
@@ -84,7 +84,7 @@ struct InFlight<'a> {
 
 impl Forwarder<'_> {
     /// Sends the request to the route's backend at `chosen`.
-    pub(super) async fn forward(&self, client: &mut Downstream<'_>, chosen: usize) -> Forwarded {
+    pub(super) async fn forward(&self, client: &mut Downstream<'_>, chosen: usize) -> Forwarded<'_> {
         let mark = client.mark();
         let mut tried: Vec<usize> = Vec::new();
         // Set when a pooled connection turned out to be closed: the others of its pool may be too.
@@ -104,7 +104,7 @@ impl Forwarder<'_> {
                 }
                 continue;
             };
-            state.endpoint = Some(endpoint.address);
+            state.endpoint = Some(endpoint);
             state.result = self.attempt(client, state.backend, endpoint, fresh).await;
             self.learn(state.backend, endpoint, &state.result);
             let Err(error) = &state.result else { return state };
@@ -147,14 +147,14 @@ impl Forwarder<'_> {
     }
 
     /// The backend that stands in for one that cannot take the request; only once.
-    pub(super) fn fallback(&self, state: &Forwarded) -> Option<usize> {
+    pub(super) fn fallback(&self, state: &Forwarded<'_>) -> Option<usize> {
         if state.fell_back || self.route.on_unavailable == OnUnavailable::Fail {
             return None;
         }
         self.route.plan.fallback(state.backend, |place| self.backend(place).is_available(self.request.start))
     }
 
-    fn fall_back(&self, state: &mut Forwarded, other: usize) {
+    fn fall_back(&self, state: &mut Forwarded<'_>, other: usize) {
         self.shard(state.backend).failed(ErrorKind::Unavailable);
         self.shard(other).assigned(Reason::Fallback);
         state.backend = other;
@@ -280,8 +280,7 @@ impl Forwarder<'_> {
             opening
         };
         let permit = self.permit(backend)?;
-        let stream =
-            connect::open(endpoint.address, backend.tls.as_deref(), self.route.timeouts.connect).await?;
+        let stream = connect::open(endpoint, backend.tls.as_deref(), self.route.timeouts.connect).await?;
         if backend.protocol.is_h2(&stream) {
             let opened = sessions.open(endpoint.id, (stream, backend.tls.clone(), permit)).await;
             return Ok(Leased::Stream(opened.map_err(ProxyError::Session)?));

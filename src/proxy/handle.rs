@@ -251,7 +251,7 @@ fn account(
     forwarder: &Forwarder<'_>,
     client: &Downstream<'_>,
     assignment: &Assignment,
-    forwarded: &Forwarded,
+    forwarded: &Forwarded<'_>,
 ) {
     let request = forwarder.request;
     let now = clock::now();
@@ -356,7 +356,7 @@ impl Request<'_> {
         let host = if let Some(host) = rewrite.and_then(Rewrite::host) {
             host.as_bytes()
         } else if client_host.is_empty() {
-            address = endpoint.address.to_string();
+            address = endpoint.address.host();
             address.as_bytes()
         } else {
             client_host

@@ -96,12 +96,7 @@ pub(super) async fn shake(
 /// The first byte that the client sends, which stays to be read.
 async fn first_byte(socket: &Plain) -> Result<u8, Handshake> {
     let mut byte = [0];
-    let peeked = match socket {
-        Plain::Tcp(stream) => stream.peek(&mut byte).await,
-        // A unix socket cannot be looked into; what does not begin as it should is malformed.
-        Plain::Unix(_) => return Ok(HANDSHAKE_RECORD),
-    };
-    match peeked {
+    match socket.peek(&mut byte).await {
         Ok(1..) => Ok(byte[0]),
         Ok(0) | Err(_) => Err(Handshake::Gone),
     }

@@ -6,12 +6,13 @@
 use std::{fmt::Write as _, net::IpAddr};
 
 use super::{
-    fields::{FieldMap, Fields, is_disguised, may_trail, write_hops_left},
+    fields::{FieldMap, Fields, List, is_disguised, may_trail, write_hops_left},
     policy::Edits,
 };
 use crate::{
     http::{BodyDecoder, Framing, Headers, Known, ResponseHead, Version, framing},
     split::RegionHeader,
+    types::address::is_unix_peer,
 };
 
 /// Writes a request's head for the upstream.
@@ -198,23 +199,23 @@ impl UpstreamHead<'_> {
 
     /// X-Forwarded-For is appended to where it is believed, and begun anew where not; the others are set where missing.
     fn write_forwarding(&self, out: &mut impl Fields) {
-        out.begin(b"x-forwarded-for");
+        let mut list = List::new(out, b"x-forwarded-for");
         let mut has = [false; 2];
         if self.trusted {
             for (known, _, value) in self.headers.iter_known() {
                 match known {
-                    Known::XForwardedFor if !value.is_empty() => {
-                        out.part(value);
-                        out.part(b", ");
-                    }
+                    Known::XForwardedFor if !value.is_empty() => list.next().part(value),
                     Known::XForwardedProto => has[0] = true,
                     Known::XForwardedHost => has[1] = true,
                     _ => {}
                 }
             }
         }
-        out.display(self.peer_ip);
-        out.end();
+        // Who comes over a unix socket has no address that could be told.
+        if !is_unix_peer(self.peer_ip) {
+            list.next().display(self.peer_ip);
+        }
+        let out = list.end();
         if !has[0] {
             out.field(b"x-forwarded-proto", self.scheme.as_bytes());
         }

@@ -1,29 +1,24 @@
-//! Accepting connections: one socket per listener and worker, spread by the kernel (SO_REUSEPORT).
+//! Accepting connections: each worker has sockets of its own for each listener, or handles to shared ones.
 
 use std::{
     io,
-    net::{Shutdown, SocketAddr, TcpListener as StdListener},
+    net::{Shutdown, SocketAddr},
     rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::oneshot,
-};
+use socket2::SockRef;
+use tokio::sync::oneshot;
 
 use super::{connection, respond::Local, worker::Worker};
 use crate::{
-    net::tls::ServerTls,
+    net::{Listener, Plain, tls::ServerTls},
     snapshot::ListenerSettings,
     telemetry::{ListenerShard, Refusal, Sharded},
     types::Name,
 };
 
-/// Connections that wait to be accepted; the kernel cuts it to net.core.somaxconn.
-const BACKLOG: i32 = 4096;
 /// A pause after an accept that failed for want of something (descriptors, memory), so that it is no busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
@@ -37,44 +32,6 @@ pub(super) struct Inlet {
     pub(super) settings: ListenerSettings,
     /// Its TLS from then.
     pub(super) tls: Option<Arc<ServerTls>>,
-}
-
-/// Opens `count` sockets that share `address`, and gives the address that they have (a port of 0 is chosen once).
-///
-/// With `exclusive`, the address must be free: sharing a port with another process by accident would send it half of the
-/// traffic. Without, it may be shared with sockets of this process.
-///
-/// # Errors
-/// When the address cannot be bound.
-pub fn bind(
-    address: SocketAddr,
-    count: usize,
-    exclusive: bool,
-) -> io::Result<(SocketAddr, Vec<StdListener>)> {
-    if exclusive {
-        drop(socket(address, false)?);
-    }
-    let first = socket(address, true)?;
-    let address = first.local_addr()?.as_socket().unwrap_or(address);
-    let mut sockets = vec![first];
-    for _ in 1..count {
-        sockets.push(socket(address, true)?);
-    }
-    for socket in &sockets {
-        socket.listen(BACKLOG)?;
-    }
-    Ok((address, sockets.into_iter().map(StdListener::from).collect()))
-}
-
-fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(shared)?;
-    socket.set_nonblocking(true)?;
-    // Accepted sockets inherit it, which saves a system call for each.
-    socket.set_tcp_nodelay(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket)
 }
 
 // === impl Inlet ===
@@ -103,7 +60,7 @@ impl Inlet {
     pub(super) async fn accept(
         self: Rc<Self>,
         worker: Rc<Worker>,
-        listener: TcpListener,
+        listener: Listener,
         stop: oneshot::Receiver<()>,
     ) {
         tokio::select! {
@@ -112,41 +69,38 @@ impl Inlet {
             () = self.accept_on(&worker, &listener) => {}
         }
         // The runtime may not know of the last ones yet, so the socket itself is asked.
-        let Ok(listener) = listener.into_std() else { return };
-        while let Ok((stream, peer)) = listener.accept() {
-            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-            if let Ok(stream) = stream {
-                self.admit(&worker, stream, peer);
-            }
+        let Ok(leftover) = listener.into_leftover() else { return };
+        while let Some((socket, peer)) = leftover.next() {
+            self.admit(&worker, socket, peer);
         }
     }
 
-    async fn accept_on(self: &Rc<Self>, worker: &Rc<Worker>, listener: &TcpListener) {
+    async fn accept_on(self: &Rc<Self>, worker: &Rc<Worker>, listener: &Listener) {
         loop {
             match listener.accept().await {
-                Ok((stream, peer)) => self.admit(worker, stream, peer),
+                Ok((socket, peer)) => self.admit(worker, socket, peer),
                 Err(error) if is_about_the_peer(&error) => {}
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             }
         }
     }
 
-    fn admit(self: &Rc<Self>, worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
+    fn admit(self: &Rc<Self>, worker: &Rc<Worker>, socket: Plain, peer: SocketAddr) {
         let limit = u64::from(self.settings(worker).max_connections);
         let open: u64 = self.shards.iter().map(ListenerShard::connections).sum();
         if limit > 0 && open >= limit {
-            self.shed(worker, &stream);
+            self.shed(worker, &socket);
             return;
         }
         let (inlet, worker) = (Rc::clone(self), Rc::clone(worker));
         tokio::task::spawn_local(async move {
             let _open = Open::new(&inlet, &worker);
-            connection::serve(Rc::clone(&worker), Rc::clone(&inlet), stream.into(), peer).await;
+            connection::serve(Rc::clone(&worker), Rc::clone(&inlet), socket, peer).await;
         });
     }
 
     /// Turns a connection away: a short answer if it fits into the socket at once, and the end.
-    fn shed(&self, worker: &Worker, stream: &TcpStream) {
+    fn shed(&self, worker: &Worker, socket: &Plain) {
         let shard = self.shard(worker);
         shard.shed();
         shard.refused(Refusal::Overload);
@@ -157,9 +111,9 @@ impl Inlet {
         let mut out = Vec::new();
         let local = Local::refusing(503, "too many connections", false);
         worker.with_date(|date| local.write(date, &mut out));
-        drop(stream.try_write(&out));
+        drop(socket.try_write(&out));
         // The answer's end is said before the close, which is a reset when the request has arrived meanwhile.
-        drop(SockRef::from(stream).shutdown(Shutdown::Write));
+        drop(SockRef::from(socket).shutdown(Shutdown::Write));
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     snapshot::{Route, Snapshot},
     split::Assignment,
     telemetry::{AccessEntry, Outcome, PolicyLabel},
-    types::{Reason, cause::chain, clock},
+    types::{Reason, address::is_unix_peer, cause::chain, clock},
 };
 
 /// Hands the request to the log, if there is one and it keeps the line. `bytes` hold the request's head.
@@ -18,7 +18,7 @@ pub(super) fn log(
     forwarder: &Forwarder<'_>,
     bytes: &[u8],
     assignment: &Assignment,
-    forwarded: &Forwarded,
+    forwarded: &Forwarded<'_>,
     outcome: &Outcome,
 ) {
     let Some(logging) = &forwarder.snapshot.logging else { return };
@@ -34,7 +34,7 @@ pub(super) fn log(
         body_size: forwarded.result.as_ref().map_or(0, |delivered| delivered.body_bytes),
         backend: Some(forwarder.snapshot.backends[backend].name.clone()),
         reason: Some(if forwarded.fell_back { Reason::Fallback } else { assignment.reason }),
-        endpoint: forwarded.endpoint.map(|address| address.to_string().into()),
+        endpoint: forwarded.endpoint.map(|endpoint| endpoint.address.to_string().into()),
         retries: forwarded.retries,
         error_message: error.map(|error| chain(error)),
         ..entry((forwarder.snapshot, forwarder.route), (forwarder.request, bytes), outcome)
@@ -73,7 +73,7 @@ fn entry(
         query: request.target.query(bytes).filter(|_| shows_query).map(text),
         cookie: None,
         host: request.target.authority.clone().map(|range| text(&bytes[range])),
-        client: Some(request.client_ip),
+        client: Some(request.client_ip).filter(|client| !is_unix_peer(*client)),
         user_agent: headers.get("user-agent").map(text),
         protocol_version: match request.head.version {
             Version::Http10 => "1.0",

@@ -18,7 +18,7 @@ mod h2;
 mod handle;
 mod handshake;
 mod headers;
-pub mod listener;
+mod listener;
 mod log;
 mod pick;
 mod plane;

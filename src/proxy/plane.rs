@@ -1,11 +1,8 @@
 //! The workers as seen from outside: started, given listeners, drained, stopped.
 
-use std::{
-    collections::BTreeMap, io, net::TcpListener as StdListener, rc::Rc, sync::Arc, thread, time::Duration,
-};
+use std::{collections::BTreeMap, io, rc::Rc, sync::Arc, thread, time::Duration};
 
 use tokio::{
-    net::TcpListener,
     runtime::{Builder, LocalOptions},
     sync::{mpsc, oneshot},
     task::JoinHandle,
@@ -16,7 +13,7 @@ use super::{
     worker::{SWEEP_EVERY, Worker},
 };
 use crate::{
-    net::tls::ServerTls,
+    net::{Listener, ListeningSocket, tls::ServerTls},
     snapshot::{ListenerSettings, Reader},
     telemetry::{ListenerShard, Sharded},
     types::{Name, clock},
@@ -33,13 +30,13 @@ pub struct DataPlane {
     workers: Vec<WorkerHandle>,
 }
 
-/// A listener to be opened: one socket for each worker.
+/// A listener to be opened.
 #[derive(Debug)]
 pub struct OpenListener {
     /// Its name.
     pub name: Name,
-    /// One bound socket for each worker.
-    pub sockets: Vec<StdListener>,
+    /// Its sockets, of which each worker has at least one, shared or not.
+    pub sockets: Vec<ListeningSocket>,
     /// Its statistics.
     pub shards: Arc<Sharded<ListenerShard>>,
     /// Its settings, for as long as no snapshot has newer ones.
@@ -55,7 +52,7 @@ struct WorkerHandle {
 }
 
 enum Command {
-    Open(Box<Inlet>, StdListener),
+    Open(Box<Inlet>, Vec<ListeningSocket>),
     Close { name: Name },
     Drain { timeout: Duration, done: oneshot::Sender<usize> },
 }
@@ -64,6 +61,22 @@ enum Command {
 struct Accepting {
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
+}
+
+/// What each of `count` workers listens on. Sockets that are one queue of connections each must all be listened on; where there are
+/// fewer than workers, several share one. A worker that is out of descriptors gets none, and the others take its connections.
+fn shared_out(mut sockets: Vec<ListeningSocket>, count: usize) -> Vec<Vec<ListeningSocket>> {
+    let own = sockets.len();
+    for at in own..count {
+        if let Some(Ok(another)) = sockets.get(at % own.max(1)).map(ListeningSocket::try_clone) {
+            sockets.push(another);
+        }
+    }
+    let mut shares: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
+    for (at, socket) in sockets.into_iter().enumerate() {
+        shares[at % count].push(socket);
+    }
+    shares
 }
 
 // === impl DataPlane ===
@@ -80,14 +93,14 @@ impl DataPlane {
 
     /// Begins to accept on a listener, on every worker.
     pub fn open(&self, listener: OpenListener) {
-        for (worker, socket) in self.workers.iter().zip(listener.sockets) {
+        for (worker, sockets) in self.workers.iter().zip(shared_out(listener.sockets, self.workers.len())) {
             let inlet = Inlet {
                 name: listener.name.clone(),
                 shards: Arc::clone(&listener.shards),
                 settings: listener.settings,
                 tls: listener.tls.clone(),
             };
-            worker.send(Command::Open(Box::new(inlet), socket));
+            worker.send(Command::Open(Box::new(inlet), sockets));
         }
     }
 
@@ -148,7 +161,7 @@ fn spawn(index: usize, reader: Reader) -> io::Result<WorkerHandle> {
 
 /// A worker's main task: does as it is told, and sweeps in between.
 async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Command>) {
-    let mut listeners: BTreeMap<Name, Accepting> = BTreeMap::new();
+    let mut listeners: BTreeMap<Name, Vec<Accepting>> = BTreeMap::new();
     let mut sweep = tokio::time::interval(SWEEP_EVERY);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -160,14 +173,13 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Command>) {
             }
         };
         match command {
-            Some(Command::Open(inlet, socket)) => {
-                let name = inlet.name.clone();
-                if let Ok(accepting) = accept(&worker, *inlet, socket) {
-                    listeners.insert(name, accepting);
-                }
+            Some(Command::Open(inlet, sockets)) => {
+                let inlet = Rc::new(*inlet);
+                let accepting = sockets.into_iter().filter_map(|socket| accept(&worker, &inlet, socket).ok());
+                listeners.insert(inlet.name.clone(), accepting.collect());
             }
             Some(Command::Close { name }) => {
-                if let Some(accepting) = listeners.remove(&name) {
+                for accepting in listeners.remove(&name).into_iter().flatten() {
                     let _ = accepting.stop.send(());
                 }
             }
@@ -181,15 +193,15 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Command>) {
     }
 }
 
-fn accept(worker: &Rc<Worker>, inlet: Inlet, socket: StdListener) -> io::Result<Accepting> {
-    let listener = TcpListener::from_std(socket)?;
+fn accept(worker: &Rc<Worker>, inlet: &Rc<Inlet>, socket: ListeningSocket) -> io::Result<Accepting> {
+    let listener = Listener::new(socket)?;
     let (stop, stopped) = oneshot::channel();
-    let task = tokio::task::spawn_local(Rc::new(inlet).accept(Rc::clone(worker), listener, stopped));
+    let task = tokio::task::spawn_local(Rc::clone(inlet).accept(Rc::clone(worker), listener, stopped));
     Ok(Accepting { stop, task })
 }
 
-async fn stop_accepting(listeners: BTreeMap<Name, Accepting>) {
-    for accepting in listeners.into_values() {
+async fn stop_accepting(listeners: BTreeMap<Name, Vec<Accepting>>) {
+    for accepting in listeners.into_values().flatten() {
         let _ = accepting.stop.send(());
         drop(accepting.task.await);
     }

@@ -41,7 +41,7 @@ use crate::{
     proxy::DataPlane,
     split::Keyring,
     telemetry::{ChangeResult, ChangeSource, ControlStats, Registry, Windows},
-    types::{Name, clock},
+    types::{Address, Name, clock},
 };
 
 /// Between two ticks of the windows.
@@ -199,7 +199,7 @@ async fn ended(stop: oneshot::Receiver<()>) {
 impl Running {
     /// The addresses that the listeners have, with the ports that were chosen for port 0.
     #[must_use]
-    pub fn listeners(&self) -> BTreeMap<Name, SocketAddr> {
+    pub fn listeners(&self) -> BTreeMap<Name, Address> {
         self.stage.listeners()
     }
 

@@ -7,7 +7,6 @@ mod following;
 
 use std::{
     collections::BTreeMap,
-    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -19,11 +18,12 @@ use super::{certificates::Material, note};
 use crate::{
     config::{Config, model::LogTarget},
     control::{Publisher, applier::CompileError, command::Digest, watch},
-    proxy::{DataPlane, OpenListener, listener},
+    net::{self, Bound, SocketFile},
+    proxy::{DataPlane, OpenListener},
     snapshot::{Compiler, Listener, Reader, Resources, Snapshot, Writer, cell, compile::listeners},
     split::{GeoDatabase, Keyring},
     telemetry::{AccessLog, AccessLogCounts, Registry, Sink},
-    types::{Name, Overlay, Revision, cause::chain},
+    types::{Address, Name, Overlay, Revision, cause::chain},
     upstream::{Endpoint, Verdict, health::HealthMonitor},
 };
 
@@ -43,8 +43,7 @@ struct Inner {
     /// Sockets that wait for the data plane to start.
     waiting: Vec<OpenListener>,
     health: HealthMonitor,
-    /// The address that each listener asked for, and the one it has.
-    listeners: BTreeMap<Name, (SocketAddr, SocketAddr)>,
+    listeners: BTreeMap<Name, Listening>,
     database: Option<(PathBuf, Arc<GeoDatabase>)>,
     database_path: channel::Sender<Option<PathBuf>>,
     certificates: Material,
@@ -65,9 +64,20 @@ pub(super) struct Compiled {
 
 struct Opened {
     name: Name,
-    wanted: SocketAddr,
-    address: SocketAddr,
-    sockets: Vec<TcpListener>,
+    wanted: Wanted,
+    bound: Bound,
+}
+
+/// An address to listen on, and the permissions of its file, as a listener asks for them.
+type Wanted = (Address, Option<u32>);
+
+/// A listener's sockets.
+struct Listening {
+    wanted: Wanted,
+    /// The address that it has.
+    address: Address,
+    /// Removed when it closes.
+    _file: Option<SocketFile>,
 }
 
 // === impl Stage ===
@@ -108,8 +118,9 @@ impl Stage {
         inner.plane = Some(plane);
     }
 
-    pub(super) fn listeners(&self) -> BTreeMap<Name, SocketAddr> {
-        self.lock().listeners.iter().map(|(name, (_, address))| (name.clone(), *address)).collect()
+    pub(super) fn listeners(&self) -> BTreeMap<Name, Address> {
+        let inner = self.lock();
+        inner.listeners.iter().map(|(name, listening)| (name.clone(), listening.address.clone())).collect()
     }
 
     pub(super) fn reopen_log(&self) {
@@ -330,14 +341,14 @@ impl Inner {
     fn bind(&self, config: &Config) -> Result<Vec<Opened>, String> {
         let mut opened = Vec::new();
         for (name, listener) in listeners(config) {
-            let wanted = listener.bind;
-            if self.listeners.get(&name).is_some_and(|(known, _)| *known == wanted) {
+            let wanted = (listener.bind, listener.mode);
+            if self.listeners.get(&name).is_some_and(|known| known.wanted == wanted) {
                 continue;
             }
-            let ours = self.listeners.values().any(|(_, address)| *address == wanted);
-            let (address, sockets) = listener::bind(wanted, self.workers, !ours)
-                .map_err(|error| format!("listener `{name}` cannot bind {wanted}: {error}"))?;
-            opened.push(Opened { name, wanted, address, sockets });
+            let ours = self.listeners.values().any(|known| known.address == wanted.0);
+            let bound = net::bind(&wanted.0, self.workers, wanted.1, !ours)
+                .map_err(|error| format!("listener `{name}` cannot bind {}: {error}", wanted.0))?;
+            opened.push(Opened { name, wanted, bound });
         }
         Ok(opened)
     }
@@ -357,7 +368,7 @@ impl Inner {
                 plane.close(&name);
             }
         }
-        for Opened { name, wanted: asked, address, sockets } in opened {
+        for Opened { name, wanted: asked, bound: Bound { address, sockets, file } } in opened {
             let Some(listener) = wanted.get(&name) else { continue };
             let shards = self.registry.listener(&name);
             let open = OpenListener {
@@ -371,7 +382,7 @@ impl Inner {
                 Some(plane) => plane.open(open),
                 None => self.waiting.push(open),
             }
-            self.listeners.insert(name, (asked, address));
+            self.listeners.insert(name, Listening { wanted: asked, address, _file: file });
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The running system as the admin API shows it.
 
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -102,17 +101,10 @@ impl View for SystemView {
         let Some(found) = snapshot.backends.iter().find(|known| known.name == *backend) else {
             return Vec::new();
         };
-        let state = self.control.state();
-        let configured = state.file.config.backends.get(backend);
-        let weights: BTreeMap<_, _> = configured
-            .into_iter()
-            .flat_map(|backend| &backend.endpoints)
-            .map(|endpoint| (endpoint.address, endpoint.weight))
-            .collect();
         let now = clock::now();
-        let endpoints = found.endpoints.iter().map(|endpoint| Endpoint {
+        let endpoints = found.endpoints.iter().zip(&found.weights).map(|(endpoint, weight)| Endpoint {
             address: endpoint.address.to_string(),
-            weight: weights.get(&endpoint.address).copied().unwrap_or(1),
+            weight: *weight,
             health: endpoint.verdict().as_str().to_owned(),
             detail: endpoint.detail(),
             available: endpoint.is_available(found.initially_healthy, now),

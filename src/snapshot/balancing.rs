@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::endpoints::Member;
 use crate::{
     config::model,
     types::{BUCKETS, Fraction},
@@ -14,16 +15,15 @@ use crate::{
 };
 
 /// A backend's `lb_policy`.
-pub(super) fn balancer(backend: &model::Backend) -> Balancer {
-    let weights: Vec<u32> = backend.endpoints.iter().map(|endpoint| endpoint.weight).collect();
-    match backend.lb_policy {
+pub(super) fn balancer(policy: model::LbPolicy, members: &[Member]) -> Balancer {
+    let weights: Vec<u32> = members.iter().map(|member| member.weight).collect();
+    match policy {
         model::LbPolicy::P2c => Balancer::P2c(P2c::new(&weights)),
         model::LbPolicy::RoundRobin => Balancer::RoundRobin(RoundRobin::new(&weights)),
         model::LbPolicy::LeastRequest => Balancer::LeastRequest(LeastRequest::new(&weights)),
         model::LbPolicy::PeakEwma => Balancer::PeakEwma(PeakEwma::new(&weights)),
         model::LbPolicy::Rendezvous => {
-            let identities: Vec<String> =
-                backend.endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect();
+            let identities: Vec<String> = members.iter().map(|member| member.address.to_string()).collect();
             Balancer::Rendezvous(Rendezvous::new(identities.iter().map(String::as_str).zip(weights)))
         }
     }

@@ -9,8 +9,8 @@ use std::{
 };
 
 use super::{
-    Backend, Listener, ListenerSettings, Logging, Route, RouteBackend, Snapshot, Timeouts, balancing, lower,
-    policy,
+    Backend, Listener, ListenerSettings, Logging, Route, RouteBackend, Snapshot, Timeouts, balancing,
+    endpoints, lower, policy,
 };
 use crate::{
     config::model,
@@ -152,9 +152,10 @@ impl Compiler {
     fn backend(&mut self, name: &Name, backend: &model::Backend, resources: &Resources) -> Backend {
         let registry = &self.registry;
         let (now, workers) = (clock::now(), registry.workers());
-        let endpoints = backend.endpoints.iter().map(|endpoint| {
-            let shards = || registry.endpoint(name, &endpoint.address.to_string());
-            self.directory.endpoint((name, endpoint.address), now, shards)
+        let members = endpoints::members(backend);
+        let endpoints = members.iter().map(|member| {
+            let shards = || registry.endpoint(name, &member.address.to_string());
+            self.directory.endpoint((name, &member.address), now, shards)
         });
         let endpoints = endpoints.collect();
         let protocol = match backend.protocol {
@@ -167,9 +168,10 @@ impl Compiler {
         Backend {
             name: name.clone(),
             endpoints,
+            weights: members.iter().map(|member| member.weight).collect(),
             protocol,
             tls: tls.clone(),
-            balancer: balancing::balancer(backend),
+            balancer: balancing::balancer(backend.lb_policy, &members),
             initially_healthy: backend.health_check.as_ref().is_none_or(|check| check.initially_healthy),
             idle_timeout: backend.idle_timeout,
             health_check: backend
@@ -295,7 +297,8 @@ fn listener(listener: &model::Listener) -> (Name, Listener) {
         h2c: listener.protocols.contains(&model::ListenerProtocol::H2c),
     };
     let region = listener.region.clone();
-    (listener.name.clone(), Listener { bind: listener.bind, region, settings, tls: None })
+    let bind = listener.bind.clone();
+    (listener.name.clone(), Listener { bind, mode: listener.mode, region, settings, tls: None })
 }
 
 fn regions(config: &model::Config, resources: &Resources) -> Arc<RegionSources> {

@@ -3,10 +3,11 @@
 mod balancing;
 mod cell;
 pub mod compile;
+mod endpoints;
 mod lower;
 mod policy;
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 pub use cell::{Cached, Reader, Writer, cell};
 pub use compile::{Compiler, Resources, RouteError};
@@ -19,7 +20,7 @@ use crate::{
     routing::RouteTable,
     split::{Keyring, NetworkSet, RegionSources, SplitPlan},
     telemetry::{AccessLog, RouteBackendShard, RouteShard, Sharded},
-    types::{Name, OnUnavailable, Revision},
+    types::{Address, Name, OnUnavailable, Revision},
     upstream::{
         CircuitBreaker, Endpoint, Keeping, OutlierDetection, Protocol, balance::Balancer, health::HealthCheck,
     },
@@ -52,7 +53,9 @@ pub struct Snapshot {
 #[derive(Debug, Clone)]
 pub struct Listener {
     /// Where it binds.
-    pub bind: SocketAddr,
+    pub bind: Address,
+    /// The permissions of a unix socket's file, where they are not the usual ones.
+    pub mode: Option<u32>,
     /// The region of everything that comes in here.
     pub region: Option<Name>,
     /// What a client may cost.
@@ -130,6 +133,8 @@ pub struct Backend {
     pub name: Name,
     /// Its endpoints, in file order.
     pub endpoints: Vec<Arc<Endpoint>>,
+    /// Their weights, in the same order.
+    pub weights: Vec<u32>,
     /// What they speak.
     pub protocol: Protocol,
     /// What they are spoken to with; `None` is in the clear.

@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O or knows a file format beyond how a word is written.
 
+pub mod address;
 pub mod bucket;
 pub mod cause;
 pub mod clock;
@@ -12,6 +13,7 @@ pub mod revision;
 pub mod state;
 pub mod weight;
 
+pub use address::Address;
 pub use bucket::{BUCKETS, Bucket, Fraction};
 pub use name::{Name, NameError};
 pub use overlay::{Overlay, RouteOverlay};

@@ -2,10 +2,14 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
-use crate::net::{Plain, Stream, tls::ClientTls};
+use super::Endpoint;
+use crate::{
+    net::{Plain, Stream, tls::ClientTls},
+    types::Address,
+};
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -14,7 +18,7 @@ pub enum ConnectError {
     #[error("no connection to {address} within {after:?}")]
     Timeout {
         /// The endpoint.
-        address: SocketAddr,
+        address: Address,
         /// The time allowed.
         after: Duration,
     },
@@ -22,7 +26,7 @@ pub enum ConnectError {
     #[error("no connection to {address}")]
     Io {
         /// The endpoint.
-        address: SocketAddr,
+        address: Address,
         /// What the system said.
         source: io::Error,
     },
@@ -30,52 +34,65 @@ pub enum ConnectError {
     #[error("no TLS with {address}")]
     Tls {
         /// The endpoint.
-        address: SocketAddr,
+        address: Address,
         /// Why.
         source: io::Error,
     },
 }
 
-/// Connects to `address`, with TLS if there is `tls`, all within `timeout`; zero means as long as the system tries.
+/// Connects to `endpoint`, with TLS if there is `tls`, all within `timeout`; zero means as long as the system tries.
 ///
 /// # Errors
 /// When the endpoint refuses, cannot be reached, is not whom it should be, or does not answer in time.
 pub async fn open(
-    address: SocketAddr,
+    endpoint: &Endpoint,
     tls: Option<&ClientTls>,
     timeout: Duration,
 ) -> Result<Stream, ConnectError> {
-    let Some(tls) = tls else { return Ok(tcp(address, timeout).await?.into()) };
+    let Some(tls) = tls else { return Ok(plain(endpoint, timeout).await?.into()) };
     let opening = async {
-        let stream = tcp(address, Duration::ZERO).await?;
-        let connector = TlsConnector::from(Arc::clone(&tls.config));
-        let secured = connector.connect(tls.name_of(address.ip()), Plain::Tcp(stream)).await;
-        secured.map_err(|source| ConnectError::Tls { address, source })
+        let failed = |source| ConnectError::Tls { address: endpoint.address.clone(), source };
+        let stream = plain(endpoint, Duration::ZERO).await?;
+        let Some(name) = tls.name_of(&endpoint.address) else {
+            return Err(failed(io::Error::other("no name that its certificate could have")));
+        };
+        TlsConnector::from(Arc::clone(&tls.config)).connect(name, stream).await.map_err(failed)
     };
-    let opened = if timeout.is_zero() {
-        opening.await
-    } else {
-        let opened = tokio::time::timeout(timeout, opening).await;
-        opened.unwrap_or(Err(ConnectError::Timeout { address, after: timeout }))
-    };
-    Ok(Stream::Tls(Box::new(opened?.into())))
+    let opened = within(timeout, endpoint, opening).await?;
+    Ok(Stream::Tls(Box::new(opened.into())))
 }
 
-/// Connects to `address` within `timeout`; zero means as long as the system tries.
+/// Connects to `endpoint` within `timeout`; zero means as long as the system tries.
 ///
 /// # Errors
 /// When the endpoint refuses, cannot be reached, or does not answer in time.
-pub async fn tcp(address: SocketAddr, timeout: Duration) -> Result<TcpStream, ConnectError> {
-    let connecting = TcpStream::connect(address);
-    let connected = if timeout.is_zero() {
-        connecting.await
-    } else {
-        match tokio::time::timeout(timeout, connecting).await {
-            Ok(connected) => connected,
-            Err(_) => return Err(ConnectError::Timeout { address, after: timeout }),
-        }
+pub async fn plain(endpoint: &Endpoint, timeout: Duration) -> Result<Plain, ConnectError> {
+    let connecting = async {
+        let connected = match &endpoint.address {
+            Address::Tcp(address) => tcp(*address).await.map(Plain::Tcp),
+            Address::Unix(path) => UnixStream::connect(path).await.map(Plain::Unix),
+        };
+        connected.map_err(|source| ConnectError::Io { address: endpoint.address.clone(), source })
     };
-    let stream = connected.map_err(|source| ConnectError::Io { address, source })?;
-    stream.set_nodelay(true).map_err(|source| ConnectError::Io { address, source })?;
+    within(timeout, endpoint, connecting).await
+}
+
+async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+async fn within<T>(
+    timeout: Duration,
+    endpoint: &Endpoint,
+    opening: impl Future<Output = Result<T, ConnectError>>,
+) -> Result<T, ConnectError> {
+    if timeout.is_zero() {
+        return opening.await;
+    }
+    match tokio::time::timeout(timeout, opening).await {
+        Ok(opened) => opened,
+        Err(_) => Err(ConnectError::Timeout { address: endpoint.address.clone(), after: timeout }),
+    }
 }

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
@@ -18,7 +17,7 @@ use super::{
 };
 use crate::{
     telemetry::{EndpointShard, Sharded},
-    types::Name,
+    types::{Address, Name},
 };
 
 /// The share of its usual requests that an endpoint begins with when it starts slowly. With less, a backend with little
@@ -33,7 +32,7 @@ pub struct Endpoint {
     /// The backend it belongs to.
     pub backend: Name,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub address: Address,
     /// Its statistics, one shard per worker.
     pub shards: Arc<Sharded<EndpointShard>>,
     /// What its answers have shown.
@@ -62,7 +61,7 @@ pub enum Verdict {
 /// Every endpoint that a snapshot names, and the counts of every backend, by identity. Owned by whoever compiles.
 #[derive(Debug)]
 pub struct Directory {
-    by_identity: BTreeMap<(Name, SocketAddr), Arc<Endpoint>>,
+    by_identity: BTreeMap<(Name, Address), Arc<Endpoint>>,
     counts: BTreeMap<Name, Arc<Counts>>,
     next_id: usize,
     origin: Instant,
@@ -174,19 +173,19 @@ impl Directory {
     /// The endpoint with this identity: the one that is known, or one that is new at `now`, with shards from `shards`.
     pub fn endpoint(
         &mut self,
-        (backend, address): (&Name, SocketAddr),
+        (backend, address): (&Name, &Address),
         now: Instant,
         shards: impl FnOnce() -> Arc<Sharded<EndpointShard>>,
     ) -> Arc<Endpoint> {
         let next_id = &mut self.next_id;
         let origin = self.origin;
-        let endpoint = self.by_identity.entry((backend.clone(), address)).or_insert_with(|| {
+        let endpoint = self.by_identity.entry((backend.clone(), address.clone())).or_insert_with(|| {
             let id = *next_id;
             *next_id += 1;
             let endpoint = Endpoint {
                 id,
                 backend: backend.clone(),
-                address,
+                address: address.clone(),
                 shards: shards(),
                 record: Record::default(),
                 verdict: AtomicU8::new(Verdict::Unknown as u8),
@@ -207,7 +206,7 @@ impl Directory {
     }
 
     /// Forgets every endpoint that `live` does not name, and the backends without any.
-    pub fn retain(&mut self, live: impl Fn(&Name, &SocketAddr) -> bool) {
+    pub fn retain(&mut self, live: impl Fn(&Name, &Address) -> bool) {
         self.by_identity.retain(|(backend, address), _| live(backend, address));
         let by_identity = &self.by_identity;
         self.counts.retain(|name, _| by_identity.keys().any(|(backend, _)| backend == name));

@@ -123,7 +123,7 @@ impl Streak {
 async fn run(endpoint: Arc<Endpoint>, spec: Arc<HealthCheck>, report: Arc<Report>) {
     let mut streak = Streak::default();
     loop {
-        let result = match tokio::time::timeout(spec.timeout, probe::probe(endpoint.address, &spec)).await {
+        let result = match tokio::time::timeout(spec.timeout, probe::probe(&endpoint, &spec)).await {
             Ok(result) => result,
             Err(_) => Err(format!("no answer within {:?}", spec.timeout)),
         };

@@ -2,24 +2,24 @@
 //!
 //! It speaks what requests to the endpoint speak, with the same TLS, so that what it finds is what they would find.
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::{Request, Uri, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 
-use super::{connect, health::HealthCheck};
+use super::{Endpoint, connect, health::HealthCheck};
 use crate::{net::Stream, types::cause::chain};
 
 /// Probes once; waits for as long as it takes.
 ///
 /// # Errors
 /// Why the endpoint did not pass.
-pub(super) async fn probe(address: SocketAddr, spec: &HealthCheck) -> Result<(), String> {
-    let opened = connect::open(address, spec.tls.as_deref(), Duration::ZERO).await;
+pub(super) async fn probe(endpoint: &Endpoint, spec: &HealthCheck) -> Result<(), String> {
+    let opened = connect::open(endpoint, spec.tls.as_deref(), Duration::ZERO).await;
     let stream = opened.map_err(|error| chain(&error))?;
-    let host = spec.host.clone().unwrap_or_else(|| address.to_string());
+    let host = spec.host.clone().unwrap_or_else(|| endpoint.address.host());
     let status = if spec.protocol.is_h2(&stream) {
         over_h2(stream, spec, &host).await?
     } else {

@@ -34,4 +34,5 @@ mod streaming;
 mod support;
 mod timeouts;
 mod tls;
+mod unix;
 mod upstream_tls;

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::config::{
     keys::BACKEND,
-    model::{Backend, BackendProtocol, Endpoint, HealthCheck, LbPolicy},
+    model::{Backend, BackendProtocol, Endpoint, EndpointTarget, HealthCheck, LbPolicy},
 };
 
 pub(super) fn backend(place: &Place<'_>, cx: &mut Context) -> Backend {
@@ -28,14 +28,7 @@ pub(super) fn backend(place: &Place<'_>, cx: &mut Context) -> Backend {
         _ => LbPolicy::P2c,
     };
     Backend {
-        endpoints: object
-            .objects(cx, "endpoints")
-            .into_iter()
-            .map(|mut endpoint| Endpoint {
-                address: endpoint.get(cx, "address"),
-                weight: number(endpoint.get(cx, "weight")),
-            })
-            .collect(),
+        endpoints: object.objects(cx, "endpoints").into_iter().map(|object| endpoint(object, cx)).collect(),
         protocol,
         tls: object.object(cx, "tls").map(|tls| tls::backend(tls, cx)),
         lb_policy,
@@ -48,6 +41,12 @@ pub(super) fn backend(place: &Place<'_>, cx: &mut Context) -> Backend {
         panic_threshold: object.get(cx, "panic_threshold"),
         idle_timeout: object.get(cx, "idle_timeout"),
     }
+}
+
+fn endpoint(mut object: Object<'_>, cx: &mut Context) -> Endpoint {
+    let unix = object.opt::<String>(cx, "unix").map(|path| EndpointTarget::Unix(path.into()));
+    let address = EndpointTarget::Address(object.get(cx, "address"));
+    Endpoint { target: unix.unwrap_or(address), weight: number(object.get(cx, "weight")) }
 }
 
 fn health_check(mut object: Object<'_>, cx: &mut Context) -> HealthCheck {

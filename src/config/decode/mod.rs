@@ -4,6 +4,7 @@
 //! run finds everything and list positions stay what they are in the file; the [`Config`] is thrown away when anything
 //! was reported. Later checks ask [`Context::is_wrong`] before they complain about a replacement.
 
+mod address;
 mod backends;
 mod conditions;
 mod policy;

@@ -18,7 +18,7 @@ use crate::{
         suggest,
         yaml::{MapKey, Node, Plain, VARIABLE, Value as NodeValue, classify, shorten},
     },
-    types::{Fraction, Name, Weight},
+    types::{Address, Fraction, Name, Weight},
 };
 
 /// A node and its pointer in canonical form.
@@ -69,6 +69,7 @@ from_value! {
     Name, Value::Name(value) => value,
         offset => Name::new(&format!("unreadable-{offset}")).expect("letters, digits and a dash");
     IpNet, Value::Net(value) => value, _ => IpNet::from(IpAddr::from(Ipv4Addr::LOCALHOST));
+    Address, Value::Listen(value) => value, _ => Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     SocketAddr, Value::Socket(value) => value, _ => SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     (u16, u16), Value::Status(first, last) => (first, last), _ => (200, 299);
     String, Value::Text(value) => value, offset => format!("/unreadable-{offset}");

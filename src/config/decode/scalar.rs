@@ -1,12 +1,10 @@
 //! Single values: from their text to what they mean, and why not.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use ipnet::IpNet;
 
+use super::address::{address, bind, bind_to_port, cidr, file_mode, listen, socket_path};
 use crate::{
     config::{
         code::Code,
@@ -14,7 +12,7 @@ use crate::{
         suggest,
         yaml::{Node, Plain, Value as NodeValue, classify, shorten},
     },
-    types::{Fraction, Name, Weight},
+    types::{Address, Fraction, Name, Weight},
 };
 
 /// The longest text of any value, in bytes.
@@ -25,8 +23,6 @@ const MAX_DURATION: Duration = Duration::from_secs(3650 * 86_400);
 
 /// What a compiled regular expression may take, in bytes; far above any sane one, far below what hurts.
 pub(in crate::config) const REGEX_SIZE: usize = 256 << 10;
-
-const WRITE_ADDRESS: &str = "write IP and port: `10.1.0.11:8080`, `\"[fd00::1]:8080\"`";
 
 /// A value that was understood.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +35,7 @@ pub(super) enum Value {
     Name(Name),
     Net(IpNet),
     Socket(SocketAddr),
+    Listen(Address),
     Status(u16, u16),
     Text(String),
 }
@@ -52,17 +49,17 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    fn new(code: Code, message: impl Into<String>) -> Self {
+    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), help: None }
     }
 
-    fn help(mut self, help: impl Into<String>) -> Self {
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 }
 
-type Parsed = Result<Value, Problem>;
+pub(super) type Parsed = Result<Value, Problem>;
 
 /// Reads `node` as `scalar`.
 pub(super) fn read(scalar: Scalar, node: &Node) -> Parsed {
@@ -101,7 +98,9 @@ fn wrong_type(scalar: Scalar, node: &Node) -> Problem {
         matches!(scalar, Scalar::Integer { .. } | Scalar::Weight | Scalar::Bool | Scalar::True);
     match (plain, classify(text)) {
         (_, Plain::Null) => problem,
-        (true, Plain::Integer) if scalar == Scalar::Bind => problem.help(bind_to_port(text)),
+        (true, Plain::Integer) if matches!(scalar, Scalar::Bind | Scalar::Listen) => {
+            problem.help(bind_to_port(text))
+        }
         (true, Plain::Integer | Plain::Float | Plain::Bool(_)) if !wants_number => {
             problem.help(format!("put it into quotes: `\"{text}\"`"))
         }
@@ -121,6 +120,9 @@ fn text_value(scalar: Scalar, text: &str) -> Parsed {
         }
         Scalar::Cidr => cidr(text).map(Value::Net),
         Scalar::Bind => bind(text).map(Value::Socket),
+        Scalar::Listen => listen(text).map(Value::Listen),
+        Scalar::SocketPath => socket_path(text).map(|()| Value::Text(text.to_owned())),
+        Scalar::FileMode => file_mode(text),
         Scalar::Address => address(text).map(Value::Socket),
         Scalar::Regex => regex(text),
         Scalar::Host => host(text),
@@ -183,7 +185,7 @@ fn authority(text: &str) -> bool {
         && (rest.is_empty() || rest.strip_prefix(':').is_some_and(port_fits))
 }
 
-fn not_a(code: Code, scalar: Scalar, text: &str) -> Problem {
+pub(super) fn not_a(code: Code, scalar: Scalar, text: &str) -> Problem {
     let (what, example) = scalar.words();
     Problem::new(code, format!("`{}` is not a {what}", shorten(text)))
         .help(format!("write it such as `{example}`"))
@@ -290,69 +292,6 @@ fn status(text: &str) -> Parsed {
         (Some(first), Some(last)) if first <= last => Ok(Value::Status(first, last)),
         _ => Err(not_a(Code::Status, Scalar::Status, text)),
     }
-}
-
-fn cidr(text: &str) -> Result<IpNet, Problem> {
-    let net = match text.parse::<IpNet>() {
-        Ok(net) => net,
-        Err(_) => {
-            text.parse::<IpAddr>().map(IpNet::from).map_err(|_| not_a(Code::Cidr, Scalar::Cidr, text))?
-        }
-    };
-    if net.trunc() != net {
-        let message = format!("`{text}` has bits set behind its prefix");
-        let help = format!("the network is `{}`, the single address `{}`", net.trunc(), net.addr());
-        return Err(Problem::new(Code::Cidr, message).help(help));
-    }
-    Ok(net)
-}
-
-fn bind(text: &str) -> Result<SocketAddr, Problem> {
-    match text.strip_prefix(':') {
-        Some(port) => socket(&format!("{}:{port}", Ipv4Addr::UNSPECIFIED), text),
-        None => socket(text, text),
-    }
-    .map_err(|problem| {
-        if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-            problem.help(bind_to_port(text))
-        } else if problem.help.as_deref() == Some(WRITE_ADDRESS) {
-            problem.help("write IP and port: `0.0.0.0:8080`, `127.0.0.1:8080`, `\"[::]:8080\"`")
-        } else {
-            problem
-        }
-    })
-}
-
-/// What to write instead of a port alone.
-fn bind_to_port(port: &str) -> String {
-    format!("write `:{port}`, or `127.0.0.1:{port}` for this machine alone")
-}
-
-fn address(text: &str) -> Result<SocketAddr, Problem> {
-    let address = socket(text, text)?;
-    if address.port() == 0 {
-        return Err(Problem::new(Code::Address, format!("`{text}` has port 0; an endpoint has a port")));
-    }
-    Ok(address)
-}
-
-fn socket(text: &str, written: &str) -> Result<SocketAddr, Problem> {
-    let local = text.strip_prefix("localhost:").map(|port| format!("{}:{port}", Ipv4Addr::LOCALHOST));
-    let shown = shorten(written);
-    local.as_deref().unwrap_or(text).parse().map_err(|_| {
-        let problem = Problem::new(Code::Address, format!("`{shown}` is not an address"));
-        let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
-        if text.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv4()) {
-            problem.help(format!("add the port: `{shown}:8080`"))
-        } else if text.parse::<IpAddr>().is_ok() {
-            problem.help(format!("put it into brackets and add the port: `\"[{shown}]:8080\"`"))
-        } else if host.contains(|c: char| c.is_ascii_alphabetic()) && !host.contains(':') && !port.is_empty()
-        {
-            problem.help("names are not looked up in this version of Weir: write the IP address")
-        } else {
-            problem.help(WRITE_ADDRESS)
-        }
-    })
 }
 
 fn regex(text: &str) -> Parsed {

@@ -129,6 +129,7 @@ fn listener(mut object: Object<'_>, cx: &mut Context) -> Listener {
     Listener {
         name: object.get(cx, "name"),
         bind: object.get(cx, "bind"),
+        mode: object.opt::<u64>(cx, "mode").map(number),
         protocols,
         tls,
         region: object.opt(cx, "region"),

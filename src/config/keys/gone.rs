@@ -5,7 +5,6 @@ pub(in crate::config) static UNAVAILABLE: &[(&str, &str)] = &[
     ("admin", "socket"),
     ("admin", "tokens_file"),
     ("endpoint", "dns"),
-    ("endpoint", "unix"),
     ("condition", "jwt"),
     ("key_source", "jwt"),
     ("route", "retry"),

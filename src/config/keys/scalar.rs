@@ -19,12 +19,18 @@ pub(in crate::config) enum Scalar {
     Weight,
     /// The name of something in the file.
     Name,
-    /// A network, or a single address.
+    /// A network, a single address, or `unix`.
     Cidr,
     /// An address to listen on.
     Bind,
+    /// An address or unix socket to listen on.
+    Listen,
     /// An address to connect to.
     Address,
+    /// The path of a unix socket.
+    SocketPath,
+    /// The permissions of a file.
+    FileMode,
     /// A header's name.
     HeaderName,
     /// A cookie's name.
@@ -77,7 +83,10 @@ impl Scalar {
             Self::Name => ("name", "shop"),
             Self::Cidr => ("network", "10.0.0.0/8"),
             Self::Bind => ("address to listen on", "127.0.0.1:8080"),
+            Self::Listen => ("address to listen on", "127.0.0.1:8080"),
             Self::Address => ("address", "10.1.0.11:8080"),
+            Self::SocketPath => ("path of a unix socket", "/run/reports.sock"),
+            Self::FileMode => ("file mode", "0660"),
             Self::HeaderName => ("header name", "X-User-Id"),
             Self::CookieName => ("cookie name", "uid"),
             Self::QueryName => ("query parameter name", "page"),
@@ -108,7 +117,7 @@ impl Scalar {
             Self::Bool => "`true` or `false`".to_owned(),
             Self::True => "`true`".to_owned(),
             Self::LogTarget => "`stdout`, `off` or a file such as `/var/log/weir.log`".to_owned(),
-            Self::Address | Self::Bind => format!("an address such as {}", self.example()),
+            Self::Address | Self::Bind | Self::Listen => format!("an address such as {}", self.example()),
             _ => format!("a {} such as {}", self.words().0, self.example()),
         }
     }
@@ -121,8 +130,13 @@ impl Scalar {
             Self::Size { .. } => "^[0-9]+(B|KB|KiB|MB|MiB|GB|GiB)?$",
             Self::Percent => r"^(100(\.0{1,3})?|[0-9]{1,2}(\.[0-9]{1,3})?)%$",
             Self::Name => r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}$",
-            Self::Cidr => r"^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$",
+            Self::Cidr => r"^(unix|[0-9A-Fa-f:.]+(/[0-9]{1,3})?)$",
             Self::Bind => r"^(localhost|[0-9.]+|\[[0-9A-Fa-f:.]+\])?:[0-9]{1,5}$",
+            Self::Listen => {
+                r"^((localhost|[0-9.]+|\[[0-9A-Fa-f:.]+\])?:[0-9]{1,5}|unix:/[^\u0000-\u001f\u007f]{1,99})$"
+            }
+            Self::SocketPath => "^/[^\\u0000-\\u001f\\u007f]{1,99}$",
+            Self::FileMode => "^0?[0-7]{3}$",
             Self::Address => r"^(localhost|[0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$",
             Self::HeaderName | Self::CookieName => r"^[!#$%&'*+.^_`|~0-9A-Za-z\-]+$",
             Self::Path => r#"^/[!"$->@-~]*$"#,

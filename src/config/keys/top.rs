@@ -34,7 +34,7 @@ pub(in crate::config) static ROOT: Shape = Shape {
         optional(
             "trusted_proxies",
             NETWORKS,
-            "Peers whose forwarding headers are believed. Without it, none.",
+            "Peers whose forwarding headers are believed; `unix` is all that come over unix sockets. Without it, none.",
         ),
         optional("geo", Kind::Object(&GEO), "Where regions come from."),
         optional("admin", Kind::Object(&ADMIN), "The admin API. A change needs a restart."),
@@ -165,9 +165,14 @@ pub(in crate::config) static LISTENER: Shape = Shape {
         required("name", Kind::Scalar(Scalar::Name), "Its name, a metric label."),
         required(
             "bind",
-            Kind::Scalar(Scalar::Bind),
+            Kind::Scalar(Scalar::Listen),
             "Its address: `127.0.0.1:8080`, `\"[::1]:8080\"`, `:8080` (all IPv4), `localhost:8080` (127.0.0.1). Port 0 \
-             takes a free one.",
+             takes a free one. Or a unix socket, `unix:/run/weir/http.sock`.",
+        ),
+        optional(
+            "mode",
+            Kind::Scalar(Scalar::FileMode),
+            "The permissions of a unix socket's file, in quotes. Without it, `\"0660\"`.",
         ),
         optional(
             "protocols",
@@ -275,13 +280,14 @@ pub(in crate::config) static BACKEND: Shape = Shape {
 pub(in crate::config) static ENDPOINT: Shape = Shape {
     name: "endpoint",
     doc: "One address of a backend.",
-    choice: Choice::Free,
+    choice: Choice::One(&["address", "unix"]),
     keys: &[
-        required(
+        optional(
             "address",
             Kind::Scalar(Scalar::Address),
             "Where it listens: `10.1.0.11:8080`, `\"[fd00::1]:8080\"` or `localhost:8080`.",
         ),
+        optional("unix", Kind::Scalar(Scalar::SocketPath), "The unix socket that it listens on."),
         default(
             "weight",
             Kind::Scalar(Scalar::Integer { min: 1, max: 1000 }),

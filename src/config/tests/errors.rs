@@ -159,6 +159,18 @@ const WRONG: &[(Code, &str)] = &[
         "listeners: [ { name: a, bind: ':80', protocols: [h2c], tls: { certificates: [ { cert_file: a, key_file: b } ] } } ]\nbackends: { a: { protocol: h2c, tls: {}, endpoints: [ { address: '1.1.1.1:1' } ] } }\nroutes: [ { name: a, backend: a } ]\n",
     ),
     (
+        Code::Choice,
+        "listeners: [ { name: a, bind: ':80' } ]\nbackends: { a: { endpoints: [ { address: '1.1.1.1:1', unix: /a } ] } }\nroutes: [ { name: a, backend: a } ]\n",
+    ),
+    (
+        Code::Socket,
+        "listeners: [ { name: a, bind: ':80', mode: '0600' } ]\nbackends: { a: { tls: {}, endpoints: [ { unix: /a } ] } }\nroutes: [ { name: a, backend: a } ]\n",
+    ),
+    (
+        Code::Address,
+        "listeners: [ { name: a, bind: /run/weir.sock, mode: '0980' }, { name: b, bind: 'unix:weir.sock' } ]\nbackends: { a: { endpoints: [ { unix: run/a.sock } ] } }\nroutes: [ { name: a, backend: a } ]\n",
+    ),
+    (
         Code::PinWithoutCookie,
         "@head\nroutes: [ { name: a, split: { backends: { stable: 1 }, sticky: { mode: pin, cookie: off } } } ]\n",
     ),

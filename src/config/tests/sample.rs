@@ -79,8 +79,12 @@ fn scalar(of: Scalar, dice: &mut Dice<'_>) -> Value {
         Scalar::Percent => pick(&["0%", "0.5%", "2%", "99.999%", "100%"], dice),
         Scalar::Weight => [json!(95), json!(1), json!(0.5), json!(7), json!(0)][dice.below(5)].clone(),
         Scalar::Name => pick(&["name-0", "name-1", "name-2"], dice),
-        Scalar::Cidr => pick(&["10.0.0.0/8", "10.1.2.3", "fd00::/8"], dice),
+        Scalar::Cidr => pick(&["10.0.0.0/8", "10.1.2.3", "fd00::/8", "unix"], dice),
         Scalar::Bind => json!(format!("127.0.0.1:{}", 1024 + dice.below(60_000))),
+        Scalar::Listen if dice.below(4) == 0 => json!(format!("unix:/run/{}.sock", dice.below(60_000))),
+        Scalar::Listen => json!(format!("127.0.0.1:{}", 1024 + dice.below(60_000))),
+        Scalar::SocketPath => json!(format!("/run/{}.sock", dice.below(60_000))),
+        Scalar::FileMode => pick(&["0660", "600"], dice),
         Scalar::Address => json!(format!(
             "{}:{}",
             ["10.1.0.1", "[fd00::1]", "localhost"][dice.below(3)],

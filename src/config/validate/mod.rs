@@ -7,6 +7,7 @@ mod overlap;
 mod policy;
 mod protocols;
 mod segments;
+mod sockets;
 mod splits;
 
 use std::{
@@ -22,7 +23,7 @@ use super::{
     source::Span,
     suggest,
 };
-use crate::types::{Fraction, Name};
+use crate::types::{Address, Fraction, Name};
 
 /// Checks the whole of `config`.
 pub(super) fn check(config: &Config, cx: &mut Context) {
@@ -33,6 +34,7 @@ pub(super) fn check(config: &Config, cx: &mut Context) {
     segments::check(config, cx);
     splits::check(config, cx);
     protocols::check(config, cx);
+    sockets::check(config, cx);
     policy::check(config, cx);
     // Replacements of what could not be read look alike; only a file that was read whole has real overlaps.
     if decoded {
@@ -127,15 +129,15 @@ fn addresses(config: &Config, cx: &mut Context) {
         cx.complain(open.help("it has no authentication in this version of Weir: bind it to 127.0.0.1"));
     }
     let binds = config.listeners.iter().enumerate();
-    let binds = binds.map(|(index, listener)| (listener.bind, format!("/listeners/{index}/bind")));
-    let all = std::iter::once((admin, "/admin/bind".to_owned())).chain(binds);
+    let binds = binds.map(|(index, listener)| (listener.bind.clone(), format!("/listeners/{index}/bind")));
+    let all = std::iter::once((Address::Tcp(admin), "/admin/bind".to_owned())).chain(binds);
     let is_default = !cx.source.has("/admin/bind");
     // Port 0 takes a free port each time.
-    let fixed = all.filter(|(bind, _)| bind.port() != 0);
+    let fixed = all.filter(|(bind, _)| bind.tcp().is_none_or(|address| address.port() != 0));
     let fixed = fixed.map(|(bind, pointer)| {
-        let message = if bind == admin && is_default {
+        let message = if bind == Address::Tcp(admin) && is_default {
             format!("the admin API binds {bind} too, which is the default of `admin.bind`")
-        } else if bind == admin {
+        } else if bind == Address::Tcp(admin) {
             format!("the admin API binds {bind} too")
         } else {
             format!("two listeners bind {bind}")
@@ -145,9 +147,9 @@ fn addresses(config: &Config, cx: &mut Context) {
     unique(cx, Code::DuplicateBind, fixed);
     for (name, backend) in &config.backends {
         let endpoints = backend.endpoints.iter().enumerate().map(|(index, endpoint)| {
-            let address = endpoint.address;
-            let pointer = format!("/backends/{name}/endpoints/{index}/address");
-            (address, pointer, format!("backend `{name}` has the endpoint {address} twice"))
+            let target = &endpoint.target;
+            let pointer = format!("/backends/{name}/endpoints/{index}/{}", target.key());
+            (target, pointer, format!("backend `{name}` has the endpoint {target} twice"))
         });
         unique(cx, Code::DuplicateEndpoint, endpoints);
     }

@@ -1,6 +1,6 @@
 //! A backend's side: whom Weir believes to be the endpoint, and what it shows of itself.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
@@ -15,6 +15,7 @@ use rustls::{
 };
 
 use super::{Authorities, Certificate, MinVersion, TlsError, certificate::check_time, provider};
+use crate::types::Address;
 
 /// What endpoints of a backend are spoken to with.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub struct ClientTls {
     pub config: Arc<ClientConfig>,
     /// The name that their certificates must have; `None` is the endpoint's address.
     pub server_name: Option<ServerName<'static>>,
+    /// Whether certificates are checked.
+    pub verifies: bool,
 }
 
 /// What a [`ClientTls`] is made of.
@@ -91,13 +94,19 @@ impl ClientTls {
         let server_name = parts.server_name.map(|name| {
             ServerName::try_from(name.to_owned()).map_err(|_| TlsError::ServerName(name.to_owned()))
         });
-        Ok(Self { config: Arc::new(config), server_name: server_name.transpose()? })
+        Ok(Self { config: Arc::new(config), server_name: server_name.transpose()?, verifies: parts.verify })
     }
 
-    /// The name of an endpoint at this address, where none was configured.
+    /// The name that the certificate of an endpoint must have: the configured one, else its IP address. A unix socket without a
+    /// name has none; where nothing is verified it needs none, and `localhost` is asked for.
     #[must_use]
-    pub fn name_of(&self, address: IpAddr) -> ServerName<'static> {
-        self.server_name.clone().unwrap_or_else(|| ServerName::from(address))
+    pub fn name_of(&self, address: &Address) -> Option<ServerName<'static>> {
+        let configured = self.server_name.clone();
+        configured.or_else(|| match address {
+            Address::Tcp(address) => Some(ServerName::from(address.ip())),
+            Address::Unix(_) if self.verifies => None,
+            Address::Unix(_) => ServerName::try_from("localhost").ok(),
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     telemetry::Registry,
-    types::{Name, clock},
+    types::{Address, Name, clock},
     upstream::Directory,
 };
 
@@ -12,8 +12,8 @@ fn endpoints(count: u16, now: Instant) -> Vec<Arc<Endpoint>> {
     let (registry, name) = (Registry::new(1), Name::new("canary").unwrap());
     let mut directory = Directory::new(now);
     let endpoint = |port: u16| {
-        let address = ([127, 0, 0, 1], port + 1).into();
-        directory.endpoint((&name, address), now, || registry.endpoint(&name, &format!("{address}")))
+        let address = Address::Tcp(([127, 0, 0, 1], port + 1).into());
+        directory.endpoint((&name, &address), now, || registry.endpoint(&name, &format!("{address}")))
     };
     (0..count).map(endpoint).collect()
 }

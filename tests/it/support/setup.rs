@@ -50,6 +50,13 @@ impl Setup {
         self
     }
 
+    /// Adds a backend whose endpoints are said in full, such as `unix: /run/app.sock`.
+    pub(crate) fn backend_at(mut self, name: &str, endpoints: &[&str]) -> Self {
+        let endpoints: Vec<String> = endpoints.iter().map(|keys| format!("{{ {keys} }}")).collect();
+        self.backends.push(format!("{name}: {{ endpoints: [{}] }}", endpoints.join(", ")));
+        self
+    }
+
     /// Adds a listener, e.g. `name: web, bind: 127.0.0.1:0`; the first one replaces the usual.
     pub(crate) fn listener(mut self, keys: &str) -> Self {
         self.listeners.push(keys.to_owned());

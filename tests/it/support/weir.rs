@@ -12,6 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 use weir::{
     control::{Change, Channel, Command, Origin as Sender, Refusal, command::Digest},
     server::{self, Options, Running},
+    types::Address,
 };
 
 use super::{Client, Origin, PATIENCE, Setup};
@@ -49,7 +50,9 @@ impl Weir {
 
     /// The address of a listener.
     pub(crate) fn address_of(&self, listener: &str) -> SocketAddr {
-        *self.running().listeners().get(listener).unwrap_or_else(|| panic!("no listener {listener}"))
+        let listeners = self.running().listeners();
+        let address = listeners.get(listener).and_then(Address::tcp);
+        address.unwrap_or_else(|| panic!("no listener {listener} with an address"))
     }
 
     /// The address of the usual listener.
