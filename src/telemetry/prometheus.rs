@@ -18,16 +18,15 @@ use super::{
     access_log::AccessLogCounts,
     control::ControlStats,
     family::{Family, Sample},
-    label::{
-        ChangeResult, ChangeSource, CodeClass, ErrorKind, Handshake, MethodLabel, PolicyLabel, Refusal, Shed,
-    },
+    label::{ChangeResult, ChangeSource, CodeClass, ErrorKind, MethodLabel, PolicyLabel},
     registry::Registry,
-    totals::{BackendEndpoint, Code, ListenerStats, RouteBackend, RouteBackendStats, StatsSnapshot},
+    totals::{BackendEndpoint, Code, RouteBackend, RouteBackendStats, StatsSnapshot},
     windows::Windows,
 };
 use crate::types::{Name, Reason, Revision};
 
 mod backends;
+mod listeners;
 
 pub use backends::{BackendGauges, EjectionGauges};
 
@@ -109,7 +108,7 @@ impl Exporter {
         let mut families = request_families(&stats).to_vec();
         families.extend(duration_families(&stats));
         families.extend(choice_families(&stats));
-        families.extend(listener_families(&stats));
+        families.extend(listeners::families(&stats));
         families.extend(gauge_families(gauges));
         families.extend(backends::families(&gauges.backends));
         families.push(self.observed());
@@ -331,73 +330,6 @@ fn choice_families(stats: &StatsSnapshot) -> [MetricFamily; 4] {
             counter("weir_new_buckets_total", "Users seen for the first time."),
             |key, stats| [of_route_backend(key).value(float(stats.new_buckets))],
         ),
-    ]
-}
-
-fn listener_families(stats: &StatsSnapshot) -> [MetricFamily; 6] {
-    let per_listener = |family: Family, value: fn(&ListenerStats) -> u64| {
-        let samples = stats.listeners.iter().map(|(listener, stats)| {
-            Sample::new().label("listener", listener.as_str()).value(float(value(stats)))
-        });
-        family.extend(samples).build()
-    };
-    let refused = stats.listeners.iter().flat_map(|(listener, stats)| {
-        Refusal::ALL.map(|reason| {
-            let sample = Sample::new().label("listener", listener.as_str()).label("reason", reason.as_str());
-            sample.value(float(stats.refused[reason.index()]))
-        })
-    });
-    let shed = stats.listeners.iter().flat_map(|(listener, stats)| {
-        Shed::ALL.map(|limit| {
-            let sample = Sample::new().label("listener", listener.as_str()).label("limit", limit.as_str());
-            sample.value(float(stats.shed[limit.index()]))
-        })
-    });
-    // Listeners in the clear shake no hands: a result that never was has no sample.
-    let handshakes = stats.listeners.iter().flat_map(|(listener, stats)| {
-        Handshake::ALL.into_iter().filter(|result| stats.handshakes[result.index()] > 0).map(|result| {
-            let sample = Sample::new().label("listener", listener.as_str()).label("result", result.as_str());
-            sample.value(float(stats.handshakes[result.index()]))
-        })
-    });
-    [
-        per_listener(
-            Family::new("weir_connections", "Open client connections.", MetricType::GAUGE),
-            |stats| stats.connections,
-        ),
-        per_listener(
-            Family::new("weir_connections_total", "Client connections accepted.", MetricType::COUNTER),
-            |stats| stats.opened,
-        ),
-        per_listener(
-            Family::new(
-                "weir_accept_errors_total",
-                "Accepts that failed for want of a descriptor or memory; the connection waits.",
-                MetricType::COUNTER,
-            ),
-            |stats| stats.accept_errors,
-        ),
-        Family::new(
-            "weir_connections_shed_total",
-            "Client connections turned away, by the limit that was reached.",
-            MetricType::COUNTER,
-        )
-        .extend(shed)
-        .build(),
-        Family::new(
-            "weir_requests_refused_total",
-            "Requests that Weir answered itself, without a route.",
-            MetricType::COUNTER,
-        )
-        .extend(refused)
-        .build(),
-        Family::new(
-            "weir_tls_handshakes_total",
-            "TLS handshakes with clients, by how they ended.",
-            MetricType::COUNTER,
-        )
-        .extend(handshakes)
-        .build(),
     ]
 }
 

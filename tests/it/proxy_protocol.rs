@@ -3,7 +3,7 @@
 use std::thread;
 
 use crate::{
-    support::{Client, End, GET, Origin, Setup, ok, tls::Authority},
+    support::{End, GET, Origin, Setup, ok, tls::Authority},
     tls::Folder,
 };
 

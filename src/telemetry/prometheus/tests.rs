@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::{
-    telemetry::{label::AdminResult, stats::Outcome},
+    telemetry::{
+        label::{AdminResult, Refusal},
+        stats::Outcome,
+    },
     types::clock,
 };
 
