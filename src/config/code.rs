@@ -100,6 +100,8 @@ codes! {
     Status = "E0054";
     /// A text that is empty, too long, or not of the form that the key takes.
     Text = "E0055";
+    /// Not a rate such as `100/s`, or outside of 1 to 1,000,000 in a second, minute, hour or day.
+    Rate = "E0056";
     /// A name of a backend that does not exist.
     UnknownBackend = "E0101";
     /// A name of a segment that does not exist.

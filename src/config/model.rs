@@ -12,7 +12,9 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use ipnet::IpNet;
 
-pub use self::policy::{Access, Answer, HeaderEdits, Policy, Redirect, Respond, Rewrite, Scheme};
+pub use self::policy::{
+    Access, Answer, HeaderEdits, Policy, RateKey, RateLimit, Redirect, Respond, Rewrite, Scheme,
+};
 pub use self::{
     endpoint::{Endpoint, EndpointTarget},
     geo::{Geo, GeoNetwork, TrustedHeader},

@@ -7,11 +7,15 @@ mod access;
 mod answer;
 mod headers;
 pub mod jwt;
+mod rate_limit;
 mod rewrite;
+
+use std::sync::Arc;
 
 pub use access::Access;
 pub use answer::{Answer, Asked, PathChange, Redirect, Respond};
 pub use headers::HeaderEdits;
+pub use rate_limit::{Limiter, RateKey, RateRule, TooMany};
 pub use rewrite::Rewrite;
 
 /// What a route does to requests and responses.
@@ -19,6 +23,8 @@ pub use rewrite::Rewrite;
 pub struct Policy {
     /// Who may ask.
     pub access: Option<Access>,
+    /// How often it may be asked; all must agree.
+    pub rate_limits: Vec<Arc<Limiter>>,
     /// Changes of what goes to the backend.
     pub request_headers: Option<HeaderEdits>,
     /// Changes of what goes to the client.

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     http::{Framing, RequestView},
-    policy::{self, Asked, HeaderEdits},
+    policy::{self, Asked, HeaderEdits, Limiter, TooMany},
     snapshot::{Route, Snapshot},
     telemetry::{Outcome, PolicyLabel},
     types::clock,
@@ -70,6 +70,22 @@ impl<'a> Answer<'a> {
         Self { by, status, body: Body::Sentence(text), fields: Vec::new() }
     }
 
+    /// For who has asked too often. The `RateLimit` fields are those of draft-ietf-httpapi-ratelimit-headers-10.
+    fn limiting(limiter: &Limiter, refused: TooMany) -> Self {
+        let rule = limiter.rule();
+        let (name, wait) = (rule.key.as_str(), refused.seconds());
+        let policy = format!("\"{name}\";q={};w={}", rule.burst, rule.window_seconds());
+        let fields = vec![
+            ("retry-after", wait.to_string().into_bytes()),
+            ("ratelimit-policy", policy.into_bytes()),
+            ("ratelimit", format!("\"{name}\";r=0;t={wait}").into_bytes()),
+        ];
+        Self {
+            fields,
+            ..Self::refusing(PolicyLabel::RateLimit, 429, "you have asked too often; wait a little")
+        }
+    }
+
     fn fixed(answer: &'a policy::Answer, (scheme, authority): (&str, &[u8]), view: &RequestView<'_>) -> Self {
         match answer {
             policy::Answer::Redirect(redirect) => {
@@ -103,6 +119,11 @@ pub(super) fn judge<'s>(
     let policy = route.policy.as_deref()?;
     if policy.access.as_ref().is_some_and(|access| !access.admits(view.client_ip)) {
         return Some(Answer::refusing(PolicyLabel::Access, 403, "your address may not ask for this"));
+    }
+    for limiter in &policy.rate_limits {
+        if let Err(refused) = limiter.admit(view) {
+            return Some(Answer::limiting(limiter, refused));
+        }
     }
     let scheme = request.scheme(view.headers);
     policy.answer.as_ref().map(|answer| Answer::fixed(answer, (scheme, authority), view))

@@ -57,6 +57,9 @@ impl SystemView {
                 let ratio = if total > 0.0 { weight(backend) / total } else { 0.0 };
                 gauges.weight_ratios.insert((route.name.clone(), backend.name.clone()), ratio);
             }
+            let limiters = route.policy.iter().flat_map(|policy| &policy.rate_limits);
+            let forgotten = limiters.map(|limiter| limiter.forgotten()).reduce(|sum, count| sum + count);
+            gauges.forgotten_keys.extend(forgotten.map(|count| (route.name.clone(), count)));
         }
         let now = clock::now();
         for backend in &snapshot.backends {

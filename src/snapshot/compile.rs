@@ -30,6 +30,7 @@ use crate::{
 pub struct Compiler {
     registry: Arc<Registry>,
     directory: Directory,
+    limiters: policy::Limiters,
     keyring: Arc<Keyring>,
 }
 
@@ -62,7 +63,12 @@ impl Compiler {
     /// A compiler that takes statistics from `registry` and signs cookies with `keyring`.
     #[must_use]
     pub fn new(registry: Arc<Registry>, keyring: Arc<Keyring>) -> Self {
-        Self { registry, directory: Directory::new(clock::now()), keyring }
+        Self {
+            registry,
+            directory: Directory::new(clock::now()),
+            limiters: policy::Limiters::default(),
+            keyring,
+        }
     }
 
     /// Lowers the file and the overlay.
@@ -142,6 +148,7 @@ impl Compiler {
         }
         live.listeners.extend(snapshot.listeners.keys().cloned());
         self.registry.retain(&live);
+        self.limiters.retain(snapshot);
         self.directory.retain(|backend, address| {
             let of_name = |known: &&Backend| known.name == *backend;
             let found = snapshot.backends.iter().find(of_name);
@@ -189,7 +196,7 @@ impl Compiler {
     }
 
     fn route(
-        &self,
+        &mut self,
         route: &model::Route,
         overrides: Option<&RouteOverlay>,
         segments: &HashMap<Name, Arc<Segment>>,
@@ -219,7 +226,7 @@ impl Compiler {
                 stream_idle: route.timeouts.stream_idle,
                 tunnel_idle: route.timeouts.tunnel_idle,
             },
-            policy: policy::policy(route),
+            policy: policy::policy(route, &mut self.limiters),
             shards: self.registry.route(&route.name),
         })
     }

@@ -1,18 +1,59 @@
 //! A route's traffic policy: the file's form lowered to the runtime's.
 
+use std::{collections::HashMap, sync::Arc};
+
+use super::Snapshot;
 use crate::{
     config::model,
-    policy::{Access, Answer, HeaderEdits, PathChange, Policy, Redirect, Respond, Rewrite},
+    policy::{
+        Access, Answer, HeaderEdits, Limiter, PathChange, Policy, RateKey, RateRule, Redirect, Respond,
+        Rewrite,
+    },
+    types::Name,
 };
 
+/// The limiters of all routes. Who has asked how often outlives reloads that leave a limit as it is.
+#[derive(Debug, Default)]
+pub(super) struct Limiters(HashMap<(Name, RateRule), Arc<Limiter>>);
+
+// === impl Limiters ===
+
+impl Limiters {
+    fn of(&mut self, route: &Name, limit: &model::RateLimit) -> Arc<Limiter> {
+        let rule = RateRule {
+            key: match &limit.key {
+                model::RateKey::ClientIp => RateKey::ClientIp,
+                model::RateKey::Route => RateKey::Route,
+                model::RateKey::Header(name) => RateKey::Header(name.as_str().into()),
+            },
+            rate: limit.rate,
+            burst: limit.burst,
+            max_keys: limit.max_keys,
+        };
+        let limiter =
+            self.0.entry((route.clone(), rule.clone())).or_insert_with(|| Arc::new(Limiter::new(rule)));
+        Arc::clone(limiter)
+    }
+
+    /// Forgets what `snapshot` does not have.
+    pub(super) fn retain(&mut self, snapshot: &Snapshot) {
+        self.0.retain(|(route, rule), _| {
+            let found = snapshot.routes.iter().find(|known| known.name == *route);
+            let policy = found.and_then(|route| route.policy.as_ref());
+            policy.is_some_and(|policy| policy.rate_limits.iter().any(|limiter| limiter.rule() == rule))
+        });
+    }
+}
+
 /// The policy of a route; `None` when it has none.
-pub(super) fn policy(route: &model::Route) -> Option<Box<Policy>> {
+pub(super) fn policy(route: &model::Route, limiters: &mut Limiters) -> Option<Box<Policy>> {
     let written = &route.policy;
     if *written == model::Policy::default() {
         return None;
     }
     Some(Box::new(Policy {
         access: written.access.as_ref().map(access),
+        rate_limits: written.rate_limits.iter().map(|limit| limiters.of(&route.name, limit)).collect(),
         request_headers: header_edits(&written.request_headers),
         response_headers: header_edits(&written.response_headers),
         rewrite: written.rewrite.as_ref().map(|rewrite| {

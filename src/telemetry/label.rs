@@ -104,6 +104,8 @@ pub enum Handshake {
 pub enum PolicyLabel {
     /// The client's address may not ask (403).
     Access,
+    /// It was asked too often (429).
+    RateLimit,
     /// The route sends clients elsewhere.
     Redirect,
     /// The route always answers the same.
@@ -185,7 +187,7 @@ labels!(Refusal:
 labels!(Handshake:
     Full = "full", Resumed = "resumed", Timeout = "timeout", Plaintext = "plaintext", Incompatible = "incompatible",
     ClientCertificate = "client_certificate", Alert = "alert", Malformed = "malformed", Gone = "gone");
-labels!(PolicyLabel: Access = "access", Redirect = "redirect", Respond = "respond");
+labels!(PolicyLabel: Access = "access", RateLimit = "rate_limit", Redirect = "redirect", Respond = "respond");
 labels!(ChangeSource: File = "file", Api = "api", Rollout = "rollout", Fleet = "fleet");
 labels!(ChangeResult: Applied = "applied", Unchanged = "unchanged", Refused = "refused");
 labels!(AdminResult: Ok = "ok", Denied = "denied", Refused = "refused", Failed = "failed");

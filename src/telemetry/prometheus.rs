@@ -68,6 +68,8 @@ pub struct Gauges {
     pub certificates: BTreeMap<PathBuf, Duration>,
     /// Whether every file of TLS was good when last read.
     pub certificates_good: bool,
+    /// How many keys each route's limits have forgotten too soon.
+    pub forgotten_keys: BTreeMap<Name, u64>,
     /// How each backend is.
     pub backends: BTreeMap<Name, BackendGauges>,
 }
@@ -384,7 +386,7 @@ fn listener_families(stats: &StatsSnapshot) -> [MetricFamily; 5] {
     ]
 }
 
-fn gauge_families(gauges: &Gauges) -> [MetricFamily; 6] {
+fn gauge_families(gauges: &Gauges) -> [MetricFamily; 7] {
     let gauge = |name, help| Family::new(name, help, MetricType::GAUGE);
     let switch = |on: bool| f64::from(u8::from(on));
     let weights = gauges.weight_ratios.iter().map(|(key, ratio)| of_route_backend(key).value(*ratio));
@@ -394,6 +396,7 @@ fn gauge_families(gauges: &Gauges) -> [MetricFamily; 6] {
         .certificates
         .iter()
         .map(|(file, end)| Sample::new().label("file", &file.to_string_lossy()).value(float(end.as_secs())));
+    let forgotten = gauges.forgotten_keys.iter().map(|(route, count)| of_route(route).value(float(*count)));
     let kills = gauges.kill_switches.iter().map(|(route, on)| of_route(route).value(switch(*on)));
     [
         gauge("weir_backend_weight_ratio", "The backend's configured part of the split, 0 to 1.")
@@ -401,6 +404,13 @@ fn gauge_families(gauges: &Gauges) -> [MetricFamily; 6] {
             .build(),
         gauge("weir_endpoint_healthy", "1 when the endpoint can take requests.").extend(healthy).build(),
         gauge("weir_kill_switch_active", "1 while the route's kill switch is on.").extend(kills).build(),
+        Family::new(
+            "weir_rate_limit_keys_forgotten_total",
+            "Keys of the route's rate limits that made room for others before their burst was back.",
+            MetricType::COUNTER,
+        )
+        .extend(forgotten)
+        .build(),
         gauge("weir_config_revision", "The revision in force.")
             .with(Sample::new().value(float(gauges.revision.0)))
             .build(),

@@ -172,3 +172,41 @@ fn http_goes_to_https() {
     assert_eq!((plain.status, plain.get("location")), (301, Some("https://shop.example/x")));
     assert_eq!(ask("https").text(), "stable");
 }
+
+#[test]
+fn who_asks_too_often_is_told_when_to_come_back() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("access.log");
+    let origin = Origin::named("stable");
+    let limit =
+        "rate_limit: [ { key: { header: X-Api-Key }, rate: 1/h, burst: 2 }, { key: client_ip, rate: 3/d } ]";
+    let setup =
+        with(&origin, limit).top(&format!("access_log: {{ path: \"{}\" }}", path.display())).workers(2);
+    let weir = setup.start();
+    let ask = |key: &str| weir.client().ask(format!("GET / HTTP/1.1\r\nHost: a\r\nX-Api-Key: {key}\r\n\r\n"));
+    assert_eq!([ask("a").status, ask("a").status], [200, 200]);
+    let refused = ask("a");
+    assert_eq!(refused.status, 429);
+    let wait: u64 = refused.get("retry-after").unwrap().parse().unwrap();
+    assert!((3590..=3600).contains(&wait), "{wait}");
+    assert_eq!(refused.get("ratelimit-policy"), Some("\"header\";q=2;w=7200"));
+    assert_eq!(refused.get("ratelimit"), Some(&*format!("\"header\";r=0;t={wait}")));
+    // Another limit, another route's worth of changes: what was counted still counts.
+    weir.rewrite(
+        &setup.clone().timeouts("connect: 3s").route("name: other, match: { hosts: b }, backend: stable"),
+    );
+    assert_eq!(ask("a").status, 429);
+    assert_eq!(ask("b").status, 200, "the third of this address");
+    assert_eq!(ask("c").get("ratelimit-policy"), Some("\"client_ip\";q=3;w=86400"));
+    assert_eq!(weir.count("weir_policy_responses_total", "route=\"all\",policy=\"rate_limit\""), 3);
+    assert_eq!(weir.count("weir_rate_limit_keys_forgotten_total", "route=\"all\""), 0);
+    assert_eq!(origin.requests().len(), 3);
+    eventually("a line of the log", || {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        text.contains("\"weir.policy\":\"rate_limit\"").then_some(())
+    });
+    // A limit that was changed begins anew.
+    let changed = limit.replace("burst: 2", "burst: 1").replace("3/d", "4/d");
+    weir.rewrite(&with(&origin, &changed).workers(2));
+    assert_eq!([ask("a").status, ask("a").status], [200, 429]);
+}

@@ -1,13 +1,18 @@
 //! Traffic policy of routes.
 
+use std::num::NonZeroU32;
+
 use super::{
     Context,
-    reader::{self, Object},
+    reader::{self, Object, Place},
+    top::number,
 };
 use crate::config::{
-    keys::{Kind, Scalar},
-    model::{Access, Answer, HeaderEdits, Policy, Redirect, Respond, Rewrite, Scheme},
+    keys::{Kind, RATE_KEY, Scalar},
+    model::{Access, Answer, HeaderEdits, Policy, RateKey, RateLimit, Redirect, Respond, Rewrite, Scheme},
+    yaml::Value,
 };
+use crate::types::Rate;
 
 /// The keys of a route that are policy.
 pub(super) fn policy(route: &mut Object<'_>, cx: &mut Context) -> Policy {
@@ -19,6 +24,7 @@ pub(super) fn policy(route: &mut Object<'_>, cx: &mut Context) -> Policy {
     Policy {
         answer: redirect.or(respond),
         access: route.object(cx, "access").map(|access| self::access(access, cx)),
+        rate_limits: route.objects(cx, "rate_limit").into_iter().map(|limit| rate_limit(limit, cx)).collect(),
         request_headers,
         response_headers,
         rewrite: route.object(cx, "rewrite").map(|rewrite| self::rewrite(rewrite, cx)),
@@ -27,6 +33,27 @@ pub(super) fn policy(route: &mut Object<'_>, cx: &mut Context) -> Policy {
 
 fn access(mut object: Object<'_>, cx: &mut Context) -> Access {
     Access { allow: object.list(cx, "allow"), deny: object.list(cx, "deny") }
+}
+
+fn rate_limit(mut object: Object<'_>, cx: &mut Context) -> RateLimit {
+    let rate: Rate = object.get(cx, "rate");
+    let burst = object.opt::<u64>(cx, "burst").map(number).and_then(NonZeroU32::new);
+    RateLimit {
+        key: object.child(cx, "key").map_or(RateKey::Route, |place| rate_key(&place, cx)),
+        rate,
+        burst: burst.unwrap_or(rate.number()),
+        max_keys: number(object.get(cx, "max_keys")),
+    }
+}
+
+fn rate_key(place: &Place<'_>, cx: &mut Context) -> RateKey {
+    if !matches!(place.node.value, Value::Scalar { .. }) {
+        return RateKey::Header(Object::open(cx, place, &RATE_KEY).get(cx, "header"));
+    }
+    match reader::word(cx, place, &["client_ip", "route"], ("rate_limit", "key")) {
+        Some("client_ip") => RateKey::ClientIp,
+        _ => RateKey::Route,
+    }
 }
 
 fn directions(mut object: Object<'_>, cx: &mut Context) -> (HeaderEdits, HeaderEdits) {
@@ -61,24 +88,19 @@ fn redirect(mut object: Object<'_>, cx: &mut Context) -> Redirect {
     Redirect {
         scheme: scheme(&mut object, cx),
         host: object.opt(cx, "host"),
-        port: object.opt(cx, "port").map(small),
+        port: object.opt(cx, "port").map(number),
         path: object.opt(cx, "path"),
         prefix: object.opt(cx, "prefix"),
-        status: small(object.get(cx, "status")),
+        status: number(object.get(cx, "status")),
     }
 }
 
 fn respond(mut object: Object<'_>, cx: &mut Context) -> Respond {
     Respond {
-        status: small(object.get(cx, "status")),
+        status: number(object.get(cx, "status")),
         body: object.opt(cx, "body"),
         content_type: object.get(cx, "content_type"),
     }
-}
-
-/// A number that the tables keep below 65,536.
-fn small(number: u64) -> u16 {
-    u16::try_from(number).unwrap_or(u16::MAX)
 }
 
 /// The key `scheme` of a match or redirect.

@@ -18,7 +18,7 @@ use crate::{
         suggest,
         yaml::{MapKey, Node, Plain, VARIABLE, Value as NodeValue, classify, shorten},
     },
-    types::{Address, Fraction, Name, Weight},
+    types::{Address, Fraction, Name, Rate, Weight},
 };
 
 /// A node and its pointer in canonical form.
@@ -65,6 +65,7 @@ from_value! {
     u64, Value::Integer(value) => value, _ => 1;
     Duration, Value::Duration(value) => value, _ => Duration::from_secs(1);
     Fraction, Value::Fraction(value) => value, _ => Fraction::from_percent(1.0).expect("1 is a percentage");
+    Rate, Value::Rate(value) => value, _ => Rate::SLOWEST;
     Weight, Value::Weight(value) => value, _ => Weight::of(1);
     Name, Value::Name(value) => value,
         offset => Name::new(&format!("unreadable-{offset}")).expect("letters, digits and a dash");

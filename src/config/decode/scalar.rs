@@ -12,7 +12,7 @@ use crate::{
         suggest,
         yaml::{Node, Plain, Value as NodeValue, classify, shorten},
     },
-    types::{Address, Fraction, Name, Weight},
+    types::{Address, Fraction, Name, Rate, Weight},
 };
 
 /// The longest text of any value, in bytes.
@@ -31,6 +31,7 @@ pub(super) enum Value {
     Integer(u64),
     Duration(Duration),
     Fraction(Fraction),
+    Rate(Rate),
     Weight(Weight),
     Name(Name),
     Net(IpNet),
@@ -77,6 +78,7 @@ pub(super) fn read(scalar: Scalar, node: &Node) -> Parsed {
         (Scalar::Duration { min }, Plain::Text | Plain::Integer | Plain::Float) => duration(text, min),
         (Scalar::Size { min, max }, Plain::Text | Plain::Integer) => size(text, min, max),
         (Scalar::Percent, Plain::Text | Plain::Integer | Plain::Float) => percent(text),
+        (Scalar::Rate, Plain::Text | Plain::Integer | Plain::Float) => rate(text),
         (Scalar::Status, Plain::Text | Plain::Integer) => status(text),
         (Scalar::Weight, Plain::Text) if text.ends_with('%') => {
             let help = format!("weights are relative numbers: write `{}`", text.trim_end_matches('%'));
@@ -280,6 +282,20 @@ fn percent(text: &str) -> Parsed {
         return Err(wrong());
     }
     number.parse().ok().and_then(Fraction::from_percent).map(Value::Fraction).ok_or_else(wrong)
+}
+
+fn rate(text: &str) -> Parsed {
+    let wrong = || {
+        let problem = Problem::new(Code::Rate, format!("`{}` is not a rate", shorten(text)));
+        match classify(text) {
+            Plain::Integer => problem.help(format!("add the unit: `{text}/s`, `{text}/m`")),
+            _ => problem.help(format!(
+                "write a whole number from 1 to {} and a unit: `100/s`, `30/m`, `5000/h`, `10000/d`",
+                Rate::MAX
+            )),
+        }
+    };
+    Rate::parse(text).map(Value::Rate).ok_or_else(wrong)
 }
 
 fn status(text: &str) -> Parsed {

@@ -1,10 +1,13 @@
 //! Traffic policy of routes.
 
 use super::{Map, Out, texts};
-use crate::config::model::{Answer, HeaderEdits, Policy, Redirect, Respond, Rewrite, Scheme};
+use crate::config::model::{
+    Answer, HeaderEdits, Policy, RateKey, RateLimit, Redirect, Respond, Rewrite, Scheme,
+};
 
 /// Adds the keys of a route that are policy.
 pub(super) fn policy(map: Map, policy: &Policy) -> Map {
+    let rate_limits: Vec<_> = policy.rate_limits.iter().map(rate_limit).collect();
     let access = policy
         .access
         .as_ref()
@@ -12,7 +15,8 @@ pub(super) fn policy(map: Map, policy: &Policy) -> Map {
     let headers = Map::default()
         .some("request", header_edits(&policy.request_headers))
         .some("response", header_edits(&policy.response_headers));
-    map.opt("access", access).some("headers", headers).opt("rewrite", policy.rewrite.as_ref().map(rewrite))
+    let map = map.opt("access", access).some("rate_limit", rate_limits);
+    map.some("headers", headers).opt("rewrite", policy.rewrite.as_ref().map(rewrite))
 }
 
 fn header_edits(edits: &HeaderEdits) -> Map {
@@ -23,6 +27,19 @@ fn header_edits(edits: &HeaderEdits) -> Map {
         .some("add", fields(&edits.add))
         .some("set", fields(&edits.set))
         .some("remove", edits.remove.clone())
+}
+
+fn rate_limit(limit: &RateLimit) -> Map {
+    let key: Out = match &limit.key {
+        RateKey::ClientIp => "client_ip".into(),
+        RateKey::Route => "route".into(),
+        RateKey::Header(name) => Map::default().put("header", name.clone()).into(),
+    };
+    Map::default()
+        .put("key", key)
+        .put("rate", limit.rate.to_string())
+        .put("burst", limit.burst.get())
+        .put("max_keys", limit.max_keys)
 }
 
 fn rewrite(rewrite: &Rewrite) -> Map {

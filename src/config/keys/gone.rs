@@ -8,7 +8,6 @@ pub(in crate::config) static UNAVAILABLE: &[(&str, &str)] = &[
     ("condition", "jwt"),
     ("key_source", "jwt"),
     ("route", "retry"),
-    ("route", "rate_limit"),
     ("route", "mirror"),
     ("route", "rollout"),
 ];

@@ -64,6 +64,51 @@ pub(in crate::config) static REWRITE: Shape = Shape {
     ],
 };
 
+/// How often a route may be asked.
+pub(in crate::config) static RATE_LIMIT: Shape = Shape {
+    name: "rate_limit",
+    doc: "How often a route may be asked, by the generic cell rate algorithm; what is over gets 429 with `Retry-After`. All workers \
+          share the counts, and they outlive reloads that do not change the limit.",
+    choice: Choice::Free,
+    keys: &[
+        required(
+            "key",
+            Kind::Either(&[Kind::Word(&["client_ip", "route"]), Kind::Object(&RATE_KEY)]),
+            "What counts by itself: `client_ip` (of IPv6 the first 64 bits), a value of a header as `{ header: NAME }`, or the whole \
+             `route`.",
+        ),
+        required(
+            "rate",
+            Kind::Scalar(Scalar::Rate),
+            "How many in the long run: in a second, `100/s`, or in `m`, `h`, `d`.",
+        ),
+        optional(
+            "burst",
+            Kind::Scalar(Scalar::Integer { min: 1, max: 1_000_000 }),
+            "How many at once, after a pause. Without it, the number of `rate`.",
+        ),
+        default(
+            "max_keys",
+            Kind::Scalar(Scalar::Integer { min: 1, max: 10_000_000 }),
+            "100000",
+            "How many keys are remembered, at about 20 bytes each. With more, those that have asked least are forgotten.",
+        ),
+    ],
+};
+
+/// A header that a limit counts by.
+pub(in crate::config) static RATE_KEY: Shape = Shape {
+    name: "rate_key",
+    doc: "What a limit counts by.",
+    choice: Choice::Free,
+    keys: &[required(
+        "header",
+        Kind::Scalar(Scalar::HeaderName),
+        "The value of this header. Requests without it count by the client's address. Only as good as who writes it: a client that may \
+         choose it has as many limits as it has ideas.",
+    )],
+};
+
 /// An answer that sends clients elsewhere.
 pub(in crate::config) static REDIRECT: Shape = Shape {
     name: "redirect",

@@ -1,8 +1,8 @@
 //! The keys of conditions, routes, rules and splits.
 
 use super::{
-    ACCESS, Choice, Key, Kind, REDIRECT, RESPOND, REWRITE, ROUTE_HEADERS, Scalar, Shape, default, optional,
-    required,
+    ACCESS, Choice, Key, Kind, RATE_LIMIT, REDIRECT, RESPOND, REWRITE, ROUTE_HEADERS, Scalar, Shape, default,
+    optional, required,
 };
 
 const ANY_DURATION: Kind = Kind::Scalar(Scalar::Duration { min: 0 });
@@ -165,6 +165,11 @@ pub(in crate::config) static ROUTE: Shape = Shape {
         optional("respond", Kind::Object(&RESPOND), "Instead of `split`: answers always the same."),
         optional("timeouts", Kind::Object(&TIMEOUTS), "Upstream timeouts."),
         optional("access", Kind::Object(&ACCESS), "Which client addresses it takes."),
+        optional(
+            "rate_limit",
+            Kind::OneOrMore(&Kind::Object(&RATE_LIMIT)),
+            "How often it may be asked: one limit, or a list of which all must agree.",
+        ),
         optional("headers", Kind::Object(&ROUTE_HEADERS), "Changes of header fields."),
         optional("rewrite", Kind::Object(&REWRITE), "Another path or Host for the backend."),
     ],

@@ -15,6 +15,8 @@ pub(in crate::config) enum Scalar {
     Size { min: u64, max: u64 },
     /// A percentage, `0%` to `100%`.
     Percent,
+    /// So many in a unit of time.
+    Rate,
     /// A relative weight.
     Weight,
     /// The name of something in the file.
@@ -79,6 +81,7 @@ impl Scalar {
             Self::Duration { .. } => ("duration", "5s"),
             Self::Size { .. } => ("size", "32KiB"),
             Self::Percent => ("percentage", "2%"),
+            Self::Rate => ("rate", "100/s"),
             Self::Weight => ("weight", "95"),
             Self::Name => ("name", "shop"),
             Self::Cidr => ("network", "10.0.0.0/8"),
@@ -129,6 +132,7 @@ impl Scalar {
             Self::Duration { .. } => "^[0-9]+(ms|s|m|h|d)$",
             Self::Size { .. } => "^[0-9]+(B|KB|KiB|MB|MiB|GB|GiB)?$",
             Self::Percent => r"^(100(\.0{1,3})?|[0-9]{1,2}(\.[0-9]{1,3})?)%$",
+            Self::Rate => "^(1000000|[1-9][0-9]{0,5})/[smhd]$",
             Self::Name => r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}$",
             Self::Cidr => r"^(unix|[0-9A-Fa-f:.]+(/[0-9]{1,3})?)$",
             Self::Bind => r"^(localhost|[0-9.]+|\[[0-9A-Fa-f:.]+\])?:[0-9]{1,5}$",

@@ -1,12 +1,18 @@
 //! Traffic policy as it is declared: what a route does to requests beside sending them somewhere.
 
+use std::num::NonZeroU32;
+
 use ipnet::IpNet;
+
+use crate::types::Rate;
 
 /// What a route does to requests and responses.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Policy {
     /// Who may ask; `None` is everybody.
     pub access: Option<Access>,
+    /// How often it may be asked; all must agree.
+    pub rate_limits: Vec<RateLimit>,
     /// Changes of what goes to the backend.
     pub request_headers: HeaderEdits,
     /// Changes of what goes to the client.
@@ -24,6 +30,30 @@ pub struct Access {
     pub allow: Vec<IpNet>,
     /// Not these.
     pub deny: Vec<IpNet>,
+}
+
+/// How often a route may be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateLimit {
+    /// What counts by itself.
+    pub key: RateKey,
+    /// How many in the long run.
+    pub rate: Rate,
+    /// How many at once. Default: the number of `rate`.
+    pub burst: NonZeroU32,
+    /// How many keys are remembered. Default 100,000.
+    pub max_keys: u32,
+}
+
+/// What a limit counts by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RateKey {
+    /// The client's address.
+    ClientIp,
+    /// The whole route.
+    Route,
+    /// The value of a header.
+    Header(String),
 }
 
 /// Changes of header fields in one direction.

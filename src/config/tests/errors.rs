@@ -57,7 +57,7 @@ const WRONG: &[(Code, &str)] = &[
         Code::UnknownKey,
         "@head\nroutes:\n  - name: a\n    spilt: { backends: { stable: 1 } }\n  - name: b\n    backend: stable\n    rules: [ { macth: { method: GET }, backend: stable } ]\n",
     ),
-    (Code::NotAvailable, "@head\nroutes: [ { name: a, backend: stable, rate_limit: { rate: 100/s } } ]\n"),
+    (Code::NotAvailable, "@head\nroutes: [ { name: a, backend: stable, rollout: { preset: standard } } ]\n"),
     (
         Code::NotAvailable,
         "listeners: [ { name: a, bind: ':80' } ]\nbackends: { a: { endpoints: [ { dns: 'a:80' } ] } }\nroutes: [ { name: a, backend: a } ]\n",
@@ -106,6 +106,10 @@ const WRONG: &[(Code, &str)] = &[
         "listeners: [ { name: a, bind: ':80' } ]\nbackends: { a: { endpoints: [ { address: '1.1.1.1:1' } ], health_check: { path: /, expected_status: 2xx } } }\nroutes: [ { name: a, backend: a } ]\n",
     ),
     (Code::Text, "@head\n@routes\naccess_log: { path: stdot }\n"),
+    (
+        Code::Rate,
+        "@head\nroutes: [ { name: a, backend: stable, rate_limit: [ { key: route, rate: 100 }, { key: cookie, rate: 5/10s } ] } ]\n",
+    ),
     (
         Code::UnknownBackend,
         "@head\nroutes:\n  - name: a\n    split: { backends: { stable: 1, cannary: 1 } }\n",

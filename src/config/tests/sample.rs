@@ -77,6 +77,7 @@ fn scalar(of: Scalar, dice: &mut Dice<'_>) -> Value {
             [json!("32KiB"), json!("64KB"), json!("1MiB"), json!(4096)][dice.below(4)].clone()
         }
         Scalar::Percent => pick(&["0%", "0.5%", "2%", "99.999%", "100%"], dice),
+        Scalar::Rate => pick(&["100/s", "6/m", "1000000/h", "1/d"], dice),
         Scalar::Weight => [json!(95), json!(1), json!(0.5), json!(7), json!(0)][dice.below(5)].clone(),
         Scalar::Name => pick(&["name-0", "name-1", "name-2"], dice),
         Scalar::Cidr => pick(&["10.0.0.0/8", "10.1.2.3", "fd00::/8", "unix"], dice),

@@ -158,6 +158,25 @@ fn names_hosts_paths_and_methods() {
 }
 
 #[test]
+fn rates() {
+    check(
+        "routes: [ { name: r, backend: stable, rate_limit: { key: route, rate: $ } } ]",
+        &[json!("100/s"), json!("1/d"), json!("1000000/m"), json!("30/h")],
+        &[
+            json!("0/s"),
+            json!("1000001/s"),
+            json!("01/s"),
+            json!("5/10s"),
+            json!("5"),
+            json!(5),
+            json!("5 /s"),
+            json!("-1/s"),
+        ],
+        &[],
+    );
+}
+
+#[test]
 fn weights_and_statuses() {
     check(
         "routes: [ { name: r, split: { backends: { stable: $, canary: 1 } } } ]",

@@ -59,6 +59,7 @@ fn gauges() -> Gauges {
         weight_ratios: [((name("shop"), name("v1")), 0.95)].into(),
         endpoints_healthy: [((name("v1"), "[::1]:80".into()), true)].into(),
         kill_switches: [(name("shop"), false)].into(),
+        forgotten_keys: [(name("shop"), 3)].into(),
         certificates: [("/tls/shop.crt".into(), Duration::from_secs(1_900_000_000))].into(),
         certificates_good: true,
         backends: [(name("v1"), backend_gauges())].into(),
