@@ -148,6 +148,10 @@ codes! {
     NoBody = "E0144";
     /// Rules on a route that answers itself, without a backend.
     NoSplit = "E0145";
+    /// A status below 400 among those that are sent again; it is no failure.
+    RetryStatus = "E0150";
+    /// Pauses between attempts that begin above what they may grow to.
+    Backoff = "E0151";
     /// A backend that no route uses.
     UnusedBackend = "W0201";
     /// A segment that nothing uses.
@@ -158,6 +162,8 @@ codes! {
     ShadowedRoute = "W0204";
     /// A backend whose endpoints may show any certificate.
     Unverified = "W0205";
+    /// `shield: true` on a route with one backend, which nobody can shield.
+    ShieldAlone = "W0210";
 }
 
 impl Code {

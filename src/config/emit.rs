@@ -385,7 +385,9 @@ fn route(route: &Route) -> Map {
         .put("name", route.name.as_str())
         .put("match", route.matches.iter().map(route_match).collect::<Vec<_>>())
         .some("rules", route.rules.iter().map(rule).collect::<Vec<_>>())
-        .put("timeouts", timeouts);
+        .put("timeouts", timeouts)
+        .opt("retry", route.retry.as_ref().map(resilience::retry))
+        .put("shield", route.shield);
     let map = match &route.policy.answer {
         Some(answer) => policy::answer(map, answer),
         None => map.put("split", split(&route.split)),

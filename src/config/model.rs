@@ -20,7 +20,7 @@ pub use self::{
     edge::{ProxyProtocol, TotalLimits},
     endpoint::{Endpoint, EndpointTarget},
     geo::{Geo, GeoNetwork, TrustedHeader},
-    resilience::{CircuitBreaker, OutlierDetection, SuccessRate},
+    resilience::{Backoff, CircuitBreaker, HealthCheck, OutlierDetection, Retry, RetryOn, SuccessRate},
     tls::{BackendTls, CertificateFiles, ClientAuth, ListenerTls, TlsVersion},
 };
 use crate::types::{Address, BackendState, Fraction, Name, OnUnavailable, StickyMode, Weight};
@@ -197,27 +197,6 @@ pub enum LbPolicy {
     Rendezvous,
 }
 
-/// Active HTTP health checks.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HealthCheck {
-    /// The path of the GET.
-    pub path: String,
-    /// The Host header; `None` is the endpoint's address.
-    pub host: Option<String>,
-    /// Between two probes, jittered by a tenth. Default 5s.
-    pub interval: Duration,
-    /// For a whole probe. Default 1s.
-    pub timeout: Duration,
-    /// Successes in a row that make an endpoint healthy. Default 2.
-    pub healthy_threshold: u32,
-    /// Failures in a row that make it unhealthy. Default 3.
-    pub unhealthy_threshold: u32,
-    /// Statuses that count as success, inclusive ranges. Default 200-299.
-    pub expected_status: Vec<(u16, u16)>,
-    /// Whether an endpoint without a verdict yet takes traffic. Default true (`initial_state: healthy`).
-    pub initially_healthy: bool,
-}
-
 /// A condition over a request. An empty `All` is true, an empty `Any` is false.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Condition {
@@ -304,6 +283,10 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// What it does to requests beside sending them somewhere.
     pub policy: Policy,
+    /// What is sent again; `None` is only what certainly was not seen.
+    pub retry: Option<Retry>,
+    /// Whether the baseline is asked when another backend fails. Default no.
+    pub shield: bool,
 }
 
 /// Requests that a route takes: all of what is given must hold.

@@ -123,6 +123,8 @@ fn route(route: &str, backends: &[(&str, u32)]) -> Route {
             sticky: Sticky { mode: StickyMode::Bucket, cookie: None, max_age: second },
             on_unavailable: OnUnavailable::Fallback,
         },
+        retry: None,
+        shield: false,
         timeouts: Timeouts {
             connect: second,
             response_headers: second,

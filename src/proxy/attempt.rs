@@ -3,7 +3,13 @@
 //! Two HTTP/1.1 connections have an [`Exchange`], which moves bytes as they come; where HTTP/2 is on a side, a [`Bridge`] passes
 //! bodies in pieces. Both have the same phases, and whoever forwards sees no difference.
 
-use super::{bridge::Bridge, error::ProxyError, exchange::Exchange, headers::ClientHead};
+use super::{
+    bridge::{Bridge, Held},
+    downstream::BodyMark,
+    error::ProxyError,
+    exchange::Exchange,
+    headers::ClientHead,
+};
 use crate::{
     http::ResponseHead,
     upstream::{Lease, UpstreamConnection},
@@ -103,6 +109,11 @@ impl Attempt<'_, '_> {
         either!(self, attempt => attempt.is_interim_cut())
     }
 
+    /// Whether the client may send another request, or has.
+    pub(super) fn may_ask_again(&self) -> bool {
+        either!(self, attempt => attempt.may_ask_again())
+    }
+
     /// Body bytes that went to the client.
     pub(super) fn body_bytes(&self) -> u64 {
         either!(self, attempt => attempt.body_bytes())
@@ -111,6 +122,20 @@ impl Attempt<'_, '_> {
     /// Whether the whole request went up, so that what the client sends next is another one.
     pub(super) fn is_request_sent(&self) -> bool {
         either!(self, attempt => attempt.is_request_sent())
+    }
+
+    /// Parts with the client; the response, of which the head was read, waits.
+    pub(super) fn hold(self) -> Held {
+        either!(self, attempt => attempt.hold())
+    }
+
+    /// Whether the client's body can be read again from `mark` on.
+    pub(super) fn can_rewind(&self, mark: BodyMark) -> bool {
+        match (self, mark) {
+            (Self::Exchange(exchange), BodyMark::H1(mark)) => exchange.can_rewind(mark),
+            (Self::Exchange(_), BodyMark::H2) => false,
+            (Self::Bridge(bridge), mark) => bridge.can_rewind(mark),
+        }
     }
 
     /// Makes an incomplete response visible as one, where the end of the connection does not.

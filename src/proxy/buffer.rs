@@ -27,6 +27,8 @@ pub(super) struct Buffer {
     fills: u64,
     /// Counts its memory as in use.
     lent: Option<Lent>,
+    /// Used bytes up to so many after `base` stay, to be read again; 0 once there were more.
+    kept: usize,
 }
 
 /// Memory that is in use, for as long as this lives.
@@ -82,10 +84,16 @@ impl Buffer {
     pub(super) fn consume(&mut self, count: usize) {
         self.start += count;
         debug_assert!(self.start <= self.end, "only bytes that were read can be used");
-        if self.start == self.end {
+        if self.start == self.end && self.end - self.base > self.kept {
+            self.kept = 0;
             self.start = self.base;
             self.end = self.base;
         }
+    }
+
+    /// From here on, used bytes stay as long as there are not more than `limit`.
+    pub(super) fn keep(&mut self, limit: usize) {
+        self.kept = limit;
     }
 
     /// The first `len` bytes are a head that stays; the rest is unread.
@@ -100,6 +108,7 @@ impl Buffer {
         self.end -= self.start;
         self.start = 0;
         self.base = 0;
+        self.kept = 0;
     }
 
     /// Whether no further byte fits.
@@ -127,15 +136,22 @@ impl Buffer {
         Mark { start: self.start, end: self.end, fills: self.fills }
     }
 
-    /// Makes the bytes that were unread at `mark` unread again; false when something has been read since, which may have
-    /// overwritten them.
+    /// Whether the bytes that were unread at `mark` are all there: nothing has been read since that may have overwritten
+    /// them, or they were kept.
+    pub(super) fn can_rewind(&self, mark: Mark) -> bool {
+        self.kept > 0 || self.fills == mark.fills
+    }
+
+    /// Makes the bytes that were unread at `mark` unread again, and what came after them; false when they are gone.
     pub(super) fn rewind(&mut self, mark: Mark) -> bool {
-        let intact = self.fills == mark.fills;
-        if intact {
-            self.start = mark.start;
+        if !self.can_rewind(mark) {
+            return false;
+        }
+        if self.kept == 0 {
             self.end = mark.end;
         }
-        intact
+        self.start = mark.start;
+        true
     }
 }
 

@@ -85,11 +85,28 @@ impl Downstream<'_> {
         }
     }
 
+    /// From here on, what is read of the body is kept to be read again, as long as it is not more than `limit` bytes.
+    pub(super) fn keep(&mut self, limit: usize) {
+        match self {
+            Self::H1(client) => client.buffer.keep(limit),
+            Self::H2(client) => client.body.keep(limit),
+        }
+    }
+
+    /// Whether [`rewind`](Self::rewind) would do.
+    pub(super) fn can_rewind(&self, mark: BodyMark) -> bool {
+        match (self, mark) {
+            (Self::H1(client), BodyMark::H1(mark)) => client.buffer.can_rewind(mark),
+            (Self::H2(client), BodyMark::H2) => client.body.can_rewind(),
+            _ => false,
+        }
+    }
+
     /// Makes the body unread again from `mark` on; false when that cannot be.
     pub(super) fn rewind(&mut self, mark: BodyMark) -> bool {
         match (self, mark) {
             (Self::H1(client), BodyMark::H1(mark)) => client.buffer.rewind(mark),
-            (Self::H2(client), BodyMark::H2) => client.body.is_untouched(),
+            (Self::H2(client), BodyMark::H2) => client.body.rewind(),
             _ => false,
         }
     }

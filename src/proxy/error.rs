@@ -41,6 +41,13 @@ pub(super) enum ProxyError {
         /// What the system said; `None` at an orderly end.
         source: Option<io::Error>,
     },
+    /// The endpoint refused the stream without looking at the request (RFC 9113, section 8.7).
+    #[error("the endpoint refused the stream")]
+    Refused(#[source] io::Error),
+    /// The endpoint answered with a status for which another attempt is made. Nobody is told; what the client gets in the end is a
+    /// real response.
+    #[error("the endpoint answered {0}")]
+    Status(u16),
     /// The endpoint does not speak HTTP/2 as it should.
     #[error("no HTTP/2 connection to the endpoint")]
     Session(#[source] h2::Error),
@@ -84,10 +91,12 @@ impl ProxyError {
             | Self::Session(_)
             | Self::Untranslatable
             | Self::Closed { .. }
+            | Self::Refused(_)
             | Self::Head(_)
             | Self::Switched
             | Self::Truncated(_)
             | Self::Body => 502,
+            Self::Status(status) => *status,
         }
     }
 
@@ -105,6 +114,7 @@ impl ProxyError {
             }
             Self::Session(_) | Self::Untranslatable => "the backend could not be asked",
             Self::Closed { .. } | Self::Truncated(_) => "the backend closed the connection",
+            Self::Refused(_) | Self::Status(_) => "the backend refused the request",
             Self::Head(_) | Self::Switched | Self::Body => "the backend's response could not be understood",
             Self::ResponseTimeout(_) | Self::StreamIdle(_) => "the backend did not answer in time",
         }
@@ -114,7 +124,7 @@ impl ProxyError {
     pub(super) fn kind(&self) -> Option<ErrorKind> {
         match self {
             Self::ClientGone | Self::ClientIdle => Some(ErrorKind::AbortedByClient),
-            Self::ClientBody => None,
+            Self::ClientBody | Self::Status(_) => None,
             Self::Unavailable => Some(ErrorKind::Unavailable),
             Self::Overload(_) => Some(ErrorKind::Overload),
             Self::Connect(ConnectError::Timeout { .. }) | Self::ResponseTimeout(_) | Self::StreamIdle(_) => {
@@ -123,20 +133,10 @@ impl ProxyError {
             Self::Connect(ConnectError::Io { .. }) => Some(ErrorKind::Connect),
             Self::Connect(ConnectError::Tls { .. }) => Some(ErrorKind::Tls),
             Self::Closed { source, .. } if source.as_ref().is_some_and(is_of_tls) => Some(ErrorKind::Tls),
-            Self::Closed { .. } | Self::Truncated(_) => Some(ErrorKind::Reset),
+            Self::Closed { .. } | Self::Refused(_) | Self::Truncated(_) => Some(ErrorKind::Reset),
             Self::Session(_) | Self::Untranslatable | Self::Head(_) | Self::Switched | Self::Body => {
                 Some(ErrorKind::Protocol)
             }
-        }
-    }
-
-    /// Whether another attempt may be made (RFC 9110, section 9.2.2): the request provably never reached an endpoint, or
-    /// it is idempotent and a reused connection ended before any answer.
-    pub(super) fn may_retry(&self, idempotent: bool) -> bool {
-        match self {
-            Self::Connect(_) => true,
-            Self::Closed { reused, unsent, .. } => *reused && (*unsent || idempotent),
-            _ => false,
         }
     }
 
@@ -146,6 +146,7 @@ impl ProxyError {
         match self {
             Self::Closed { reused, unsent, .. } => !(*reused && *unsent),
             Self::Connect(_)
+            | Self::Refused(_)
             | Self::Session(_)
             | Self::Head(_)
             | Self::Switched
@@ -158,13 +159,19 @@ impl ProxyError {
             | Self::ClientIdle
             | Self::Unavailable
             | Self::Overload(_)
+            | Self::Status(_)
             | Self::Untranslatable => false,
         }
     }
 
+    /// Whether it is the client's doing, so that no response is of use any more, or that it shall be told.
+    pub(super) fn is_clients(&self) -> bool {
+        matches!(self, Self::ClientGone | Self::ClientBody | Self::ClientIdle)
+    }
+
     /// Whether another endpoint must be tried, because this one cannot be reached at all.
     pub(super) fn is_endpoints_fault(&self) -> bool {
-        matches!(self, Self::Connect(_))
+        matches!(self, Self::Connect(_) | Self::Session(_))
     }
 }
 

@@ -16,8 +16,8 @@ use std::{
 use tokio::io::AsyncWrite as _;
 
 use super::{
-    bridge::RESPONSE_LIMITS,
-    buffer::Buffer,
+    bridge::{Held, RESPONSE_LIMITS},
+    buffer::{Buffer, Mark},
     connection::Client,
     deadlines::{CONTINUE_AFTER, Deadlines, HALF_CLOSE_GRACE, Limits, MAX_INTERIM, Phase, phase},
     error::ProxyError,
@@ -173,6 +173,11 @@ impl<'a> Exchange<'a> {
         self.download.is_cut()
     }
 
+    /// Whether the client may send another request, or has.
+    pub(super) fn may_ask_again(&self) -> bool {
+        self.client.may_ask_again()
+    }
+
     /// Body bytes that went to the client.
     pub(super) fn body_bytes(&self) -> u64 {
         self.download.data_written
@@ -181,6 +186,18 @@ impl<'a> Exchange<'a> {
     /// Whether the whole request went up, so that what the client sends next is another one.
     pub(super) fn is_request_sent(&self) -> bool {
         self.upload_state == Upload::Done
+    }
+
+    /// Parts with the client; the response, of which the head was read, waits.
+    pub(super) fn hold(self) -> Held {
+        self.worker.buffers.put_outgoing(self.upload.into_out());
+        self.worker.buffers.put_outgoing(self.download.into_out());
+        Held::on_connection(self.upstream, self.upstream_buffer, self.upload_state == Upload::Done)
+    }
+
+    /// Whether the client's body can be read again from `mark` on.
+    pub(super) fn can_rewind(&self, mark: Mark) -> bool {
+        self.client.buffer.can_rewind(mark)
     }
 
     /// Gives back the memory, and the connection if it can carry another request.

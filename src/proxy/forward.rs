@@ -1,4 +1,7 @@
-//! From a chosen backend to a delivered response: endpoint, connection, attempts, and another backend where that helps.
+//! One attempt on an endpoint: a connection, the request up it, and the response to the client. `tries` makes as many as are
+//! needed.
+
+use std::{pin::pin, time::Duration};
 
 use tokio::time::Instant;
 
@@ -7,25 +10,23 @@ use super::{
     bridge::Bridge,
     connection::After,
     deadlines::Limits,
-    downstream::{BodyMark, Downstream},
+    downstream::Downstream,
     error::ProxyError,
     exchange::{Exchange, RequestFacts},
     handle::Request,
     headers::{ClientHead, body_of},
     policy::Edits,
     relay::Relay,
+    tries::{Timing, Tries},
     worker::Worker,
 };
 use crate::{
     http::{Framing, Known, ResponseHead, Version},
     snapshot::{Backend, Route, RouteBackend, Snapshot},
-    telemetry::{EndpointShard, ErrorKind, RouteBackendShard},
-    types::{OnUnavailable, Reason, clock},
+    telemetry::{EndpointShard, Outcome, RouteBackendShard},
+    types::{Reason, clock},
     upstream::{Endpoint, Protocol, UpstreamConnection, connect},
 };
-
-/// Most attempts for one request, over all endpoints and backends.
-const MAX_ATTEMPTS: u32 = 3;
 
 /// A request on its way: what every attempt needs.
 pub(super) struct Forwarder<'a> {
@@ -44,12 +45,14 @@ pub(super) struct Forwarder<'a> {
 pub(super) struct Forwarded<'f> {
     /// The place in the route of the backend that answered or failed.
     pub(super) backend: usize,
-    /// Whether that is another than was chosen.
-    pub(super) fell_back: bool,
+    /// Why that is another than was chosen, if it is.
+    pub(super) stand_in: Option<Reason>,
     /// The endpoint of the last attempt.
     pub(super) endpoint: Option<&'f Endpoint>,
     /// Attempts beside the first.
     pub(super) retries: u32,
+    /// The backend whose failure the client did not see, and how the request would have ended there.
+    pub(super) shielded: Option<(usize, Outcome)>,
     /// The response, or why there is none.
     pub(super) result: Result<Delivered, ProxyError>,
 }
@@ -75,7 +78,7 @@ pub(super) struct Delivered {
 }
 
 /// Counts a request as in flight for as long as it lives.
-struct InFlight<'a> {
+pub(super) struct InFlight<'a> {
     backend: &'a RouteBackendShard,
     endpoint: &'a EndpointShard,
 }
@@ -83,57 +86,6 @@ struct InFlight<'a> {
 // === impl Forwarder ===
 
 impl Forwarder<'_> {
-    /// Sends the request to the route's backend at `chosen`.
-    pub(super) async fn forward(&self, client: &mut Downstream<'_>, chosen: usize) -> Forwarded<'_> {
-        let mark = client.mark();
-        let mut tried: Vec<usize> = Vec::new();
-        // Set when a pooled connection turned out to be closed: the others of its pool may be too.
-        let mut fresh = false;
-        let mut state = Forwarded {
-            backend: chosen,
-            fell_back: false,
-            endpoint: None,
-            retries: 0,
-            result: Err(ProxyError::Unavailable),
-        };
-        loop {
-            let Some(endpoint) = self.pick(&state, &tried) else {
-                match self.fallback(&state) {
-                    Some(other) => self.fall_back(&mut state, other),
-                    None => return state,
-                }
-                continue;
-            };
-            state.endpoint = Some(endpoint);
-            state.result = self.attempt(client, state.backend, endpoint, fresh).await;
-            self.learn(state.backend, endpoint, &state.result);
-            let Err(error) = &state.result else { return state };
-            let more = state.retries + 1 < MAX_ATTEMPTS && error.may_retry(self.request.is_idempotent());
-            if !more || !self.replayable(client, mark) {
-                return state;
-            }
-            let at_fault = error.is_endpoints_fault();
-            if at_fault {
-                tried.push(endpoint.id);
-            }
-            if self.pick(&state, &tried).is_none() && self.fallback(&state).is_none() {
-                return state;
-            }
-            let shard = self.shard(state.backend);
-            shard.retried();
-            if at_fault {
-                shard.failed(error.kind().unwrap_or(ErrorKind::Connect));
-            }
-            fresh = !at_fault;
-            state.retries += 1;
-        }
-    }
-
-    /// Whether the request's body can be sent once more.
-    fn replayable(&self, client: &mut Downstream<'_>, mark: BodyMark) -> bool {
-        self.request.head.framing == Framing::None || client.rewind(mark)
-    }
-
     fn route_backend(&self, backend: usize) -> &RouteBackend {
         &self.route.backends[backend]
     }
@@ -146,68 +98,73 @@ impl Forwarder<'_> {
         self.route_backend(backend).shards.worker(self.worker.index)
     }
 
-    /// The backend that stands in for one that cannot take the request; only once.
-    pub(super) fn fallback(&self, state: &Forwarded<'_>) -> Option<usize> {
-        if state.fell_back || self.route.on_unavailable == OnUnavailable::Fail {
-            return None;
-        }
-        self.route.plan.fallback(state.backend, |place| self.backend(place).is_available(self.request.start))
-    }
-
-    fn fall_back(&self, state: &mut Forwarded<'_>, other: usize) {
-        self.shard(state.backend).failed(ErrorKind::Unavailable);
-        self.shard(other).assigned(Reason::Fallback);
-        state.backend = other;
-        state.fell_back = true;
-    }
-
     /// One attempt on one endpoint. An error means that the client has seen nothing yet.
-    async fn attempt(
-        &self,
+    pub(super) async fn attempt<'s>(
+        &'s self,
         client: &mut Downstream<'_>,
-        backend: usize,
-        endpoint: &Endpoint,
-        fresh: bool,
+        endpoint: &'s Endpoint,
+        state: &Forwarded<'_>,
+        tries: &mut Tries<'s>,
     ) -> Result<Delivered, ProxyError> {
-        let endpoint_shard = endpoint.shards.worker(self.worker.index);
-        let _admitted = self.admit(self.backend(backend))?;
-        let _in_flight = InFlight::new(self.shard(backend), endpoint_shard);
-        let leased = self.lease(endpoint, self.backend(backend), fresh).await?;
+        let backend = self.backend(state.backend);
+        let _admitted = self.admit(backend)?;
+        let _in_flight = InFlight::new(self.shard(state.backend), endpoint.shards.worker(self.worker.index));
+        let deadline = self.deadline();
+        let leased = within(deadline, self.lease(endpoint, backend, tries.fresh)).await?;
         let pooled = leased.is_reused();
         let sent_at = clock::now();
         let asked = self.request.upgrade_asked(client.bytes()).map(<[u8]>::to_vec);
-        let mut attempt = self.begin(client, leased, endpoint).await?;
+        let mut attempt = within(deadline, self.begin(client, leased, endpoint)).await?;
         let mut head = self.worker.take_response_head();
-        let answered = attempt.response_head(&mut head, self.request.is_head()).await;
-        let delivered = match answered.and_then(|()| self.check(&head, attempt.bytes(), asked.as_deref())) {
-            Ok(()) => {
-                let head_at = clock::now();
-                let (mut delivered, streamed) = self.deliver(&mut attempt, &head, (sent_at, head_at)).await;
-                delivered.pooled = pooled;
-                // Until a byte of it was written, an answer of ours can still take the response's place.
-                let begun = attempt.is_response_begun();
-                let done_at = clock::now();
-                if let Some(connection) = attempt.finish(head.keep_alive && streamed) {
-                    self.worker.pools.put(endpoint.id, connection, done_at);
-                }
-                if !client.may_ask_again() && delivered.after == After::KeepAlive {
-                    delivered.after = After::Close;
-                }
-                endpoint_shard.record(done_at.saturating_duration_since(sent_at));
-                match delivered.error.take_if(|_| !begun) {
-                    Some(error) => Err(error),
-                    None => Ok(delivered),
-                }
-            }
-            Err(error) => {
-                let cut = attempt.is_interim_cut();
-                attempt.finish(false);
-                // Nothing can be said to a client that took half of an interim response.
-                Err(if cut { ProxyError::ClientGone } else { error })
-            }
-        };
+        let answered = within(deadline, attempt.response_head(&mut head, self.request.is_head())).await;
+        if let Err(error) = answered.and_then(|()| self.check(&head, attempt.bytes(), asked.as_deref())) {
+            let cut = attempt.is_interim_cut();
+            attempt.finish(false);
+            self.worker.put_response_head(head);
+            // Nothing can be said to a client that took half of an interim response.
+            return Err(if cut { ProxyError::ClientGone } else { error });
+        }
+        let timing = Timing { sent_at, head_at: clock::now(), pooled };
+        if self.passes_over(head.status, &attempt, (state, tries), endpoint) {
+            let status = head.status;
+            self.hold(attempt, (head, timing), (state, tries), endpoint);
+            return Err(ProxyError::Status(status));
+        }
+        let delivered = self.complete(attempt, &head, timing, endpoint).await;
         self.worker.put_response_head(head);
         delivered
+    }
+
+    /// Brings the response, of which the head is here, to the client. An error means that it has seen nothing of it.
+    pub(super) async fn complete(
+        &self,
+        mut attempt: Attempt<'_, '_>,
+        head: &ResponseHead,
+        timing: Timing,
+        endpoint: &Endpoint,
+    ) -> Result<Delivered, ProxyError> {
+        let (mut delivered, streamed) = self.deliver(&mut attempt, head, timing).await;
+        // Until a byte of it was written, an answer of ours can still take the response's place.
+        let begun = attempt.is_response_begun();
+        let done_at = clock::now();
+        if !attempt.may_ask_again() && delivered.after == After::KeepAlive {
+            delivered.after = After::Close;
+        }
+        if let Some(connection) = attempt.finish(head.keep_alive && streamed) {
+            self.worker.pools.put(endpoint.id, connection, done_at);
+        }
+        let took = done_at.saturating_duration_since(timing.sent_at);
+        endpoint.shards.worker(self.worker.index).record(took);
+        match delivered.error.take_if(|_| !begun) {
+            Some(error) => Err(error),
+            None => Ok(delivered),
+        }
+    }
+
+    /// When an attempt that begins now must have a response's head, and how long that is.
+    fn deadline(&self) -> Option<(Instant, Duration)> {
+        let timeout = self.route.retry.as_ref()?.per_try_timeout?;
+        Some((clock::now() + timeout, timeout))
     }
 
     /// Makes ready what the two sides need that speak what they speak.
@@ -294,7 +251,7 @@ impl Forwarder<'_> {
         &self,
         attempt: &mut Attempt<'_, '_>,
         head: &ResponseHead,
-        (sent_at, head_at): (Instant, Instant),
+        Timing { sent_at, head_at, pooled }: Timing,
     ) -> (Delivered, bool) {
         let version = self.request.head.version;
         let tunnel = self.opens_tunnel(head);
@@ -341,7 +298,7 @@ impl Forwarder<'_> {
             status: head.status,
             head_at,
             sent_at,
-            pooled: false,
+            pooled,
             at_once,
             tunnel,
             body_bytes,
@@ -361,7 +318,7 @@ impl Forwarder<'_> {
         opened && self.request.head.upgrade.is_some()
     }
 
-    fn facts(&self) -> RequestFacts {
+    pub(super) fn facts(&self) -> RequestFacts {
         RequestFacts {
             version: self.request.head.version,
             framing: self.request.head.framing,
@@ -369,7 +326,7 @@ impl Forwarder<'_> {
         }
     }
 
-    fn limits(&self) -> Limits {
+    pub(super) fn limits(&self) -> Limits {
         let timeouts = &self.route.timeouts;
         Limits {
             response_headers: timeouts.response_headers,
@@ -382,7 +339,7 @@ impl Forwarder<'_> {
 // === impl InFlight ===
 
 impl<'a> InFlight<'a> {
-    fn new(backend: &'a RouteBackendShard, endpoint: &'a EndpointShard) -> Self {
+    pub(super) fn new(backend: &'a RouteBackendShard, endpoint: &'a EndpointShard) -> Self {
         backend.started();
         endpoint.started();
         Self { backend, endpoint }
@@ -393,5 +350,19 @@ impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.backend.finished();
         self.endpoint.finished();
+    }
+}
+
+/// Does `work`, but not for longer than until the deadline.
+async fn within<T>(
+    deadline: Option<(Instant, Duration)>,
+    work: impl Future<Output = Result<T, ProxyError>>,
+) -> Result<T, ProxyError> {
+    let work = pin!(work);
+    match deadline {
+        None => work.await,
+        Some((at, after)) => {
+            tokio::time::timeout_at(at, work).await.unwrap_or(Err(ProxyError::ResponseTimeout(after)))
+        }
     }
 }

@@ -281,6 +281,13 @@ fn account(
     let error = error.and_then(ProxyError::kind);
     let outcome = Outcome { status, method: request.method, duration, upstream, error };
     forwarder.shard(forwarded.backend).record(&outcome);
+    if let Some((backend, failed)) = &forwarded.shielded {
+        let shard = forwarder.shard(*backend);
+        shard.record(failed);
+        if forwarded.result.is_ok() {
+            shard.shielded();
+        }
+    }
     log::log(forwarder, client.bytes(), assignment, forwarded, &outcome);
 }
 

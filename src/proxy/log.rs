@@ -10,7 +10,7 @@ use crate::{
     snapshot::{Route, Snapshot},
     split::Assignment,
     telemetry::{AccessEntry, Outcome, PolicyLabel},
-    types::{Reason, address::is_unix_peer, cause::chain, clock},
+    types::{address::is_unix_peer, cause::chain, clock},
 };
 
 /// Hands the request to the log, if there is one and it keeps the line. `bytes` hold the request's head.
@@ -33,7 +33,7 @@ pub(super) fn log(
     let entry = AccessEntry {
         body_size: forwarded.result.as_ref().map_or(0, |delivered| delivered.body_bytes),
         backend: Some(forwarder.snapshot.backends[backend].name.clone()),
-        reason: Some(if forwarded.fell_back { Reason::Fallback } else { assignment.reason }),
+        reason: Some(forwarded.stand_in.unwrap_or(assignment.reason)),
         endpoint: forwarded.endpoint.map(|endpoint| endpoint.address.to_string().into()),
         retries: forwarded.retries,
         error_message: error.map(|error| chain(error)),

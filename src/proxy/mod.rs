@@ -26,8 +26,10 @@ mod plane;
 mod policy;
 mod relay;
 mod respond;
+mod retry;
 mod source;
 mod timer;
+mod tries;
 mod worker;
 
 pub use plane::{DataPlane, OpenListener};

@@ -109,6 +109,7 @@ fn answer_of(result: &Result<Delivered, ProxyError>) -> Option<Answer> {
             return Some(Answer::of(delivered.status));
         }
         Ok(delivered) => delivered.error.as_ref()?,
+        Err(ProxyError::Status(status)) => return Some(Answer::of(*status)),
         Err(error) => error,
     };
     error.is_upstreams_fault().then_some(Answer::GatewayFailure)

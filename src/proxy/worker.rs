@@ -14,7 +14,7 @@ use std::{
 use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
 use tokio::time::Instant;
 
-use super::{buffer::BufferPool, caps::Connections};
+use super::{buffer::BufferPool, caps::Connections, retry::Allowance};
 use crate::{
     http::{ResponseHead, date::DateCache},
     snapshot::{Cached, Reader, Snapshot},
@@ -52,6 +52,8 @@ pub(super) struct Worker {
     scratch: RefCell<String>,
     /// Decides which requests are logged, for the rate beside it.
     sampler: RefCell<(f64, Sampler)>,
+    /// What may still be sent again, by the number of the route's policy.
+    allowances: RefCell<Vec<Option<Allowance>>>,
 }
 
 /// A worker's hold on a snapshot. Requests count their references to this, which no other thread does.
@@ -88,6 +90,7 @@ impl Worker {
             response_heads: RefCell::default(),
             scratch: RefCell::default(),
             sampler: RefCell::new((1.0, Sampler::new(1.0, seed))),
+            allowances: RefCell::default(),
         }
     }
 
@@ -114,6 +117,20 @@ impl Worker {
             *sampler = (rate, Sampler::new(rate, self.random()));
         }
         sampler.1.keeps(status, error)
+    }
+
+    /// Calls `act` with what the policy `id` may still send again.
+    pub(super) fn with_allowance<T>(
+        &self,
+        id: usize,
+        now: Instant,
+        act: impl FnOnce(&mut Allowance) -> T,
+    ) -> T {
+        let mut allowances = self.allowances.borrow_mut();
+        if allowances.len() <= id {
+            allowances.resize(id + 1, None);
+        }
+        act(allowances[id].get_or_insert_with(|| Allowance::new(now)))
     }
 
     /// Calls `use_date` with the `Date` value of now.

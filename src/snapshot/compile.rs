@@ -9,7 +9,8 @@ use std::{
 };
 
 use super::{
-    Backend, Logging, Route, RouteBackend, Snapshot, Timeouts, balancing, endpoints, listeners, lower, policy,
+    Backend, Logging, Retry, Route, RouteBackend, Snapshot, Timeouts, balancing, endpoints, listeners, lower,
+    policy, retry,
 };
 use crate::{
     config::model,
@@ -31,6 +32,8 @@ pub struct Compiler {
     directory: Directory,
     limiters: policy::Limiters,
     keyring: Arc<Keyring>,
+    /// The number of each route that has had a retry policy.
+    retry_ids: BTreeMap<Name, usize>,
 }
 
 /// What a snapshot needs that only I/O can give; opened by whoever compiles.
@@ -66,6 +69,7 @@ impl Compiler {
             registry,
             directory: Directory::new(clock::now()),
             limiters: policy::Limiters::default(),
+            retry_ids: BTreeMap::new(),
             keyring,
         }
     }
@@ -195,6 +199,13 @@ impl Compiler {
         }
     }
 
+    fn retry(&mut self, route: &model::Route) -> Option<Retry> {
+        let written = route.retry.as_ref()?;
+        let next = self.retry_ids.len();
+        let id = *self.retry_ids.entry(route.name.clone()).or_insert(next);
+        Some(retry::retry(written, id, self.registry.workers()))
+    }
+
     fn route(
         &mut self,
         route: &model::Route,
@@ -216,6 +227,8 @@ impl Compiler {
         let used: Vec<RouteBackend> = used.collect::<Result<_, String>>()?;
         Ok(Route {
             name: route.name.clone(),
+            retry: self.retry(route),
+            shield: route.shield,
             needs_key: used.iter().any(|used| backends[used.backend].balancer.needs_key()),
             backends: used,
             plan,

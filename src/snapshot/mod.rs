@@ -7,12 +7,14 @@ mod endpoints;
 mod listeners;
 mod lower;
 mod policy;
+pub mod retry;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 pub use cell::{Cached, Reader, Writer, cell};
 pub use compile::{Compiler, Resources, RouteError};
 pub use listeners::{Listener, ListenerSettings, ProxyProtocol, TotalLimits, listeners};
+pub use retry::Retry;
 
 use tokio::time::Instant;
 
@@ -66,6 +68,10 @@ pub struct Route {
     pub on_unavailable: OnUnavailable,
     /// Upstream timeouts.
     pub timeouts: Timeouts,
+    /// What it sends again beside what was certainly not seen.
+    pub retry: Option<Retry>,
+    /// Whether the baseline is asked when another backend fails.
+    pub shield: bool,
     /// Whether one of its backends chooses endpoints by who is asking.
     pub needs_key: bool,
     /// What it does to requests beside sending them somewhere, if anything.

@@ -300,7 +300,7 @@ fn duration_families(stats: &StatsSnapshot) -> [MetricFamily; 4] {
     ]
 }
 
-fn choice_families(stats: &StatsSnapshot) -> [MetricFamily; 4] {
+fn choice_families(stats: &StatsSnapshot) -> [MetricFamily; 6] {
     let counter = |name, help| Family::new(name, help, MetricType::COUNTER);
     [
         per_backend(
@@ -315,6 +315,16 @@ fn choice_families(stats: &StatsSnapshot) -> [MetricFamily; 4] {
         per_backend(stats, counter("weir_retries_total", "Attempts after the first."), |key, stats| {
             [of_route_backend(key).value(float(stats.retries))]
         }),
+        per_backend(
+            stats,
+            counter("weir_retry_budget_exhausted_total", "Attempts not made because too many were."),
+            |key, stats| [of_route_backend(key).value(float(stats.budget_exhausted))],
+        ),
+        per_backend(
+            stats,
+            counter("weir_shielded_failures_total", "Failures that clients did not see."),
+            |key, stats| [of_route_backend(key).value(float(stats.shielded))],
+        ),
         per_backend(
             stats,
             counter("weir_assignments_total", "Choices of the backend for a request, by reason."),

@@ -32,6 +32,8 @@ pub struct RouteBackendShard {
     assignments: [Counter; Reason::ALL.len()],
     new_buckets: Counter,
     retries: Counter,
+    budget_exhausted: Counter,
+    shielded: Counter,
 }
 
 /// How a request ended, as the client saw it.
@@ -157,6 +159,18 @@ impl RouteBackendShard {
         self.retries.add(1);
     }
 
+    /// A further attempt was not made, because too many were.
+    #[inline]
+    pub fn budget_exhausted(&self) {
+        self.budget_exhausted.add(1);
+    }
+
+    /// A failure of the backend was not seen by the client, because the baseline answered.
+    #[inline]
+    pub fn shielded(&self) {
+        self.shielded.add(1);
+    }
+
     pub(super) fn add_to(&self, total: &mut RouteBackendStats) {
         total.in_flight += self.in_flight.read();
         for (method, row) in MethodLabel::ALL.into_iter().zip(&self.requests) {
@@ -176,6 +190,8 @@ impl RouteBackendShard {
         add_read(&mut total.assignments, &self.assignments);
         total.new_buckets += self.new_buckets.read();
         total.retries += self.retries.read();
+        total.budget_exhausted += self.budget_exhausted.read();
+        total.shielded += self.shielded.read();
     }
 }
 

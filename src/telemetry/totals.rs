@@ -54,6 +54,10 @@ pub struct RouteBackendStats {
     pub new_buckets: u64,
     /// Attempts after the first.
     pub retries: u64,
+    /// Attempts that were not made for want of budget.
+    pub budget_exhausted: u64,
+    /// Failures that the client did not see.
+    pub shielded: u64,
     /// Requests at the backend now.
     pub in_flight: u64,
 }
@@ -153,6 +157,8 @@ impl RouteBackendStats {
             }),
             new_buckets: self.new_buckets.saturating_sub(earlier.new_buckets),
             retries: self.retries.saturating_sub(earlier.retries),
+            budget_exhausted: self.budget_exhausted.saturating_sub(earlier.budget_exhausted),
+            shielded: self.shielded.saturating_sub(earlier.shielded),
             in_flight: self.in_flight,
         }
     }

@@ -22,11 +22,13 @@ pub enum Reason {
     Draw,
     /// The chosen backend could not take the request, another did.
     Fallback,
+    /// The chosen backend failed, and the baseline was asked instead.
+    Shield,
 }
 
 impl Reason {
     /// All reasons, in the order of their [`index`](Self::index).
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::KillSwitch,
         Self::Rule,
         Self::Identity,
@@ -35,6 +37,7 @@ impl Reason {
         Self::ClientIp,
         Self::Draw,
         Self::Fallback,
+        Self::Shield,
     ];
 
     /// The word in metrics, logs and answers.
@@ -49,6 +52,7 @@ impl Reason {
             Self::ClientIp => "client_ip",
             Self::Draw => "draw",
             Self::Fallback => "fallback",
+            Self::Shield => "shield",
         }
     }
 

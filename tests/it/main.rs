@@ -31,6 +31,8 @@ mod region;
 mod reload;
 mod responses;
 mod retries;
+mod retry_policy;
+mod shield;
 mod split;
 mod streaming;
 mod support;

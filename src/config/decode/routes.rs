@@ -5,6 +5,7 @@ use super::{
     conditions::{any_of, contradiction, named_matches, path_match},
     policy::{policy, scheme},
     reader::{self, FromValue, Object, Place},
+    resilience,
 };
 use crate::{
     config::{
@@ -42,6 +43,8 @@ pub(super) fn route(mut object: Object<'_>, cx: &mut Context) -> Route {
         matches,
         rules,
         split,
+        retry: object.object(cx, "retry").map(|retry| resilience::retry(retry, cx)),
+        shield: object.get(cx, "shield"),
         timeouts: Timeouts {
             connect: timeouts.get(cx, "connect"),
             response_headers: timeouts.get(cx, "response_headers"),

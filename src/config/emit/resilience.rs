@@ -1,7 +1,7 @@
-//! What a backend does about endpoints that fail, in canonical form.
+//! What is done about endpoints and requests that fail, in canonical form.
 
-use super::{Map, duration};
-use crate::config::model::{CircuitBreaker, OutlierDetection};
+use super::{Map, duration, size};
+use crate::config::model::{CircuitBreaker, OutlierDetection, Retry};
 
 pub(super) fn outlier_detection(detection: &OutlierDetection) -> Map {
     let rate = detection.success_rate.as_ref().map(|rate| {
@@ -21,4 +21,16 @@ pub(super) fn circuit_breaker(breaker: &CircuitBreaker) -> Map {
         .opt("max_connections", breaker.max_connections)
         .opt("max_pending", breaker.max_pending)
         .opt("max_requests", breaker.max_requests)
+}
+
+pub(super) fn retry(retry: &Retry) -> Map {
+    let backoff =
+        Map::default().put("base", duration(retry.backoff.base)).put("max", duration(retry.backoff.max));
+    Map::default()
+        .put("attempts", retry.attempts)
+        .put("on", retry.on.iter().map(|on| on.to_text()).collect::<Vec<_>>())
+        .put("per_try_timeout", duration(retry.per_try_timeout))
+        .put("budget", retry.budget.to_string())
+        .put("max_body", size(retry.max_body.into()))
+        .put("backoff", backoff)
 }

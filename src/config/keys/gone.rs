@@ -7,7 +7,6 @@ pub(in crate::config) static UNAVAILABLE: &[(&str, &str)] = &[
     ("endpoint", "dns"),
     ("condition", "jwt"),
     ("key_source", "jwt"),
-    ("route", "retry"),
     ("route", "mirror"),
     ("route", "rollout"),
 ];

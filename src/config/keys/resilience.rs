@@ -47,6 +47,70 @@ pub(in crate::config) static OUTLIER_DETECTION: Shape = Shape {
     ],
 };
 
+/// What a route sends again.
+pub(in crate::config) static RETRY: Shape = Shape {
+    name: "retry",
+    doc: "What is sent again when it fails, beside what certainly was not seen by an endpoint. Statuses, and whatever may have \
+          been seen, only for methods that are the same twice as once: GET, HEAD, OPTIONS, TRACE, PUT, DELETE.",
+    choice: Choice::Free,
+    keys: &[
+        default(
+            "attempts",
+            Kind::Scalar(Scalar::Integer { min: 1, max: 10 }),
+            "3",
+            "Most attempts on one backend, the first included.",
+        ),
+        optional(
+            "on",
+            Kind::OneOrMore(&Kind::Either(&[Kind::Word(RETRY_CONDITIONS), Kind::Scalar(Scalar::Status)])),
+            "Which failures: `connect_failure`; `reset_before_response`, the connection ended before an answer; \
+             `refused_stream`, an HTTP/2 endpoint did not look at it; `gateway_error`, that is 502, 503 and 504; `5xx`; or \
+             statuses of 400 and above, `503` or `500-504`. A failure without an answer counts as the status that the client \
+             would get. Without it, the first three.",
+        ),
+        default(
+            "per_try_timeout",
+            Kind::Scalar(Scalar::Duration { min: 0 }),
+            "0s",
+            "From an attempt's start, connecting included, to the response's head; then it counts as 504. `0s` is for ever.",
+        ),
+        default(
+            "budget",
+            Kind::Scalar(Scalar::Percent),
+            "20%",
+            "How many of the route's requests may be sent again within 10s; 10 per second may in any case.",
+        ),
+        default(
+            "max_body",
+            Kind::Scalar(Scalar::Size { min: 0, max: 1 << 20 }),
+            "64KiB",
+            "How much of a body is kept, so that it can be sent again; at most 1 MiB.",
+        ),
+        optional("backoff", Kind::Object(&BACKOFF), "Pauses between attempts."),
+    ],
+};
+
+/// The words for what is sent again.
+pub(in crate::config) const RETRY_CONDITIONS: &[&str] =
+    &["connect_failure", "reset_before_response", "refused_stream", "gateway_error", "5xx"];
+
+/// Pauses between attempts.
+pub(in crate::config) static BACKOFF: Shape = Shape {
+    name: "backoff",
+    doc: "Pauses between attempts: drawn between nothing and a time that doubles with each. There is none before an endpoint \
+          that was not asked yet, when another could not be reached.",
+    choice: Choice::Free,
+    keys: &[
+        default(
+            "base",
+            Kind::Scalar(Scalar::Duration { min: 0 }),
+            "25ms",
+            "That time at first; `0s` is no pause.",
+        ),
+        default("max", Kind::Scalar(Scalar::Duration { min: 0 }), "250ms", "What it grows to."),
+    ],
+};
+
 /// Limits of what a backend is asked at once.
 pub(in crate::config) static CIRCUIT_BREAKER: Shape = Shape {
     name: "circuit_breaker",

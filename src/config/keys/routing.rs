@@ -1,8 +1,8 @@
 //! The keys of conditions, routes, rules and splits.
 
 use super::{
-    ACCESS, Choice, Key, Kind, RATE_LIMIT, REDIRECT, RESPOND, REWRITE, ROUTE_HEADERS, Scalar, Shape, default,
-    optional, required,
+    ACCESS, Choice, Key, Kind, RATE_LIMIT, REDIRECT, RESPOND, RETRY, REWRITE, ROUTE_HEADERS, Scalar, Shape,
+    default, optional, required,
 };
 
 const ANY_DURATION: Kind = Kind::Scalar(Scalar::Duration { min: 0 });
@@ -172,6 +172,14 @@ pub(in crate::config) static ROUTE: Shape = Shape {
         ),
         optional("headers", Kind::Object(&ROUTE_HEADERS), "Changes of header fields."),
         optional("rewrite", Kind::Object(&REWRITE), "Another path or Host for the backend."),
+        optional("retry", Kind::Object(&RETRY), "What is sent again, beside what certainly was not seen."),
+        default(
+            "shield",
+            Kind::Scalar(Scalar::Bool),
+            "false",
+            "When a backend other than the baseline fails a request that may be sent twice, by a status of 500 and above or \
+             without an answer, the baseline is asked, and the client gets its answer. The failure still counts.",
+        ),
     ],
 };
 

@@ -1,4 +1,4 @@
-//! What a backend does about endpoints that fail, as it is written.
+//! What is done about endpoints and requests that fail, as it is written.
 
 use std::time::Duration;
 
@@ -39,4 +39,86 @@ pub struct SuccessRate {
     pub threshold: Fraction,
     /// Requests in the interval that it takes. Default 100.
     pub min_requests: u32,
+}
+
+/// Active HTTP health checks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HealthCheck {
+    /// The path of the GET.
+    pub path: String,
+    /// The Host header; `None` is the endpoint's address.
+    pub host: Option<String>,
+    /// Between two probes, jittered by a tenth. Default 5s.
+    pub interval: Duration,
+    /// For a whole probe. Default 1s.
+    pub timeout: Duration,
+    /// Successes in a row that make an endpoint healthy. Default 2.
+    pub healthy_threshold: u32,
+    /// Failures in a row that make it unhealthy. Default 3.
+    pub unhealthy_threshold: u32,
+    /// Statuses that count as success, inclusive ranges. Default 200-299.
+    pub expected_status: Vec<(u16, u16)>,
+    /// Whether an endpoint without a verdict yet takes traffic. Default true (`initial_state: healthy`).
+    pub initially_healthy: bool,
+}
+
+/// What is sent again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retry {
+    /// Most attempts on one backend. Default 3.
+    pub attempts: u32,
+    /// Which failures. Default: connections, resets and refusals.
+    pub on: Vec<RetryOn>,
+    /// From an attempt's start to the response's head; zero is for ever. Default 0s.
+    pub per_try_timeout: Duration,
+    /// How many requests may be sent again. Default 20 %.
+    pub budget: Fraction,
+    /// Bytes of a body that are kept. Default 64 KiB.
+    pub max_body: u32,
+    /// Pauses between attempts.
+    pub backoff: Backoff,
+}
+
+/// A failure after which a request is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryOn {
+    /// No connection.
+    ConnectFailure,
+    /// The connection ended before an answer.
+    ResetBeforeResponse,
+    /// The stream was refused.
+    RefusedStream,
+    /// 502, 503 and 504.
+    GatewayError,
+    /// 500 to 599.
+    ServerError,
+    /// Statuses, an inclusive range.
+    Status(u16, u16),
+}
+
+/// Pauses between attempts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backoff {
+    /// The longest that the first can be. Default 25ms.
+    pub base: Duration,
+    /// The longest that any can be. Default 250ms.
+    pub max: Duration,
+}
+
+// === impl RetryOn ===
+
+impl RetryOn {
+    /// How it is written.
+    #[must_use]
+    pub fn to_text(self) -> String {
+        match self {
+            Self::ConnectFailure => "connect_failure".to_owned(),
+            Self::ResetBeforeResponse => "reset_before_response".to_owned(),
+            Self::RefusedStream => "refused_stream".to_owned(),
+            Self::GatewayError => "gateway_error".to_owned(),
+            Self::ServerError => "5xx".to_owned(),
+            Self::Status(first, last) if first == last => first.to_string(),
+            Self::Status(first, last) => format!("{first}-{last}"),
+        }
+    }
 }

@@ -188,6 +188,15 @@ const WRONG: &[(Code, &str)] = &[
     (Code::NoPrefix, "@head\nroutes: [ { name: a, redirect: { prefix: /b } } ]\n"),
     (Code::NoBody, "@head\nroutes: [ { name: a, respond: { status: 204, body: none } } ]\n"),
     (
+        Code::RetryStatus,
+        "@head\nroutes: [ { name: a, backend: stable, retry: { on: [200, 503, 5xx, 304-404] } } ]\n",
+    ),
+    (Code::Backoff, "@head\nroutes: [ { name: a, backend: stable, retry: { backoff: { base: 1s } } } ]\n"),
+    (
+        Code::Word,
+        "@head\nroutes: [ { name: a, backend: stable, retry: { on: [timeouts, conect_failure], attempts: 2 } } ]\n",
+    ),
+    (
         Code::NoSplit,
         "@head\nroutes: [ { name: a, respond: { status: 204 }, rules: [ { match: { method: GET }, backend: stable } ] } ]\n",
     ),
@@ -212,6 +221,10 @@ const ODD: &[(Code, &str)] = &[
     (
         Code::ShadowedRoute,
         "@head\nroutes:\n  - { name: a, match: { hosts: [a.example, b.example] }, backend: stable }\n  - { name: b, match: { hosts: a.example }, backend: canary }\n",
+    ),
+    (
+        Code::ShieldAlone,
+        "@head\nroutes: [ { name: a, backend: stable, shield: true }, { name: b, match: { method: GET }, backend: canary } ]\n",
     ),
     (
         Code::Unverified,

@@ -43,6 +43,16 @@ fn short_forms_mean_the_long_ones() {
             ),
         ),
         (route("backend: stable, match: {}"), route("backend: stable")),
+        (
+            route("backend: stable, retry: { on: 503 }"),
+            route(
+                "backend: stable, retry: { attempts: 3, on: [ '503' ], budget: 20%, backoff: { base: 25ms, max: 250ms } }",
+            ),
+        ),
+        (
+            route("backend: stable, retry: {}"),
+            route("backend: stable, retry: { on: [connect_failure, reset_before_response, refused_stream] }"),
+        ),
         (rule("{ region: DE }"), rule("{ region: [DE] }")),
         (rule("{ client_ip: 10.0.0.1 }"), rule("{ client_ip: [10.0.0.1/32] }")),
         (rule("{ fraction: 2% }"), rule("{ fraction: { percent: 2% } }")),

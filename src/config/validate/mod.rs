@@ -6,6 +6,7 @@
 mod overlap;
 mod policy;
 mod protocols;
+mod resilience;
 mod segments;
 mod sockets;
 mod splits;
@@ -33,6 +34,7 @@ pub(super) fn check(config: &Config, cx: &mut Context) {
     addresses(config, cx);
     segments::check(config, cx);
     splits::check(config, cx);
+    resilience::check(config, cx);
     protocols::check(config, cx);
     sockets::check(config, cx);
     policy::check(config, cx);
@@ -42,6 +44,7 @@ pub(super) fn check(config: &Config, cx: &mut Context) {
     }
     if !cx.sink.has_errors() {
         unused(config, cx);
+        resilience::shields(config, cx);
         unreachable_rules(config, cx);
         protocols::warn(config, cx);
     }

@@ -16,8 +16,8 @@ use crate::{
     },
 };
 
-/// A piece of a body.
-#[derive(Debug)]
+/// A piece of a body. A clone shares its data.
+#[derive(Debug, Clone)]
 pub(in crate::proxy) enum Frame {
     /// Data; `last` when nothing follows it.
     Data { bytes: Bytes, last: bool },
@@ -35,6 +35,17 @@ pub(in crate::proxy) struct StreamBody {
     owed: usize,
     touched: bool,
     ended: bool,
+    tape: Option<Tape>,
+}
+
+/// What was taken of a body, to be given out again.
+#[derive(Debug)]
+struct Tape {
+    frames: Vec<Frame>,
+    /// Data bytes that may still be added.
+    room: usize,
+    /// Frames that were given out again, of those there are.
+    played: usize,
 }
 
 // === impl StreamBody ===
@@ -42,7 +53,7 @@ pub(in crate::proxy) struct StreamBody {
 impl StreamBody {
     pub(in crate::proxy) fn new(stream: RecvStream) -> Self {
         let ended = stream.is_end_stream();
-        Self { stream, owed: 0, touched: false, ended }
+        Self { stream, owed: 0, touched: false, ended, tape: None }
     }
 
     /// Whether it has ended, or there is none.
@@ -50,9 +61,22 @@ impl StreamBody {
         self.ended
     }
 
-    /// Whether nothing was taken from it.
-    pub(in crate::proxy) fn is_untouched(&self) -> bool {
-        !self.touched
+    /// From here on, what is taken is kept as long as it is not more than `limit` bytes.
+    pub(in crate::proxy) fn keep(&mut self, limit: usize) {
+        self.tape = (limit > 0).then(|| Tape { frames: Vec::new(), room: limit, played: 0 });
+    }
+
+    /// Whether it can be taken from its start again.
+    pub(in crate::proxy) fn can_rewind(&self) -> bool {
+        !self.touched || self.tape.is_some()
+    }
+
+    /// Begins again; false when what was taken is gone.
+    pub(in crate::proxy) fn rewind(&mut self) -> bool {
+        if let Some(tape) = &mut self.tape {
+            tape.played = 0;
+        }
+        self.can_rewind()
     }
 
     /// The next piece. What was given out before counts as passed on.
@@ -62,10 +86,19 @@ impl StreamBody {
             drop(self.stream.flow_control().release_capacity(self.owed));
             self.owed = 0;
         }
+        if let Some(again) = self.tape.as_mut().and_then(Tape::play) {
+            return Poll::Ready(Ok(again));
+        }
         if self.ended {
             return Poll::Ready(Ok(Frame::End));
         }
         self.touched = true;
+        let frame = ready!(self.poll_stream(cx))?;
+        self.tape = self.tape.take().and_then(|tape| tape.record(&frame));
+        Poll::Ready(Ok(frame))
+    }
+
+    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, RelayError>> {
         if let Some(data) = ready!(self.stream.poll_data(cx)) {
             let bytes = data.map_err(broken)?;
             self.owed = bytes.len();
@@ -78,6 +111,27 @@ impl StreamBody {
             Some(fields) => Frame::Trailers(passing(&fields)),
             None => Frame::End,
         }))
+    }
+}
+
+// === impl Tape ===
+
+impl Tape {
+    /// The next frame that is to be given out again.
+    fn play(&mut self) -> Option<Frame> {
+        let frame = self.frames.get(self.played)?.clone();
+        self.played += 1;
+        Some(frame)
+    }
+
+    /// The tape with `frame` on it, while there is room.
+    fn record(mut self, frame: &Frame) -> Option<Self> {
+        if let Frame::Data { bytes, .. } = frame {
+            self.room = self.room.checked_sub(bytes.len())?;
+        }
+        self.frames.push(frame.clone());
+        self.played += 1;
+        Some(self)
     }
 }
 

@@ -5,6 +5,7 @@
 //! still become an answer of ours or another attempt.
 
 mod frame;
+mod held;
 mod pump;
 mod sink;
 mod upstream;
@@ -20,10 +21,10 @@ use self::{
     sink::{Outgoing, Sink},
     upstream::Upstream,
 };
-pub(super) use self::{frame::StreamBody, upstream::RESPONSE_LIMITS};
+pub(super) use self::{frame::StreamBody, held::Held, upstream::RESPONSE_LIMITS};
 use super::{
     deadlines::{CONTINUE_AFTER, Deadlines, HALF_CLOSE_GRACE, Limits, MAX_INTERIM, Phase, phase},
-    downstream::Downstream,
+    downstream::{BodyMark, Downstream},
     error::ProxyError,
     exchange::RequestFacts,
     fields::FieldMap,
@@ -88,6 +89,34 @@ impl<'a, 'c> Bridge<'a, 'c> {
         let ended = facts.framing == Framing::None;
         let upstream = Upstream::stream(worker, lease, request, ended).await?;
         Ok(Self::new(worker, client, upstream, (facts, limits)))
+    }
+
+    /// An attempt whose response was held, with its head still to be sent to the client. What another attempt has read of the
+    /// request since, nobody asks: to an HTTP/1.1 client it counts as not read to its end.
+    pub(super) fn resume(
+        worker: &'a Worker,
+        client: &'a mut Downstream<'c>,
+        held: Held,
+        (facts, limits): (RequestFacts, Limits),
+    ) -> Self {
+        let mut bridge = Self::new(worker, client, held.upstream, (facts, limits));
+        if facts.framing == Framing::None {
+            bridge.upload = Pump::finished();
+        } else {
+            bridge.upload_broken = true;
+        }
+        bridge
+    }
+
+    /// Parts with the client; the response, of which the head was read, waits.
+    pub(super) fn hold(self) -> Held {
+        self.worker.buffers.put_outgoing(self.out.bytes);
+        Held::new(self.upstream, self.upload.is_done())
+    }
+
+    /// Whether the client's body can be read again from `mark` on.
+    pub(super) fn can_rewind(&self, mark: BodyMark) -> bool {
+        self.client.can_rewind(mark)
     }
 
     fn new(
@@ -201,6 +230,11 @@ impl<'a, 'c> Bridge<'a, 'c> {
     /// Whether the client took a part of an interim response and not the whole.
     pub(super) fn is_interim_cut(&self) -> bool {
         self.out.is_cut()
+    }
+
+    /// Whether the client may send another request, or has.
+    pub(super) fn may_ask_again(&self) -> bool {
+        self.client.may_ask_again()
     }
 
     /// Body bytes for the client.

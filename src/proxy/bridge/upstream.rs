@@ -206,12 +206,14 @@ impl Upstream {
 /// What an error on a stream before its response means. A stream that was refused was not looked at (RFC 9113, section
 /// 8.7), so it may be sent again; of others nobody can say.
 fn of_stream(lease: &Lease, error: h2::Error) -> ProxyError {
-    let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    if error.reason() == Some(h2::Reason::REFUSED_STREAM) && !error.is_go_away() {
+        return ProxyError::Refused(io_of(error));
+    }
     if error.is_io() || error.is_go_away() {
         lease.condemn();
     }
     // An endpoint that says goodbye names the last stream that it has looked at; only those after it fail so.
-    let unsent = refused || (error.is_go_away() && error.is_remote());
+    let unsent = error.is_go_away() && error.is_remote();
     ProxyError::Closed { reused: lease.reused || unsent, unsent, source: Some(io_of(error)) }
 }
 
