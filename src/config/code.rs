@@ -136,6 +136,8 @@ codes! {
     Protocol = "E0116";
     /// What is said of a socket does not go with its kind.
     Socket = "E0120";
+    /// What is said of a health check does not go with what it asks.
+    HealthCheck = "E0121";
     /// A rule about a header that belongs to one connection, frames the message, or is Weir's own.
     ReservedHeader = "E0140";
     /// A status that is no redirect: 301, 302, 303, 307 and 308 are.

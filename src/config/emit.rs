@@ -11,8 +11,8 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value as Json;
 
 use super::model::{
-    AccessLog, Backend, Condition, Config, Geo, HealthCheck, KeySource, Listener, LogTarget, NamedMatch,
-    PathMatch, Route, RouteMatch, Rule, SameSite, Scheme, Split, Sticky, Target, ValueMatch,
+    AccessLog, Backend, Condition, Config, Geo, KeySource, Listener, LogTarget, NamedMatch, PathMatch, Route,
+    RouteMatch, Rule, SameSite, Scheme, Split, Sticky, Target, ValueMatch,
 };
 use super::yaml::{Plain, classify};
 use crate::types::{OnUnavailable, Weight};
@@ -309,30 +309,13 @@ fn backend(backend: &Backend) -> Out {
         .put("protocol", backend.protocol.as_str())
         .opt("tls", backend.tls.as_ref().map(tls::backend))
         .put("lb_policy", backend.lb_policy.as_str())
-        .opt("health_check", backend.health_check.as_ref().map(health_check))
+        .opt("health_check", backend.health_check.as_ref().map(resilience::health_check))
         .opt("outlier_detection", backend.outlier_detection.as_ref().map(resilience::outlier_detection))
         .opt("circuit_breaker", backend.circuit_breaker.as_ref().map(resilience::circuit_breaker))
         .put("slow_start", duration(backend.slow_start))
         .put("panic_threshold", backend.panic_threshold.to_string())
         .put("idle_timeout", duration(backend.idle_timeout))
         .into()
-}
-
-fn health_check(check: &HealthCheck) -> Map {
-    let statuses: Vec<String> = check
-        .expected_status
-        .iter()
-        .map(|(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") })
-        .collect();
-    Map::default()
-        .put("path", check.path.clone())
-        .opt("host", check.host.clone())
-        .put("interval", duration(check.interval))
-        .put("timeout", duration(check.timeout))
-        .put("healthy_threshold", check.healthy_threshold)
-        .put("unhealthy_threshold", check.unhealthy_threshold)
-        .put("expected_status", statuses)
-        .put("initial_state", if check.initially_healthy { "healthy" } else { "unhealthy" })
 }
 
 fn condition(condition: &Condition) -> Out {

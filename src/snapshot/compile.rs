@@ -293,13 +293,11 @@ fn plan(
 
 fn health_check(check: &model::HealthCheck, protocol: Protocol, tls: Option<Arc<ClientTls>>) -> HealthCheck {
     HealthCheck {
-        path: check.path.clone(),
-        host: check.host.clone(),
+        probe: check.probe.clone(),
         interval: check.interval,
         timeout: check.timeout,
         healthy_threshold: check.healthy_threshold,
         unhealthy_threshold: check.unhealthy_threshold,
-        expected_status: check.expected_status.clone(),
         protocol,
         tls,
     }

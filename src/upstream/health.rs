@@ -1,4 +1,4 @@
-//! Active HTTP health checks, on the control plane's runtime.
+//! Active health checks, on the control plane's runtime.
 //!
 //! One task per endpoint that a backend wants checked. The set of tasks follows the snapshot by difference: a check that
 //! stays the same is not disturbed by a reload, and an endpoint keeps its verdict.
@@ -8,15 +8,16 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 
 use super::{Endpoint, Protocol, Verdict, probe};
-use crate::{net::tls::ClientTls, types::clock};
+use crate::{
+    net::tls::ClientTls,
+    types::{Probe, clock},
+};
 
 /// How an endpoint is checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HealthCheck {
-    /// The path of the GET.
-    pub path: String,
-    /// The Host; `None` is the endpoint's address.
-    pub host: Option<String>,
+    /// What is asked.
+    pub probe: Probe,
     /// Between two probes; jittered by a tenth.
     pub interval: Duration,
     /// For a whole probe.
@@ -25,8 +26,6 @@ pub struct HealthCheck {
     pub healthy_threshold: u32,
     /// Failures in a row that make it unhealthy.
     pub unhealthy_threshold: u32,
-    /// Statuses that count as success, inclusive ranges.
-    pub expected_status: Vec<(u16, u16)>,
     /// What it speaks.
     pub protocol: Protocol,
     /// What it is spoken to with; `None` is in the clear.
@@ -144,13 +143,11 @@ mod tests {
 
     fn spec() -> HealthCheck {
         HealthCheck {
-            path: "/".into(),
-            host: None,
+            probe: Probe::Tcp,
             interval: Duration::from_secs(5),
             timeout: Duration::from_secs(1),
             healthy_threshold: 2,
             unhealthy_threshold: 3,
-            expected_status: vec![(200, 299)],
             protocol: Protocol::Http11,
             tls: None,
         }

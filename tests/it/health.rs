@@ -2,10 +2,18 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU8, Ordering},
 };
 
-use crate::support::{GET, Gate, Origin, Setup, Weir, ok, origin::nobody, weir::eventually};
+use bytes::Bytes;
+use h2::server::SendResponse;
+
+use crate::support::{
+    Client, GET, Gate, Origin, Setup, Weir, ok,
+    origin::nobody,
+    streams::{StreamOrigin, respond},
+    weir::eventually,
+};
 
 const CHECK: &str = "health_check: { path: /healthz, interval: 20ms, timeout: 1s, healthy_threshold: 2, unhealthy_threshold: 2 }";
 
@@ -113,4 +121,75 @@ fn a_backend_without_a_healthy_endpoint_falls_back_or_fails() {
 fn an_endpoint_that_nobody_answers_at_is_unhealthy() {
     let weir = Setup::new().backend_with("stable", &[nobody()], CHECK).start();
     eventually_answers(&weir, "503");
+}
+
+#[test]
+fn a_connection_is_enough_where_nothing_is_to_be_asked() {
+    const TCP: &str =
+        "health_check: { tcp: true, interval: 20ms, healthy_threshold: 1, unhealthy_threshold: 1 }";
+    let place = nobody();
+    let well = Origin::named("well");
+    let weir = Setup::new().backend_with("stable", &[place, well.address], TCP).start();
+    eventually("the verdict", || (weir.metric("weir_endpoint_healthy", "") < 1.5).then_some(()));
+    for _ in 0..20 {
+        assert_eq!(answer(&weir), "well");
+    }
+    let late = Origin::on(place, |peer| {
+        while peer.request().is_some() {
+            peer.send(ok("late"));
+        }
+    });
+    eventually_answers(&weir, "late");
+    let asked = [late.requests(), well.requests()].concat();
+    assert!(asked.iter().all(|request| request.target() == "/"), "probes ask nothing");
+}
+
+#[test]
+fn grpc_servers_are_asked_for_their_health() {
+    const SERVING: u8 = 1;
+    const NOT_SERVING: u8 = 2;
+    let status = Arc::new(AtomicU8::new(NOT_SERVING));
+    let says = Arc::clone(&status);
+    let origin = StreamOrigin::answering(move |_, request, to| {
+        if request.uri().path() != "/grpc.health.v1.Health/Check" {
+            return respond(to, 200, "call");
+        }
+        let fields = ["content-type", "te", "user-agent"]
+            .map(|name| request.headers()[name].to_str().unwrap().to_owned());
+        assert_eq!(fields, ["application/grpc", "trailers", "weir-health-check"]);
+        let says = Arc::clone(&says);
+        tokio::spawn(async move {
+            let question = request.into_body().data().await.unwrap().unwrap();
+            // Nothing but the service that the check names is known here.
+            let code = if question[..] == *b"\0\0\0\0\x06\x0a\x04cart" { "0" } else { "5" };
+            answer_health(to, says.load(Ordering::Acquire), code);
+        });
+    });
+    let check = |service| {
+        format!(
+            "protocol: h2c, health_check: {{ grpc: {{ service: {service} }}, interval: 20ms, healthy_threshold: 1, unhealthy_threshold: 1 }}"
+        )
+    };
+    let weir = Setup::new().backend_with("stable", &[origin.address], &check("cart")).start();
+    eventually_answers(&weir, "503");
+    status.store(SERVING, Ordering::Release);
+    eventually_answers(&weir, "call");
+    status.store(NOT_SERVING, Ordering::Release);
+    eventually_answers(&weir, "503");
+    status.store(SERVING, Ordering::Release);
+    let other = Setup::new().backend_with("stable", &[origin.address], &check("basket")).start();
+    eventually_answers(&other, "503");
+    let told = Client::to(other.running().admin())
+        .ask("GET /v1/backends HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .text();
+    assert!(told.contains("the server does not know the service"), "{told}");
+}
+
+/// A `HealthCheckResponse` with this status, and how the call ended.
+fn answer_health(mut to: SendResponse<Bytes>, status: u8, code: &'static str) {
+    let head = http::Response::builder().header("content-type", "application/grpc").body(()).unwrap();
+    let mut stream = to.send_response(head, false).unwrap();
+    stream.send_data(vec![0, 0, 0, 0, 2, 8, status].into(), false).unwrap();
+    let trailers = std::iter::once((http::HeaderName::from_static("grpc-status"), code.parse().unwrap()));
+    stream.send_trailers(trailers.collect()).unwrap();
 }

@@ -7,9 +7,12 @@ use super::{
     tls,
     top::number,
 };
-use crate::config::{
-    keys::BACKEND,
-    model::{Backend, BackendProtocol, Endpoint, EndpointTarget, HealthCheck, LbPolicy},
+use crate::{
+    config::{
+        keys::BACKEND,
+        model::{Backend, BackendProtocol, Endpoint, EndpointTarget, HealthCheck, LbPolicy},
+    },
+    types::Probe,
 };
 
 pub(super) fn backend(place: &Place<'_>, cx: &mut Context) -> Backend {
@@ -55,14 +58,21 @@ fn health_check(mut object: Object<'_>, cx: &mut Context) -> HealthCheck {
     } else {
         vec![object.get(cx, "expected_status")]
     };
+    let path: Option<String> = object.opt(cx, "path");
+    let host = object.opt(cx, "host");
+    let service = object.object(cx, "grpc").map(|mut grpc| grpc.opt(cx, "service").unwrap_or_default());
+    // What is wrong with a check that names none of the three, or several, was said when it was opened.
+    let _: Option<bool> = object.opt(cx, "tcp");
     HealthCheck {
-        path: object.get(cx, "path"),
-        host: object.opt(cx, "host"),
+        probe: match (path, service) {
+            (Some(path), _) => Probe::Http { path, host, expected_status },
+            (None, Some(service)) => Probe::Grpc { service, host },
+            (None, None) => Probe::Tcp,
+        },
         interval: object.get(cx, "interval"),
         timeout: object.get(cx, "timeout"),
         healthy_threshold: number(object.get(cx, "healthy_threshold")),
         unhealthy_threshold: number(object.get(cx, "unhealthy_threshold")),
-        expected_status,
         initially_healthy: object.word(cx, "initial_state") == "healthy",
     }
 }

@@ -1,7 +1,10 @@
 //! What is done about endpoints and requests that fail, in canonical form.
 
 use super::{Map, duration, size};
-use crate::config::model::{CircuitBreaker, OutlierDetection, Retry};
+use crate::{
+    config::model::{CircuitBreaker, HealthCheck, OutlierDetection, Retry},
+    types::Probe,
+};
 
 pub(super) fn outlier_detection(detection: &OutlierDetection) -> Map {
     let rate = detection.success_rate.as_ref().map(|rate| {
@@ -21,6 +24,30 @@ pub(super) fn circuit_breaker(breaker: &CircuitBreaker) -> Map {
         .opt("max_connections", breaker.max_connections)
         .opt("max_pending", breaker.max_pending)
         .opt("max_requests", breaker.max_requests)
+}
+
+pub(super) fn health_check(check: &HealthCheck) -> Map {
+    let map = match &check.probe {
+        Probe::Http { path, host, expected_status } => {
+            let statuses = expected_status.iter().map(|(first, last)| {
+                if first == last { first.to_string() } else { format!("{first}-{last}") }
+            });
+            Map::default()
+                .put("path", path.clone())
+                .opt("host", host.clone())
+                .put("expected_status", statuses.collect::<Vec<_>>())
+        }
+        Probe::Grpc { service, host } => {
+            let service = Some(service.clone()).filter(|service| !service.is_empty());
+            Map::default().put("grpc", Map::default().opt("service", service)).opt("host", host.clone())
+        }
+        Probe::Tcp => Map::default().put("tcp", true),
+    };
+    map.put("interval", duration(check.interval))
+        .put("timeout", duration(check.timeout))
+        .put("healthy_threshold", check.healthy_threshold)
+        .put("unhealthy_threshold", check.unhealthy_threshold)
+        .put("initial_state", if check.initially_healthy { "healthy" } else { "unhealthy" })
 }
 
 pub(super) fn retry(retry: &Retry) -> Map {

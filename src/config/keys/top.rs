@@ -309,17 +309,39 @@ pub(in crate::config) static ENDPOINT: Shape = Shape {
     ],
 };
 
+/// The gRPC health service.
+pub(in crate::config) static GRPC_HEALTH: Shape = Shape {
+    name: "grpc_health",
+    doc: "What is asked of the gRPC health service.",
+    choice: Choice::Free,
+    keys: &[optional(
+        "service",
+        Kind::Scalar(Scalar::Text),
+        "The full name of the service, `shop.v1.Cart`. Without it, the server as a whole.",
+    )],
+};
+
 /// Health checks.
 pub(in crate::config) static HEALTH_CHECK: Shape = Shape {
     name: "health_check",
-    doc: "Active HTTP health checks.",
-    choice: Choice::Free,
+    doc: "Active health checks: a GET, a call of the gRPC health service, or nothing but a connection.",
+    choice: Choice::One(&["path", "grpc", "tcp"]),
     keys: &[
-        required("path", Kind::Scalar(Scalar::Target), "The path of the GET; it may have a query."),
+        optional("path", Kind::Scalar(Scalar::Target), "The path of a GET; it may have a query."),
+        optional(
+            "grpc",
+            Kind::Object(&GRPC_HEALTH),
+            "A call of `grpc.health.v1.Health/Check`, which SERVING passes. The backend must speak HTTP/2.",
+        ),
+        optional(
+            "tcp",
+            Kind::Scalar(Scalar::True),
+            "A connection, with the TLS handshake where the backend has `tls`, and nothing sent over it.",
+        ),
         optional(
             "host",
             Kind::Scalar(Scalar::Authority),
-            "The Host header. Without it, the endpoint's address.",
+            "The Host header, or the authority of the call. Without it, the endpoint's address. Not with `tcp`.",
         ),
         default(
             "interval",
@@ -349,7 +371,7 @@ pub(in crate::config) static HEALTH_CHECK: Shape = Shape {
             "expected_status",
             Kind::OneOrMore(&Kind::Scalar(Scalar::Status)),
             "200-299",
-            "Statuses that count as success: `200-299`, or `[200, 204]`.",
+            "Statuses of the GET that count as success: `200-299`, or `[200, 204]`. With `path` only.",
         ),
         default(
             "initial_state",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::types::Fraction;
+use crate::types::{Fraction, Probe};
 
 /// When endpoints are taken out because of their answers.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,13 +41,11 @@ pub struct SuccessRate {
     pub min_requests: u32,
 }
 
-/// Active HTTP health checks.
+/// Active health checks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HealthCheck {
-    /// The path of the GET.
-    pub path: String,
-    /// The Host header; `None` is the endpoint's address.
-    pub host: Option<String>,
+    /// What is asked.
+    pub probe: Probe,
     /// Between two probes, jittered by a tenth. Default 5s.
     pub interval: Duration,
     /// For a whole probe. Default 1s.
@@ -56,8 +54,6 @@ pub struct HealthCheck {
     pub healthy_threshold: u32,
     /// Failures in a row that make it unhealthy. Default 3.
     pub unhealthy_threshold: u32,
-    /// Statuses that count as success, inclusive ranges. Default 200-299.
-    pub expected_status: Vec<(u16, u16)>,
     /// Whether an endpoint without a verdict yet takes traffic. Default true (`initial_state: healthy`).
     pub initially_healthy: bool,
 }

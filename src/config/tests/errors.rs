@@ -180,6 +180,10 @@ const WRONG: &[(Code, &str)] = &[
     ),
     (Code::SegmentDepth, "@deep"),
     (
+        Code::HealthCheck,
+        "@head\n  a: { endpoints: [ { address: 1.1.1.1:1 } ], health_check: { tcp: true, host: a, expected_status: 200 } }\n  b: { endpoints: [ { address: 1.1.1.2:1 } ], health_check: { grpc: {}, expected_status: 200 } }\n@routes\n",
+    ),
+    (
         Code::ReservedHeader,
         "@head\nroutes:\n  - name: a\n    backend: stable\n    headers:\n      request: { add: { Connection: x }, set: { Host: a, X_Forwarded-For: b } }\n      response: { remove: [Content-Length, Server] }\n",
     ),

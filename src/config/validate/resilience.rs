@@ -1,13 +1,21 @@
-//! Retries that can be, and shields that have somebody behind them.
+//! Checks and retries that can be, and shields that have somebody behind them.
 
-use crate::config::{
-    code::Code,
-    decode::Context,
-    diagnostic::Diagnostic,
-    model::{Config, Retry, RetryOn},
+use crate::{
+    config::{
+        code::Code,
+        decode::Context,
+        diagnostic::Diagnostic,
+        model::{BackendProtocol, Config, HealthCheck, Retry, RetryOn},
+    },
+    types::Probe,
 };
 
 pub(super) fn check(config: &Config, cx: &mut Context) {
+    for (name, backend) in &config.backends {
+        if let Some(check) = &backend.health_check {
+            health_check((check, backend.protocol), &format!("/backends/{name}/health_check"), cx);
+        }
+    }
     for (index, route) in config.routes.iter().enumerate() {
         if let Some(policy) = &route.retry {
             retry(policy, &format!("/routes/{index}/retry"), cx);
@@ -23,6 +31,28 @@ pub(super) fn shields(config: &Config, cx: &mut Context) {
             let alone = Diagnostic::new(Code::ShieldAlone, &format!("/routes/{index}/shield"), message);
             cx.complain(alone.help("remove `shield`, or add the version to shield"));
         }
+    }
+}
+
+fn health_check((check, protocol): (&HealthCheck, BackendProtocol), pointer: &str, cx: &mut Context) {
+    let foreign: &[(&str, &str)] = match &check.probe {
+        Probe::Http { .. } => &[],
+        Probe::Grpc { .. } => &[("expected_status", "a gRPC check passes when the service says SERVING")],
+        Probe::Tcp => &[
+            ("expected_status", "a check of the connection gets no answer"),
+            ("host", "a check of the connection sends nothing"),
+        ],
+    };
+    for (key, why) in foreign {
+        let place = format!("{pointer}/{key}");
+        if cx.source.has(&place) {
+            cx.complain(Diagnostic::new(Code::HealthCheck, &place, *why).help(format!("remove `{key}`")));
+        }
+    }
+    if matches!(check.probe, Probe::Grpc { .. }) && protocol == BackendProtocol::Http11 {
+        let message = "gRPC needs HTTP/2, and this backend speaks HTTP/1.1";
+        let wrong = Diagnostic::new(Code::HealthCheck, &format!("{pointer}/grpc"), message);
+        cx.complain(wrong.help("give the backend `protocol: h2c`, or `protocol: h2` with `tls`"));
     }
 }
 
