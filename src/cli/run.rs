@@ -4,15 +4,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use rustix::process::{Resource, Rlimit, WaitOptions, getrlimit, setrlimit};
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::broadcast,
 };
 
 use super::{Exit, Failure, output};
 use crate::{
     config,
-    server::{self, Event, Options, Running, StartError, rfc3339},
+    server::{self, Activated, Event, Options, Running, StartError, rfc3339, service_manager},
     types::clock,
 };
 
@@ -30,6 +31,9 @@ pub(super) struct Run {
     /// Keep everything in memory: overrides and cookies are forgotten at the end
     #[arg(long, conflicts_with = "data_dir")]
     ephemeral: bool,
+    /// Take over from the process that runs with the same data directory, without refusing a connection; start as usual if there is none
+    #[arg(long, conflicts_with = "ephemeral")]
+    takeover: bool,
 }
 
 // === impl Run ===
@@ -47,7 +51,16 @@ impl Run {
                 return Err(Failure::text(Exit::BadConfig, text));
             }
         };
-        let options = Options { config, data_dir: self.data_dir, ephemeral: self.ephemeral };
+        // First of all: the numbers of the descriptors are given.
+        let sockets = Activated::from_environment().context("socket activation")?;
+        raise_file_limit();
+        let options = Options {
+            config,
+            data_dir: self.data_dir,
+            ephemeral: self.ephemeral,
+            takeover: self.takeover,
+            sockets,
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.context("cannot start the control runtime")?.block_on(serve(options))
     }
@@ -56,30 +69,49 @@ impl Run {
 /// Serves until a signal says to stop.
 async fn serve(options: Options) -> Result<Exit, Failure> {
     let ephemeral = options.ephemeral;
-    let running = server::start(&options).await.map_err(start_failure)?;
-    announce(&running, ephemeral);
-    let mut events = running.control.events();
     let listen = |kind| signal(kind).context("cannot listen for signals");
+    // Before the start: as the first process of a container, signals that nobody listens for are ignored by the kernel.
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut hang_up = listen(SignalKind::hangup())?;
     let mut user = listen(SignalKind::user_defined1())?;
-    loop {
+    let mut running = tokio::select! {
+        running = server::start(&options) => running.map_err(start_failure)?,
+        _ = terminate.recv() => return Err(Failure::text(Exit::Error, "stopped by a signal while starting")),
+        _ = interrupt.recv() => return Err(Failure::text(Exit::Error, "stopped by a signal while starting")),
+    };
+    announce(&running, ephemeral);
+    if std::process::id() == 1 {
+        tokio::spawn(reap(listen(SignalKind::child())?));
+    }
+    service_manager::ready(&running.control.state().revision.to_string());
+    let mut events = running.control.events();
+    let mut reloading = false;
+    let successor = loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hang_up.recv() => running.reload(),
+            _ = terminate.recv() => break None,
+            _ = interrupt.recv() => break None,
+            successor = running.taken_over() => break Some(successor),
+            _ = hang_up.recv() => {
+                reloading = true;
+                service_manager::reloading();
+                running.reload();
+            }
             _ = user.recv() => running.reopen_log(),
             event = events.recv() => match event {
-                Ok(event) => log_event(&event),
+                Ok(event) => {
+                    log_event(&event);
+                    if ends_reload(&event) && std::mem::take(&mut reloading) {
+                        service_manager::ready(&running.control.state().revision.to_string());
+                    }
+                }
                 Err(broadcast::error::RecvError::Lagged(missed)) => log(&format!("{missed} events were not logged")),
-                Err(broadcast::error::RecvError::Closed) => break,
+                Err(broadcast::error::RecvError::Closed) => break None,
             },
         }
-    }
-    log("stopping: requests under way are finished; a second signal ends at once");
+    };
     let cut_off = tokio::select! {
-        cut_off = running.stop() => cut_off,
+        cut_off = end(running, successor) => cut_off,
         _ = terminate.recv() => return Err(Failure::text(Exit::Error, "stopped at once by a second signal")),
         _ = interrupt.recv() => return Err(Failure::text(Exit::Error, "stopped at once by a second signal")),
     };
@@ -88,6 +120,36 @@ async fn serve(options: Options) -> Result<Exit, Failure> {
     }
     log("stopped");
     Ok(Exit::Done)
+}
+
+/// Waits for processes that have ended. The first process of a container gets those that outlive their parent, and they stay as long
+/// as it does not ask for them.
+async fn reap(mut ended: Signal) {
+    while ended.recv().await.is_some() {
+        while matches!(rustix::process::wait(WaitOptions::NOHANG), Ok(Some(_))) {}
+    }
+}
+
+/// Finishes what is under way; gives how many connections were cut off.
+async fn end(running: Running, successor: Option<u32>) -> usize {
+    if let Some(successor) = successor {
+        log(&format!("process {successor} has taken over: requests under way are finished here"));
+        service_manager::succeeded_by(successor);
+        running.leave().await
+    } else {
+        log("stopping: requests under way are finished; a second signal ends at once");
+        service_manager::stopping();
+        running.stop().await
+    }
+}
+
+/// Takes as many open files as the system allows: each connection is one. The usual limit of 1024 is for programs that use select(2).
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    if let Err(error) = raised {
+        log(&format!("warning: the limit of open files stays at {:?}: {error}", limit.current));
+    }
 }
 
 fn announce(running: &Running, ephemeral: bool) {
@@ -106,6 +168,15 @@ fn announce(running: &Running, ephemeral: bool) {
     }
     let (version, admin) = (env!("CARGO_PKG_VERSION"), running.admin());
     log(&format!("weir {version} runs revision {}, admin API on http://{admin}", state.revision));
+}
+
+/// Whether a reading of the control file has come to its end.
+fn ends_reload(event: &Event) -> bool {
+    match event {
+        Event::Applied { state, .. } => state.action == "reload",
+        Event::ReloadRefused(_) | Event::ReloadUnchanged { .. } => true,
+        Event::StoreFailed(_) | Event::StoreRecovered => false,
+    }
 }
 
 fn log_event(event: &Event) {

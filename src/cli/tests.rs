@@ -221,7 +221,7 @@ async fn server() -> (server::Running, tempfile::TempDir) {
     let config = directory.path().join("weir.yaml");
     let text = crate::control::fixtures::TEXT.replace("WEIGHT", "5");
     std::fs::write(&config, text + "admin: { bind: 127.0.0.1:0 }\nworkers: 1\n").unwrap();
-    let running = server::start(&Options { config, data_dir: None, ephemeral: false }).await.unwrap();
+    let running = server::start(&Options { config, ..Options::default() }).await.unwrap();
     (running, directory)
 }
 

@@ -6,6 +6,7 @@
 //! control file, because it is on disk already. What is in force and not on disk is written as soon as the disk takes it.
 
 mod disk;
+mod pause;
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -15,7 +16,12 @@ use tokio::{
     task::JoinHandle,
 };
 
-use self::disk::{RETRY, RETRY_LIMIT, WRITE_LIMIT};
+pub use self::pause::{PauseError, Paused};
+
+use self::{
+    disk::{RETRY, RETRY_LIMIT, WRITE_LIMIT},
+    pause::Held,
+};
 
 use crate::{
     config::Config,
@@ -26,7 +32,7 @@ use crate::{
         refusal::Refusal,
         reload::ReloadFailure,
         state::{self, LastReload, State, StoreState},
-        store::{Store, StoreError, Stored},
+        store::{Store, StoreError},
     },
     types::{Name, Overlay, Revision, clock},
 };
@@ -114,6 +120,8 @@ enum Message {
     ReloadFailed(ReloadFailure),
     /// The file's content is what runs already.
     ReloadUnchanged,
+    /// Stand still.
+    Pause(oneshot::Sender<Result<Paused, PauseError>>),
 }
 
 /// The task's state. [`Applier::start`] makes the first state run; [`Applier::run`] carries out commands.
@@ -127,6 +135,10 @@ pub struct Applier<P> {
     stuck: Option<JoinHandle<()>>,
     /// Audit rows that could not be written yet, oldest first.
     unwritten: VecDeque<Row>,
+    /// Whether the start itself is still to be written.
+    unrecorded: bool,
+    /// Messages that came during a pause.
+    held: Held,
 }
 
 /// Why Weir cannot start with this file and this store.
@@ -173,6 +185,16 @@ impl Control {
         self.events.subscribe()
     }
 
+    /// Makes the applier stand still: nothing is carried out and nothing is written as long as the [`Paused`] lives.
+    ///
+    /// # Errors
+    /// When what is in force is not on disk, or the applier has ended.
+    pub async fn pause(&self) -> Result<Paused, PauseError> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.send(Message::Pause(reply)).await.map_err(|_| PauseError::Stopping)?;
+        answer.await.unwrap_or(Err(PauseError::Stopping))
+    }
+
     /// Records that a changed control file could not even be tried.
     pub(super) async fn reload_failed(&self, failure: ReloadFailure) {
         // Nobody is left to tell when the applier has stopped.
@@ -195,6 +217,21 @@ impl<P: Publisher> Applier<P> {
     /// When the store cannot be read or written, or the state cannot be compiled.
     pub fn start(
         file: Arc<ControlFile>,
+        publisher: P,
+        store: Arc<dyn Store>,
+    ) -> Result<(Control, Self), StartError> {
+        let (control, mut applier) = Self::prepare(file, publisher, store)?;
+        applier.record_start()?;
+        Ok((control, applier))
+    }
+
+    /// The same, but writes nothing yet; [`record_start`](Self::record_start) is to follow before [`run`](Self::run). For a
+    /// store that another process still has.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or the state cannot be compiled.
+    pub fn prepare(
+        file: Arc<ControlFile>,
         mut publisher: P,
         store: Arc<dyn Store>,
     ) -> Result<(Control, Self), StartError> {
@@ -207,9 +244,6 @@ impl<P: Publisher> Applier<P> {
         let revision = if unchanged { before } else { seen.next() };
         let (effective, dangling) = state::resolve(&file.config, &overlay);
         let compiled = publisher.compile(&file.config, &effective, revision)?;
-        if !unchanged {
-            store.save(&Stored { revision, file: file.digest.clone(), overlay: overlay.clone() })?;
-        }
         publisher.publish(compiled);
         let at = clock::unix_now();
         let state = Arc::new(State {
@@ -233,17 +267,41 @@ impl<P: Publisher> Applier<P> {
         let (events, _) = broadcast::channel(EVENTS);
         let (state, seen) = watch::channel(state);
         let control = Control { inbox: sender, state: seen, events: events.clone() };
-        let mut applier =
-            Self { publisher, store, state, inbox, events, stuck: None, unwritten: VecDeque::new() };
-        if !unchanged {
-            let digest = serde_json::json!(applier.state.borrow().file.digest);
-            let row = applier.row("start", AuditResult::Applied, (Value::Null, digest));
-            if let Err(error) = applier.store.audit(&row) {
-                applier.unwritten.push_back(row);
-                applier.note_store(Some(error));
-            }
-        }
+        let applier = Self {
+            publisher,
+            store,
+            state,
+            inbox,
+            events,
+            stuck: None,
+            unwritten: VecDeque::new(),
+            unrecorded: !unchanged,
+            held: Held::new(),
+        };
         Ok((control, applier))
+    }
+
+    /// Writes the start down, if the file is another one than last time. Blocks on the store.
+    ///
+    /// # Errors
+    /// When the state cannot be saved. It is in force all the same, and saved as soon as the store takes it.
+    pub fn record_start(&mut self) -> Result<(), StoreError> {
+        if !std::mem::take(&mut self.unrecorded) {
+            return Ok(());
+        }
+        let current = self.current();
+        let saved = self.store.save(&disk::stored(&current));
+        if let Err(error) = &saved {
+            self.state.send_modify(|state| Arc::make_mut(state).store.persisted = false);
+            self.note_store(Some(error.clone()));
+        }
+        let digest = serde_json::json!(current.file.digest);
+        let row = self.row("start", AuditResult::Applied, (Value::Null, digest));
+        if let Err(error) = self.store.audit(&row) {
+            self.unwritten.push_back(row);
+            self.note_store(Some(error));
+        }
+        saved
     }
 
     /// Carries out commands until every [`Control`] is gone or `stop` is done; what is under way is finished.
@@ -251,8 +309,11 @@ impl<P: Publisher> Applier<P> {
         tokio::pin!(stop);
         loop {
             let behind = self.is_behind();
+            let held = self.held.pop_front();
             let message = tokio::select! {
+                biased;
                 () = &mut stop => return,
+                held = std::future::ready(held), if held.is_some() => held,
                 message = self.inbox.recv() => message,
                 () = tokio::time::sleep(RETRY), if behind => {
                     self.catch_up(RETRY_LIMIT).await;
@@ -267,6 +328,11 @@ impl<P: Publisher> Applier<P> {
                 }
                 Some(Message::ReloadFailed(failure)) => self.reload_refused(failure).await,
                 Some(Message::ReloadUnchanged) => self.reload_unchanged(),
+                Some(Message::Pause(reply)) => {
+                    if !self.pause(reply, stop.as_mut()).await {
+                        return;
+                    }
+                }
                 None => return,
             }
         }

@@ -22,7 +22,7 @@ pub mod state;
 pub mod store;
 pub mod watch;
 
-pub use applier::{Accepted, Applier, CompileError, Control, Event, Publisher};
+pub use applier::{Accepted, Applier, CompileError, Control, Event, PauseError, Paused, Publisher};
 pub use command::{Change, Channel, Command, ControlFile, Origin, WeightChange};
 pub use refusal::Refusal;
 pub use reload::{ReloadFailure, Reloader};

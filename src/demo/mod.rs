@@ -120,7 +120,7 @@ pub async fn run(options: &Options, output: Output<'_>) -> Result<Report, DemoEr
     let backends = Backends::start(options.seed).await.map_err(DemoError::Thread)?;
     let ports = Ports::find(options.proxy_port, options.admin_port).map_err(DemoError::Ports)?;
     let config = directory.write_config(ports, backends.addresses()).map_err(DemoError::Directory)?;
-    let start = server::Options { config, data_dir: Some(directory.data()), ephemeral: false };
+    let start = server::Options { config, data_dir: Some(directory.data()), ..server::Options::default() };
     let weir = server::start(&start).await?;
     let result = perform(options, output, ports, &mut stop).await;
     weir.stop().await;

@@ -4,6 +4,7 @@
 
 mod bind;
 mod listener;
+mod passed;
 pub mod proxy_protocol;
 mod stream;
 pub mod tls;

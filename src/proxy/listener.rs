@@ -11,7 +11,7 @@ use std::{
 use socket2::SockRef;
 use tokio::sync::oneshot;
 
-use super::{caps::ByAddress, connection, respond::Local, source, worker::Worker};
+use super::{caps::ByAddress, connection, plane::Queue, respond::Local, source, worker::Worker};
 use crate::{
     net::{self, Plain, tls::ServerTls},
     snapshot::{Listener, ListenerSettings},
@@ -21,6 +21,9 @@ use crate::{
 
 /// A pause after an accept that failed for want of something (descriptors, memory), so that it is no busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// The most connections that are taken from a socket before it is closed: the longest queue there usually is.
+const LEFTOVER: usize = 4096;
 
 /// A listener as one worker sees it.
 pub(super) struct Inlet {
@@ -57,22 +60,27 @@ impl Inlet {
         self.shards.worker(worker.index)
     }
 
-    /// Accepts connections until `stop` says otherwise, and then those that the kernel has accepted already: closing the
-    /// socket on them would reset them.
+    /// Accepts connections until `stop` says otherwise, and then those that the kernel has accepted already, unless they are
+    /// another process's.
     pub(super) async fn accept(
         self: Rc<Self>,
         worker: Rc<Worker>,
         listener: net::Listener,
-        stop: oneshot::Receiver<()>,
+        stop: oneshot::Receiver<Queue>,
     ) {
-        tokio::select! {
+        let queue = tokio::select! {
             biased;
-            _ = stop => {}
-            () = self.accept_on(&worker, &listener) => {}
+            queue = stop => queue.unwrap_or(Queue::Take),
+            () = self.accept_on(&worker, &listener) => Queue::Take,
+        };
+        if queue == Queue::Leave {
+            return;
         }
         // The runtime may not know of the last ones yet, so the socket itself is asked.
         let Ok(leftover) = listener.into_leftover() else { return };
-        while let Some((socket, peer)) = leftover.next() {
+        // Where a service manager holds the socket, too, there may be more all the time.
+        for _ in 0..LEFTOVER {
+            let Some((socket, peer)) = leftover.next() else { return };
             self.admit(&worker, socket, peer);
         }
     }

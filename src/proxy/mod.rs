@@ -32,4 +32,4 @@ mod timer;
 mod tries;
 mod worker;
 
-pub use plane::{DataPlane, OpenListener};
+pub use plane::{DataPlane, OpenListener, Queue};

@@ -53,12 +53,21 @@ struct WorkerHandle {
 enum Command {
     Open(Box<Inlet>, Vec<ListeningSocket>),
     Close { name: Name },
-    Drain { timeout: Duration, done: oneshot::Sender<usize> },
+    Drain { timeout: Duration, queue: Queue, done: oneshot::Sender<usize> },
+}
+
+/// What becomes of connections that wait to be accepted when a listener stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queue {
+    /// They are taken: closing the socket would reset them.
+    Take,
+    /// They are another process's, which has the same socket.
+    Leave,
 }
 
 /// A listener that accepts.
 struct Accepting {
-    stop: oneshot::Sender<()>,
+    stop: oneshot::Sender<Queue>,
     task: JoinHandle<()>,
 }
 
@@ -114,11 +123,11 @@ impl DataPlane {
 
     /// Stops: no new connections, no further requests on those there are, and after `timeout` at the latest the end.
     /// Returns how many connections were cut off.
-    pub async fn drain(self, timeout: Duration) -> usize {
+    pub async fn drain(self, timeout: Duration, queue: Queue) -> usize {
         let mut waiting = Vec::new();
         for worker in &self.workers {
             let (done, cut) = oneshot::channel();
-            worker.send(Command::Drain { timeout, done });
+            worker.send(Command::Drain { timeout, queue, done });
             waiting.push(cut);
         }
         let mut cut_off = 0;
@@ -181,11 +190,11 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Command>) {
             }
             Some(Command::Close { name }) => {
                 for accepting in listeners.remove(&name).into_iter().flatten() {
-                    let _ = accepting.stop.send(());
+                    let _ = accepting.stop.send(Queue::Take);
                 }
             }
-            Some(Command::Drain { timeout, done }) => {
-                stop_accepting(listeners).await;
+            Some(Command::Drain { timeout, queue, done }) => {
+                stop_accepting(listeners, queue).await;
                 let _ = done.send(drain(&worker, timeout).await);
                 return;
             }
@@ -201,9 +210,9 @@ fn accept(worker: &Rc<Worker>, inlet: &Rc<Inlet>, socket: ListeningSocket) -> io
     Ok(Accepting { stop, task })
 }
 
-async fn stop_accepting(listeners: BTreeMap<Name, Vec<Accepting>>) {
+async fn stop_accepting(listeners: BTreeMap<Name, Vec<Accepting>>, queue: Queue) {
     for accepting in listeners.into_values().flatten() {
-        let _ = accepting.stop.send(());
+        let _ = accepting.stop.send(queue);
         drop(accepting.task.await);
     }
 }

@@ -2,50 +2,45 @@
 //!
 //! Start: file → store → compile → sockets → workers → watcher and admin API. Whatever is wrong with the file, the store
 //! or an address ends the start before a single request was taken. Stop: readiness fails, listeners go on for the drain
-//! delay, then no new connections, requests under way finish, and at last the store and the log close.
+//! delay, then no new connections, requests under way finish, and at last the store and the log close. A new process can take over
+//! from one that runs (`handover`).
 
 mod certificates;
 mod condition;
+mod handover;
+mod inherited;
 mod publisher;
+pub mod service_manager;
+mod start;
 mod view;
 
 use std::{
     collections::BTreeMap,
+    io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
-use tokio::{
-    net::TcpListener,
-    sync::{broadcast, oneshot},
-    task::JoinHandle,
-};
+use tokio::{sync::oneshot, task::JoinHandle};
 
+pub use self::{
+    handover::TakeoverError,
+    inherited::{Activated, ActivationError},
+    start::start,
+};
 pub use crate::control::{Event, audit::rfc3339};
 
-use self::{publisher::Stage, view::SystemView};
+use self::{handover::Successor, publisher::Stage};
 use crate::{
     admin,
     config::Diagnostics,
-    control::{
-        Applier, Channel, Control, ControlFile, Reloader,
-        applier::StartError as ApplierError,
-        store::{FileStore, MemoryStore, Store, StoreError},
-        watch,
-    },
-    proxy::DataPlane,
-    split::Keyring,
-    telemetry::{ChangeResult, ChangeSource, ControlStats, Registry, Windows},
+    control::{Control, store::StoreError, watch},
     types::{Address, Name, clock},
 };
-
-/// Between two ticks of the windows.
-const TICK: Duration = Duration::from_secs(1);
 
 /// What Weir is started with.
 #[derive(Debug, Clone, Default)]
@@ -56,6 +51,10 @@ pub struct Options {
     pub data_dir: Option<PathBuf>,
     /// Keep everything in memory.
     pub ephemeral: bool,
+    /// Take over from the process that runs with the same data directory, if there is one.
+    pub takeover: bool,
+    /// Sockets that a service manager has passed.
+    pub sockets: Activated,
 }
 
 /// A running Weir.
@@ -71,6 +70,9 @@ pub struct Running {
     serving_admin: JoinHandle<()>,
     tasks: Vec<JoinHandle<()>>,
     rescan: watch::Rescan,
+    /// Tells when another process has taken over.
+    succession: Option<oneshot::Receiver<Successor>>,
+    successor: Option<Successor>,
 }
 
 /// Why Weir does not start.
@@ -91,107 +93,15 @@ pub enum StartError {
     /// The state cannot run: an address is taken, a database cannot be read.
     #[error("{0}")]
     State(String),
+    /// The process that runs keeps what it has.
+    #[error("cannot take over")]
+    Takeover(#[from] TakeoverError),
+    /// Sockets that were passed on cannot be used.
+    #[error("cannot use the sockets that were passed on")]
+    Inherited(#[source] io::Error),
     /// A worker cannot be started.
     #[error("cannot start a worker thread")]
     Workers(#[source] std::io::Error),
-}
-
-/// Starts Weir on the current runtime, which becomes the control plane's; the data plane has threads of its own.
-///
-/// # Errors
-/// When anything that is needed cannot be had; nothing has been served then.
-pub async fn start(options: &Options) -> Result<Running, StartError> {
-    let file = ControlFile::load(&options.config).map_err(|error| StartError::Config(Box::new(error)))?;
-    let file = Arc::new(file);
-    let bind = file.config.admin.bind;
-    admin::check_bind(bind)?;
-    let store = open_store(options, &file)?;
-    let measured = Measured::new(worker_count(file.config.workers));
-    let stage =
-        Stage::new(Arc::clone(&measured.registry), Arc::new(keyring(&*store)?), measured.registry.workers());
-    let (control, applier) =
-        Applier::start(Arc::clone(&file), stage.clone(), store).map_err(|error| match error {
-            ApplierError::Store(error) => StartError::Store(error),
-            ApplierError::Compile(error) => StartError::State(error.to_string()),
-        })?;
-    let admin_socket = TcpListener::bind(bind).await.map_err(|error| StartError::Admin(bind, error))?;
-    let admin = admin_socket.local_addr().map_err(|error| StartError::Admin(bind, error))?;
-    let plane =
-        DataPlane::start(measured.registry.workers(), &stage.reader()).map_err(StartError::Workers)?;
-    stage.attach(plane);
-    stage.report_certificates();
-    let (stop_applier, applier_stopped) = oneshot::channel();
-    let (stop_admin, admin_stopped) = oneshot::channel();
-    let draining = Arc::<AtomicBool>::default();
-    let app = app(&control, &stage, &measured, (admin, &draining));
-    let (watcher, events, rescan) =
-        watch::watch(vec![(file.path.clone(), Some(file.digest.clone()))], watch::POLL);
-    let tasks = vec![
-        tokio::spawn(watcher.run()),
-        tokio::spawn(Reloader::new(control.clone(), events).run()),
-        tokio::spawn(tick(Arc::clone(&measured.registry), Arc::clone(&measured.windows))),
-        tokio::spawn(stage.clone().follow_database()),
-        tokio::spawn(stage.clone().follow_certificates()),
-        tokio::spawn(condition::watch(stage.reader())),
-        tokio::spawn(count_reloads(control.events(), measured.control)),
-    ];
-    Ok(Running {
-        control,
-        stage,
-        admin,
-        draining,
-        stop_applier,
-        applier: tokio::spawn(applier.run(ended(applier_stopped))),
-        stop_admin,
-        serving_admin: tokio::spawn(admin::serve(admin_socket, admin::router(app), ended(admin_stopped))),
-        tasks,
-        rescan,
-    })
-}
-
-/// Everything that counts.
-struct Measured {
-    registry: Arc<Registry>,
-    windows: Arc<Windows>,
-    control: Arc<ControlStats>,
-}
-
-// === impl Measured ===
-
-impl Measured {
-    fn new(workers: usize) -> Self {
-        Self {
-            registry: Arc::new(Registry::new(workers)),
-            windows: Arc::new(Windows::new(clock::now())),
-            control: Arc::default(),
-        }
-    }
-}
-
-/// What the admin API answers from.
-fn app(
-    control: &Control,
-    stage: &Stage,
-    measured: &Measured,
-    (bind, draining): (SocketAddr, &Arc<AtomicBool>),
-) -> admin::AppState {
-    let view = SystemView {
-        control: control.clone(),
-        reader: stage.reader(),
-        stage: stage.clone(),
-        registry: Arc::clone(&measured.registry),
-        windows: Arc::clone(&measured.windows),
-        stats: Arc::clone(&measured.control),
-        started: clock::now(),
-        draining: Arc::clone(draining),
-    };
-    let stats = Arc::clone(&measured.control);
-    admin::AppState { control: control.clone(), view: Arc::new(view), stats, bind }
-}
-
-/// Waits until the sender sends or is gone; both mean stop.
-async fn ended(stop: oneshot::Receiver<()>) {
-    let _ = stop.await;
 }
 
 // === impl Running ===
@@ -219,15 +129,41 @@ impl Running {
         self.stage.reopen_log();
     }
 
+    /// Waits until another process has taken over; gives its number, 0 if that is not known. Then [`leave`](Self::leave) is due.
+    pub async fn taken_over(&mut self) -> u32 {
+        if let Some(succession) = &mut self.succession {
+            let successor = succession.await.ok();
+            self.succession = None;
+            self.successor = successor;
+        }
+        match &self.successor {
+            Some(successor) => successor.pid,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Stops in order; returns how many connections were cut off because they took longer than the drain timeout.
     pub async fn stop(self) -> usize {
         self.draining.store(true, Relaxed);
-        let drain = self.control.state().file.config.drain.clone();
-        tokio::time::sleep(drain.delay).await;
-        let cut_off = self.stage.drain(drain.timeout).await;
+        tokio::time::sleep(self.control.state().file.config.drain.delay).await;
+        self.end(false).await
+    }
+
+    /// Leaves everything to the process that has taken over: requests under way finish here, all others begin there. Returns how many
+    /// connections were cut off because they took longer than the drain timeout.
+    pub async fn leave(self) -> usize {
+        self.end(true).await
+    }
+
+    async fn end(self, handed_over: bool) -> usize {
+        let timeout = self.control.state().file.config.drain.timeout;
+        let mut stop_admin = Some(self.stop_admin);
+        // The other process answers from here on.
+        drop(stop_admin.take_if(|_| handed_over));
+        let cut_off = self.stage.drain(timeout, handed_over).await;
         let _ = self.stop_applier.send(());
         let _ = self.applier.await;
-        let _ = self.stop_admin.send(());
+        drop(stop_admin);
         let _ = self.serving_admin.await;
         for task in self.tasks {
             task.abort();
@@ -247,71 +183,4 @@ pub fn default_data_dir(config: &Path) -> PathBuf {
 /// Says something to operators: a line on standard error, with the time.
 fn note(text: &str) {
     eprintln!("{} weir: {text}", rfc3339(clock::unix_now()));
-}
-
-fn open_store(options: &Options, file: &ControlFile) -> Result<Arc<dyn Store>, StoreError> {
-    if options.ephemeral {
-        return Ok(Arc::new(MemoryStore::default()));
-    }
-    let directory = options
-        .data_dir
-        .clone()
-        .or_else(|| file.config.data_dir.clone())
-        .unwrap_or_else(|| default_data_dir(&options.config));
-    Ok(Arc::new(FileStore::open(&directory)?))
-}
-
-fn worker_count(wanted: usize) -> usize {
-    match wanted {
-        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        count => count,
-    }
-}
-
-fn keyring(store: &dyn Store) -> Result<Keyring, StoreError> {
-    let keys = store.signing_keys()?;
-    let mut keys = keys.iter().map(|key| *key.secret());
-    let current = keys.next().expect("a store always has a key");
-    Ok(Keyring::new(current, keys.next()))
-}
-
-async fn tick(registry: Arc<Registry>, windows: Arc<Windows>) {
-    let mut interval = tokio::time::interval(TICK);
-    loop {
-        interval.tick().await;
-        windows.tick(&registry, clock::now());
-    }
-}
-
-/// Counts what becomes of the control file; the admin API counts its own changes.
-async fn count_reloads(mut events: broadcast::Receiver<Event>, stats: Arc<ControlStats>) {
-    loop {
-        match events.recv().await {
-            Ok(Event::Applied { state, .. }) if state.origin.channel == Channel::File => {
-                stats.change(ChangeSource::File, ChangeResult::Applied);
-            }
-            Ok(Event::ReloadUnchanged { .. }) => stats.change(ChangeSource::File, ChangeResult::Unchanged),
-            Ok(Event::ReloadRefused(_)) => stats.change(ChangeSource::File, ChangeResult::Refused),
-            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
-            Err(broadcast::error::RecvError::Closed) => return,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_file_that_is_good_again_ends_the_refusal() {
-        let stats = Arc::<ControlStats>::default();
-        let (send, events) = broadcast::channel(8);
-        stats.change(ChangeSource::File, ChangeResult::Refused);
-        assert!(!stats.last_reload_successful());
-        send.send(Event::ReloadUnchanged { recovered: true }).unwrap();
-        drop(send);
-        count_reloads(events, Arc::clone(&stats)).await;
-        assert!(stats.last_reload_successful());
-        assert_eq!(stats.changes(ChangeSource::File, ChangeResult::Unchanged), 1);
-    }
 }

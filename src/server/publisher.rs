@@ -4,6 +4,7 @@
 //! cannot run is refused before anything has changed.
 
 mod following;
+mod sockets;
 
 use std::{
     collections::BTreeMap,
@@ -14,16 +15,17 @@ use std::{
 
 use tokio::sync::watch as channel;
 
-use super::{certificates::Material, note};
+use self::sockets::{Listening, Wanted};
+use super::{certificates::Material, inherited::Inherited, note};
 use crate::{
     config::{Config, model::LogTarget},
     control::{Publisher, applier::CompileError, command::Digest, watch},
-    net::{self, Bound, SocketFile},
-    proxy::{DataPlane, OpenListener},
-    snapshot::{Compiler, Listener, Reader, Resources, Snapshot, Writer, cell, listeners},
+    net::{Bound, ListeningSocket},
+    proxy::{DataPlane, OpenListener, Queue},
+    snapshot::{Compiler, Reader, Resources, Snapshot, Writer, cell},
     split::{GeoDatabase, Keyring},
     telemetry::{AccessLog, AccessLogCounts, Registry, Sink},
-    types::{Address, Name, Overlay, Revision, cause::chain},
+    types::{Name, Overlay, Revision, cause::chain},
     upstream::{Endpoint, Verdict, health::HealthMonitor},
 };
 
@@ -43,6 +45,7 @@ struct Inner {
     /// Sockets that wait for the data plane to start.
     waiting: Vec<OpenListener>,
     health: HealthMonitor,
+    inherited: Inherited,
     listeners: BTreeMap<Name, Listening>,
     database: Option<(PathBuf, Arc<GeoDatabase>)>,
     database_path: channel::Sender<Option<PathBuf>>,
@@ -66,18 +69,9 @@ struct Opened {
     name: Name,
     wanted: Wanted,
     bound: Bound,
-}
-
-/// An address to listen on, and the permissions of its file, as a listener asks for them.
-type Wanted = (Address, Option<u32>);
-
-/// A listener's sockets.
-struct Listening {
-    wanted: Wanted,
-    /// The address that it has.
-    address: Address,
-    /// Removed when it closes.
-    _file: Option<SocketFile>,
+    activated: bool,
+    /// Other handles to the sockets.
+    kept: Vec<ListeningSocket>,
 }
 
 // === impl Stage ===
@@ -92,6 +86,7 @@ impl Stage {
             plane: None,
             waiting: Vec::new(),
             health: HealthMonitor::new(Arc::new(report_health)),
+            inherited: Inherited::default(),
             listeners: BTreeMap::new(),
             database: None,
             database_path: channel::channel(None).0,
@@ -118,11 +113,6 @@ impl Stage {
         inner.plane = Some(plane);
     }
 
-    pub(super) fn listeners(&self) -> BTreeMap<Name, Address> {
-        let inner = self.lock();
-        inner.listeners.iter().map(|(name, listening)| (name.clone(), listening.address.clone())).collect()
-    }
-
     pub(super) fn reopen_log(&self) {
         if let Some((_, log)) = &self.lock().log {
             log.reopen();
@@ -139,11 +129,13 @@ impl Stage {
         }
     }
 
-    /// Ends the data plane; returns how many connections were cut off.
-    pub(super) async fn drain(&self, timeout: Duration) -> usize {
+    /// Ends the data plane; returns how many connections were cut off. What waits to be accepted is left to another process that
+    /// has taken over the sockets.
+    pub(super) async fn drain(&self, timeout: Duration, handed_over: bool) -> usize {
+        self.let_go(handed_over);
         let plane = self.lock().plane.take();
         match plane {
-            Some(plane) => plane.drain(timeout).await,
+            Some(plane) => plane.drain(timeout, if handed_over { Queue::Leave } else { Queue::Take }).await,
             None => 0,
         }
     }
@@ -335,54 +327,6 @@ impl Inner {
         let log =
             AccessLog::start(sink, report).map_err(|error| format!("access_log {target:?}: {error}"))?;
         Ok(Some(Arc::new(log)))
-    }
-
-    /// Binds the listeners that are new or have moved.
-    fn bind(&self, config: &Config) -> Result<Vec<Opened>, String> {
-        let mut opened = Vec::new();
-        for (name, listener) in listeners(config) {
-            let wanted = (listener.bind, listener.mode);
-            if self.listeners.get(&name).is_some_and(|known| known.wanted == wanted) {
-                continue;
-            }
-            let ours = self.listeners.values().any(|known| known.address == wanted.0);
-            let bound = net::bind(&wanted.0, self.workers, wanted.1, !ours)
-                .map_err(|error| format!("listener `{name}` cannot bind {}: {error}", wanted.0))?;
-            opened.push(Opened { name, wanted, bound });
-        }
-        Ok(opened)
-    }
-
-    /// Opens what was bound, and closes the listeners that are gone or have moved.
-    fn open_listeners(&mut self, config: &Config, opened: Vec<Opened>) {
-        let wanted: BTreeMap<Name, Listener> = listeners(config);
-        let gone: Vec<Name> = self
-            .listeners
-            .keys()
-            .filter(|name| !wanted.contains_key(*name) || opened.iter().any(|new| new.name == **name))
-            .cloned()
-            .collect();
-        for name in gone {
-            self.listeners.remove(&name);
-            if let Some(plane) = &self.plane {
-                plane.close(&name);
-            }
-        }
-        for Opened { name, wanted: asked, bound: Bound { address, sockets, file } } in opened {
-            let Some(listener) = wanted.get(&name) else { continue };
-            let shards = self.registry.listener(&name);
-            let open = OpenListener {
-                name: name.clone(),
-                sockets,
-                shards,
-                opened: Listener { tls: self.certificates.of_listener(&name), ..listener.clone() },
-            };
-            match &self.plane {
-                Some(plane) => plane.open(open),
-                None => self.waiting.push(open),
-            }
-            self.listeners.insert(name, Listening { wanted: asked, address, _file: file });
-        }
     }
 }
 

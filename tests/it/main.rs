@@ -18,6 +18,7 @@ mod expect;
 mod failures;
 mod framing;
 mod grpc;
+mod handover;
 mod headers;
 mod health;
 mod hosts;

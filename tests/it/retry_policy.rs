@@ -49,7 +49,7 @@ fn a_listed_status_is_tried_on_another_endpoint() {
         assert_eq!(client.ask(GET).text(), "well");
     }
     assert!(weir.retries() >= 4 && busy.requests().len() as u64 == weir.retries());
-    assert_eq!(weir.count("weir_requests_total", "code=\"200\""), 10);
+    weir.counts("weir_requests_total", "code=\"200\"", 10);
     assert_eq!(busy.seen().connections.len() + well.seen().connections.len(), 2, "all are used again");
 }
 
@@ -90,8 +90,8 @@ fn the_last_real_response_is_what_the_client_sees() {
             let response = client.ask(GET);
             assert_eq!((response.status, response.text().len()), (503, body.len()));
             assert_eq!(response.text(), body);
-            assert_eq!(weir.count("weir_requests_total", "code=\"503\""), 1);
-            assert_eq!(weir.retries(), 1);
+            weir.counts("weir_requests_total", "code=\"503\"", 1);
+            weir.counts("weir_retries_total", "", 1);
         }
     }
 }
@@ -209,7 +209,8 @@ fn a_budget_ends_retries_and_says_so() {
         assert_eq!(client.ask(GET).status, 503);
     }
     // Ten in each of ten seconds, whatever the percentage; this takes less than those.
-    assert_eq!((weir.retries(), weir.count("weir_retry_budget_exhausted_total", "")), (100, 50));
+    weir.counts("weir_retry_budget_exhausted_total", "", 50);
+    assert_eq!(weir.retries(), 100);
     assert_eq!(origin.requests().len(), 250);
 }
 

@@ -13,7 +13,7 @@ use crate::{
     control::{
         command::WeightChange,
         fixtures::{self, FailingStore, file, name, shop},
-        store::MemoryStore,
+        store::{MemoryStore, Stored},
     },
     types::Weight,
 };
@@ -339,4 +339,74 @@ async fn a_stopped_applier_refuses() {
     let (control, applier) = Applier::start(shop(), Recorder(Arc::default()), store).unwrap();
     applier.run(std::future::ready(())).await;
     assert_eq!(control.apply(command(kill(None))).await.unwrap_err(), Refusal::Stopping);
+}
+
+#[tokio::test]
+async fn during_a_pause_commands_wait_and_nothing_is_written() {
+    let fixture = Fixture::start(shop());
+    let paused = fixture.control.pause().await.unwrap();
+    let waiting = tokio::spawn({
+        let control = fixture.control.clone();
+        async move { control.apply(command(patch(&[("canary", Some(20))]))).await }
+    });
+    // The store's other owner writes, and fails after that.
+    let stored = fixture.store.load().unwrap().unwrap();
+    fixture.store.save(&Stored { revision: Revision(9), ..stored }).unwrap();
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(fixture.control.state().revision, Revision(1));
+    paused.resume();
+    assert_eq!(waiting.await.unwrap().unwrap().state.revision, Revision(2));
+    assert_eq!(fixture.store.load().unwrap().unwrap().revision, Revision(2));
+}
+
+#[tokio::test]
+async fn an_emergency_ends_a_pause_until_it_is_sealed() {
+    let fixture = Fixture::start(shop());
+    let mut paused = fixture.control.pause().await.unwrap();
+    assert_eq!(fixture.apply(kill(None)).await.unwrap().state.revision, Revision(2));
+    paused.broken().await;
+    assert_eq!(paused.seal().await, Err(PauseError::Emergency));
+    drop(paused);
+
+    let mut paused = fixture.control.pause().await.unwrap();
+    paused.seal().await.unwrap();
+    let waiting = tokio::spawn({
+        let control = fixture.control.clone();
+        async move { control.apply(command(unkill())).await }
+    });
+    let killing = tokio::spawn({
+        let control = fixture.control.clone();
+        async move { control.apply(command(kill(Some("canary")))).await }
+    });
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(fixture.control.state().revision, Revision(2));
+    drop(paused);
+    assert_eq!(waiting.await.unwrap().unwrap().state.revision, Revision(3));
+    assert_eq!(killing.await.unwrap().unwrap().state.revision, Revision(4));
+}
+
+#[tokio::test]
+async fn what_is_not_on_disk_cannot_be_handed_over() {
+    let fixture = Fixture::start(shop());
+    fixture.store.broken.store(true, Ordering::Release);
+    fixture.apply(kill(None)).await.unwrap();
+    assert_eq!(fixture.control.pause().await.unwrap_err(), PauseError::Unsaved);
+    fixture.store.broken.store(false, Ordering::Release);
+    drop(fixture.control.pause().await.unwrap());
+    assert_eq!(fixture.store.load().unwrap().unwrap().revision, Revision(2));
+}
+
+#[tokio::test]
+async fn a_start_that_is_only_prepared_writes_nothing() {
+    let store = Arc::new(FailingStore::default());
+    let dynamic: Arc<dyn Store> = Arc::clone(&store) as _;
+    let (_control, mut applier) = Applier::prepare(shop(), Recorder(Arc::default()), dynamic).unwrap();
+    assert_eq!((store.load().unwrap(), store.inner.rows().len()), (None, 0));
+    applier.record_start().unwrap();
+    applier.record_start().unwrap();
+    assert_eq!((store.load().unwrap().unwrap().revision, store.inner.rows().len()), (Revision(1), 1));
 }

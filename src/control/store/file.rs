@@ -8,7 +8,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
-    os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -34,7 +34,7 @@ pub struct FileStore {
     /// The newest revision on disk. A write that a stuck disk held back must not replace a later one.
     newest: Mutex<Revision>,
     /// Held, never read.
-    _lock: File,
+    lock: File,
 }
 
 /// A file of the directory: the content beside the format's number.
@@ -63,20 +63,43 @@ impl FileStore {
     /// # Errors
     /// When it cannot be made or written to, or another process has it.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        let mut builder = fs::DirBuilder::new();
-        std::os::unix::fs::DirBuilderExt::mode(builder.recursive(true), 0o700);
-        builder.create(directory).map_err(|error| io_error("create", directory, &error))?;
-        let path = directory.join(LOCK);
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
-        let lock = lock.map_err(|error| io_error("write", &path, &error))?;
+        make(directory)?;
+        let lock = open_lock(directory)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(StoreError::InUse { path: directory.display().to_string() });
             }
-            Err(TryLockError::Error(error)) => return Err(io_error("lock", &path, &error)),
+            Err(TryLockError::Error(error)) => {
+                return Err(io_error("lock", &directory.join(LOCK), &error));
+            }
         }
-        Ok(Self { directory: directory.to_owned(), newest: Mutex::default(), _lock: lock })
+        Ok(Self { directory: directory.to_owned(), newest: Mutex::default(), lock })
+    }
+
+    /// Opens `directory` with the lock that another process has on it: locks of this kind belong to the open file, which both have
+    /// then, and end when neither has it.
+    ///
+    /// # Errors
+    /// When `lock` is not that directory's, or it cannot be written to.
+    pub fn adopt(directory: &Path, lock: File) -> Result<Self, StoreError> {
+        let path = directory.join(LOCK);
+        let same = || -> io::Result<bool> {
+            let (held, there) = (lock.metadata()?, fs::metadata(&path)?);
+            Ok((held.dev(), held.ino()) == (there.dev(), there.ino()))
+        };
+        if !same().map_err(|error| io_error("lock", &path, &error))? {
+            return Err(StoreError::InUse { path: directory.display().to_string() });
+        }
+        Ok(Self { directory: directory.to_owned(), newest: Mutex::default(), lock })
+    }
+
+    /// Another handle to the lock, for a process that takes over.
+    ///
+    /// # Errors
+    /// When this process is out of descriptors.
+    pub fn lock(&self) -> io::Result<File> {
+        self.lock.try_clone()
     }
 
     /// Reads a file of the directory; `None` when there is none.
@@ -189,6 +212,19 @@ impl Store for FileStore {
     }
 }
 
+/// Makes `directory` (mode 0700) when it is missing.
+fn make(directory: &Path) -> Result<(), StoreError> {
+    let mut builder = fs::DirBuilder::new();
+    std::os::unix::fs::DirBuilderExt::mode(builder.recursive(true), 0o700);
+    builder.create(directory).map_err(|error| io_error("create", directory, &error))
+}
+
+fn open_lock(directory: &Path) -> Result<File, StoreError> {
+    let path = directory.join(LOCK);
+    let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    lock.map_err(|error| io_error("write", &path, &error))
+}
+
 fn io_error(action: &'static str, path: &Path, error: &io::Error) -> StoreError {
     StoreError::Io { action, path: path.display().to_string(), error: error.to_string() }
 }
@@ -227,6 +263,27 @@ mod tests {
         let mode = fs::metadata(path.join(KEYS)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_lock_is_handed_over_without_a_moment_in_which_it_is_free() {
+        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let first = FileStore::open(dir.path()).unwrap();
+        assert!(matches!(
+            FileStore::adopt(other.path(), first.lock().unwrap()),
+            Err(StoreError::Io { action: "lock", .. })
+        ));
+        drop(FileStore::open(other.path()).unwrap());
+        assert!(matches!(
+            FileStore::adopt(other.path(), first.lock().unwrap()),
+            Err(StoreError::InUse { .. })
+        ));
+        let second = FileStore::adopt(dir.path(), first.lock().unwrap()).unwrap();
+        drop(first);
+        assert!(matches!(FileStore::open(dir.path()), Err(StoreError::InUse { .. })));
+        second.save(&stored(3)).unwrap();
+        drop(second);
+        assert_eq!(FileStore::open(dir.path()).unwrap().load().unwrap(), Some(stored(3)));
     }
 
     #[test]

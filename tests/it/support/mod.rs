@@ -8,6 +8,7 @@
 pub(crate) mod client;
 pub(crate) mod gate;
 pub(crate) mod origin;
+pub(crate) mod process;
 pub(crate) mod setup;
 pub(crate) mod streams;
 pub(crate) mod tls;

@@ -37,7 +37,7 @@ impl Weir {
         let config = folder.path().join("weir.yaml");
         fs::write(&config, setup.text()).unwrap();
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let options = Options { config, data_dir: None, ephemeral: true };
+        let options = Options { config, ephemeral: true, ..Options::default() };
         let running = runtime
             .block_on(server::start(&options))
             .unwrap_or_else(|error| panic!("Weir does not start: {error}\n{}", setup.text()));
@@ -85,6 +85,12 @@ impl Weir {
     /// A metric that counts.
     pub(crate) fn count(&self, name: &str, labels: &str) -> u64 {
         format!("{:.0}", self.metric(name, labels)).parse().expect("a count")
+    }
+
+    /// Waits until a metric has come to `expected`: a request is counted just after its client has the response.
+    pub(crate) fn counts(&self, name: &str, labels: &str, expected: u64) {
+        let seen = || (self.count(name, labels) == expected).then_some(());
+        eventually(&format!("{name}{{{labels}}} is {expected}, not {}", self.count(name, labels)), seen);
     }
 
     /// A folder for whatever a case needs.

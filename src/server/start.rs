@@ -1,0 +1,324 @@
+//! Starting: everything that can fail first, and then serving.
+
+use std::{
+    fs::File,
+    io,
+    net::{SocketAddr, TcpListener as StdListener},
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use tokio::{
+    net::TcpListener,
+    sync::{broadcast, oneshot},
+    task::JoinHandle,
+};
+
+use super::{
+    Options, Running, StartError, condition, default_data_dir,
+    handover::{Belongings, Door, Successor, Taken},
+    inherited::Inherited,
+    note,
+    publisher::Stage,
+    view::SystemView,
+};
+use crate::{
+    admin,
+    control::{
+        Applier, Channel, Control, ControlFile, Event, Reloader,
+        applier::StartError as ApplierError,
+        store::{FileStore, MemoryStore, Store, StoreError},
+        watch,
+    },
+    proxy::DataPlane,
+    split::Keyring,
+    telemetry::{ChangeResult, ChangeSource, ControlStats, Registry, Windows},
+    types::clock,
+};
+
+/// Between two ticks of the windows.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Everything that can fail, and has not.
+struct Prepared {
+    file: Arc<ControlFile>,
+    /// The data directory and another handle to its lock.
+    home: Option<(PathBuf, File)>,
+    taken: Option<Taken>,
+    measured: Measured,
+    stage: Stage,
+    control: Control,
+    applier: Applier<Stage>,
+    admin: TcpListener,
+    plane: DataPlane,
+}
+
+/// Starts Weir on the current runtime, which becomes the control plane's; the data plane has threads of its own.
+///
+/// # Errors
+/// When anything that is needed cannot be had; nothing has been served then.
+pub async fn start(options: &Options) -> Result<Running, StartError> {
+    let mut prepared = Prepared::new(options).await?;
+    if let Some(taken) = &mut prepared.taken {
+        taken.ready().await?;
+        // What was taken over serves, whatever the disk says: it is tried again, and status tells.
+        let _ = prepared.applier.record_start();
+    } else {
+        prepared.applier.record_start()?;
+    }
+    prepared.serve().await
+}
+
+// === impl Prepared ===
+
+impl Prepared {
+    async fn new(options: &Options) -> Result<Self, StartError> {
+        let file = ControlFile::load(&options.config).map_err(|error| StartError::Config(Box::new(error)))?;
+        let file = Arc::new(file);
+        admin::check_bind(file.config.admin.bind)?;
+        let directory = data_dir(options, &file);
+        let mut taken = match &directory {
+            Some(directory) if options.takeover => Taken::ask(directory).await?,
+            _ => None,
+        };
+        let (store, lock) = open_store(directory.as_deref(), taken.as_mut())?;
+        let measured = Measured::new(worker_count(file.config.workers));
+        let registry = Arc::clone(&measured.registry);
+        let stage = Stage::new(registry, Arc::new(keyring(&*store)?), measured.registry.workers());
+        let handed = taken.as_mut().map(|taken| std::mem::take(&mut taken.sockets)).unwrap_or_default();
+        let inherited = Inherited::new(&options.sockets, handed).map_err(StartError::Inherited)?;
+        let admin = admin_socket(file.config.admin.bind, &inherited, taken.as_mut()).await?;
+        stage.inherit(inherited);
+        let (control, applier) =
+            Applier::prepare(Arc::clone(&file), stage.clone(), store).map_err(|error| match error {
+                ApplierError::Store(error) => StartError::Store(error),
+                ApplierError::Compile(error) => StartError::State(error.to_string()),
+            })?;
+        let plane =
+            DataPlane::start(measured.registry.workers(), &stage.reader()).map_err(StartError::Workers)?;
+        let home = directory.zip(lock);
+        Ok(Self { file, home, taken, measured, stage, control, applier, admin, plane })
+    }
+
+    /// Begins to accept, and everything else that goes on from here.
+    async fn serve(self) -> Result<Running, StartError> {
+        let Self { file, home, taken, measured, stage, control, applier, admin: admin_socket, plane } = self;
+        let bind = file.config.admin.bind;
+        let admin = admin_socket.local_addr().map_err(|error| StartError::Admin(bind, error))?;
+        let admin_handle = socket2::SockRef::from(&admin_socket).try_clone();
+        stage.attach(plane);
+        stage.report_certificates();
+        for socket in stage.unused_sockets(&admin.to_string()) {
+            note(&format!("warning: no listener uses the socket {socket} of the service manager"));
+        }
+        let (stop_applier, applier_stopped) = oneshot::channel();
+        let (stop_admin, admin_stopped) = oneshot::channel();
+        let draining = Arc::<AtomicBool>::default();
+        let app = app(&control, &stage, &measured, (admin, &draining));
+        let (watcher, events, rescan) =
+            watch::watch(vec![(file.path.clone(), Some(file.digest.clone()))], watch::POLL);
+        let mut tasks = vec![
+            tokio::spawn(watcher.run()),
+            tokio::spawn(Reloader::new(control.clone(), events).run()),
+            tokio::spawn(tick(Arc::clone(&measured.registry), Arc::clone(&measured.windows))),
+            tokio::spawn(stage.clone().follow_database()),
+            tokio::spawn(stage.clone().follow_certificates()),
+            tokio::spawn(condition::watch(stage.reader())),
+            tokio::spawn(count_reloads(control.events(), measured.control)),
+        ];
+        let succession = home.and_then(|(directory, lock)| {
+            let belongings = admin_handle.map(|handle| Belongings {
+                control: control.clone(),
+                stage: stage.clone(),
+                lock,
+                admin: (handle.into(), admin.to_string()),
+            });
+            let (door, told) = open_door(&directory, belongings)?;
+            tasks.push(door);
+            Some(told)
+        });
+        let applier = tokio::spawn(applier.run(ended(applier_stopped)));
+        let serving_admin =
+            tokio::spawn(admin::serve(admin_socket, admin::router(app), ended(admin_stopped)));
+        if let Some(taken) = taken {
+            taken.serving().await;
+        }
+        Ok(Running {
+            control,
+            stage,
+            admin,
+            draining,
+            stop_applier,
+            applier,
+            stop_admin,
+            serving_admin,
+            tasks,
+            rescan,
+            succession,
+            successor: None,
+        })
+    }
+}
+
+/// Everything that counts.
+struct Measured {
+    registry: Arc<Registry>,
+    windows: Arc<Windows>,
+    control: Arc<ControlStats>,
+}
+
+// === impl Measured ===
+
+impl Measured {
+    fn new(workers: usize) -> Self {
+        Self {
+            registry: Arc::new(Registry::new(workers)),
+            windows: Arc::new(Windows::new(clock::now())),
+            control: Arc::default(),
+        }
+    }
+}
+
+/// What the admin API answers from.
+fn app(
+    control: &Control,
+    stage: &Stage,
+    measured: &Measured,
+    (bind, draining): (SocketAddr, &Arc<AtomicBool>),
+) -> admin::AppState {
+    let view = SystemView {
+        control: control.clone(),
+        reader: stage.reader(),
+        stage: stage.clone(),
+        registry: Arc::clone(&measured.registry),
+        windows: Arc::clone(&measured.windows),
+        stats: Arc::clone(&measured.control),
+        started: clock::now(),
+        draining: Arc::clone(draining),
+    };
+    let stats = Arc::clone(&measured.control);
+    admin::AppState { control: control.clone(), view: Arc::new(view), stats, bind }
+}
+
+/// Waits until the sender sends or is gone; both mean stop.
+async fn ended(stop: oneshot::Receiver<()>) {
+    let _ = stop.await;
+}
+
+/// Waits for a process that takes over; `None` when there is no place to wait at.
+fn open_door(
+    directory: &Path,
+    belongings: io::Result<Belongings>,
+) -> Option<(JoinHandle<()>, oneshot::Receiver<Successor>)> {
+    match belongings.and_then(|belongings| Ok((Door::open(directory)?, belongings))) {
+        Ok((door, belongings)) => {
+            let (taken, told) = oneshot::channel();
+            Some((tokio::spawn(door.wait(belongings, taken)), told))
+        }
+        Err(error) => {
+            note(&format!("warning: no other process will be able to take over: {error}"));
+            None
+        }
+    }
+}
+
+/// Where what must survive a restart is kept; `None` when it is only in memory.
+fn data_dir(options: &Options, file: &ControlFile) -> Option<PathBuf> {
+    if options.ephemeral {
+        return None;
+    }
+    let named = options.data_dir.clone().or_else(|| file.config.data_dir.clone());
+    Some(named.unwrap_or_else(|| default_data_dir(&options.config)))
+}
+
+/// The store, and another handle to the lock on its directory.
+fn open_store(
+    directory: Option<&Path>,
+    taken: Option<&mut Taken>,
+) -> Result<(Arc<dyn Store>, Option<File>), StoreError> {
+    let Some(directory) = directory else { return Ok((Arc::new(MemoryStore::default()), None)) };
+    let store = match taken.and_then(|taken| taken.lock.take()) {
+        Some(lock) => FileStore::adopt(directory, lock)?,
+        None => FileStore::open(directory)?,
+    };
+    let lock = store.lock().ok();
+    Ok((Arc::new(store), lock))
+}
+
+/// The admin API's socket: handed over, a service manager's, or bound.
+async fn admin_socket(
+    bind: SocketAddr,
+    inherited: &Inherited,
+    taken: Option<&mut Taken>,
+) -> Result<TcpListener, StartError> {
+    let failed = |error| StartError::Admin(bind, error);
+    // A port that was chosen stays the same where the file leaves it open.
+    let is_it = |address: &str| {
+        let address = address.parse::<SocketAddr>().ok();
+        address.is_some_and(|address| address == bind || (bind.port() == 0 && address.ip() == bind.ip()))
+    };
+    let handed = taken.and_then(|taken| taken.admin.take()).filter(|(_, address)| is_it(address));
+    let passed = inherited.of_admin(&bind.to_string()).map_err(failed)?;
+    let socket = handed.map(|(descriptor, _)| descriptor).or_else(|| passed.map(|socket| socket.descriptor));
+    let Some(socket) = socket else { return TcpListener::bind(bind).await.map_err(failed) };
+    let socket = StdListener::from(socket);
+    admin::check_bind(socket.local_addr().map_err(failed)?)?;
+    socket.set_nonblocking(true).map_err(failed)?;
+    TcpListener::from_std(socket).map_err(failed)
+}
+
+fn worker_count(wanted: usize) -> usize {
+    match wanted {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        count => count,
+    }
+}
+
+fn keyring(store: &dyn Store) -> Result<Keyring, StoreError> {
+    let keys = store.signing_keys()?;
+    let mut keys = keys.iter().map(|key| *key.secret());
+    let current = keys.next().expect("a store always has a key");
+    Ok(Keyring::new(current, keys.next()))
+}
+
+async fn tick(registry: Arc<Registry>, windows: Arc<Windows>) {
+    let mut interval = tokio::time::interval(TICK);
+    loop {
+        interval.tick().await;
+        windows.tick(&registry, clock::now());
+    }
+}
+
+/// Counts what becomes of the control file; the admin API counts its own changes.
+async fn count_reloads(mut events: broadcast::Receiver<Event>, stats: Arc<ControlStats>) {
+    loop {
+        match events.recv().await {
+            Ok(Event::Applied { state, .. }) if state.origin.channel == Channel::File => {
+                stats.change(ChangeSource::File, ChangeResult::Applied);
+            }
+            Ok(Event::ReloadUnchanged { .. }) => stats.change(ChangeSource::File, ChangeResult::Unchanged),
+            Ok(Event::ReloadRefused(_)) => stats.change(ChangeSource::File, ChangeResult::Refused),
+            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_is_good_again_ends_the_refusal() {
+        let stats = Arc::<ControlStats>::default();
+        let (send, events) = broadcast::channel(8);
+        stats.change(ChangeSource::File, ChangeResult::Refused);
+        assert!(!stats.last_reload_successful());
+        send.send(Event::ReloadUnchanged { recovered: true }).unwrap();
+        drop(send);
+        count_reloads(events, Arc::clone(&stats)).await;
+        assert!(stats.last_reload_successful());
+        assert_eq!(stats.changes(ChangeSource::File, ChangeResult::Unchanged), 1);
+    }
+}
