@@ -239,6 +239,7 @@ fn file(config: &Config) -> Out {
         .put("admin", Map::default().put("bind", config.admin.bind.to_string()))
         .put("access_log", access_log(&config.access_log))
         .put("drain", drain)
+        .some("dns", edge::dns(&config.dns))
         .put("limits", edge::total_limits(&config.limits))
         .put("listeners", config.listeners.iter().map(listener).collect::<Vec<_>>())
         .put("backends", Out::Map(backends.collect()))

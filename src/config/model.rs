@@ -17,7 +17,7 @@ pub use self::policy::{
     Access, Answer, HeaderEdits, Policy, RateKey, RateLimit, Redirect, Respond, Rewrite, Scheme,
 };
 pub use self::{
-    edge::{ProxyProtocol, TotalLimits},
+    edge::{Dns, ProxyProtocol, TotalLimits},
     endpoint::{Endpoint, EndpointTarget},
     geo::{Geo, GeoNetwork, TrustedHeader},
     resilience::{Backoff, CircuitBreaker, HealthCheck, OutlierDetection, Retry, RetryOn, SuccessRate},
@@ -42,6 +42,8 @@ pub struct Config {
     pub access_log: AccessLog,
     /// How Weir stops.
     pub drain: Drain,
+    /// Looking names up.
+    pub dns: Dns,
     /// What all clients together may cost.
     pub limits: TotalLimits,
     /// Sockets that take requests; at least one; names and addresses are unique.

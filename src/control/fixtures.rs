@@ -13,7 +13,7 @@ use crate::{
     config::{
         Config, Diagnostics,
         model::{
-            AccessLog, Admin, Backend, BackendProtocol, Drain, Endpoint, EndpointTarget, Geo, KeySource,
+            AccessLog, Admin, Backend, BackendProtocol, Dns, Drain, Endpoint, EndpointTarget, Geo, KeySource,
             LbPolicy, Limits, Listener, ListenerProtocol, LogTarget, Route, RouteMatch, Split, SplitBackend,
             Sticky, Timeouts, TotalLimits,
         },
@@ -81,6 +81,7 @@ pub(crate) fn config(routes: &[(&str, &[(&str, u32)])]) -> Config {
             query: false,
         },
         drain: Drain { delay: Duration::ZERO, timeout: second },
+        dns: Dns::default(),
         limits: TotalLimits { max_connections: 0, max_buffer_memory: 0 },
         listeners: vec![Listener {
             name: name("web"),

@@ -25,5 +25,5 @@ pub mod watch;
 pub use applier::{Accepted, Applier, CompileError, Control, Event, PauseError, Paused, Publisher};
 pub use command::{Change, Channel, Command, ControlFile, Origin, WeightChange};
 pub use refusal::Refusal;
-pub use reload::{ReloadFailure, Reloader};
+pub use reload::{Preparation, ReloadFailure, Reloader};
 pub use state::State;

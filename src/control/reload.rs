@@ -1,11 +1,11 @@
 //! From a changed control file to a command.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use tokio::sync::mpsc;
 
 use crate::{
-    config::{Diagnostics, Look},
+    config::{Config, Diagnostics, Look},
     control::{
         applier::Control,
         command::{Change, Channel, Command, ControlFile, Digest, Origin},
@@ -24,10 +24,14 @@ pub struct ReloadFailure {
     pub rendered: String,
 }
 
+/// Gets ready what a new file needs that takes a while, before it is applied; a command of another kind need not wait for it.
+pub type Preparation = Box<dyn Fn(Arc<Config>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
 /// Takes the control file's changes and sends them to the applier.
 pub struct Reloader {
     control: Control,
     events: mpsc::Receiver<FileEvent>,
+    preparation: Option<Preparation>,
 }
 
 // === impl ReloadFailure ===
@@ -59,7 +63,13 @@ impl Reloader {
     /// Sends `control` what `events` says has changed.
     #[must_use]
     pub fn new(control: Control, events: mpsc::Receiver<FileEvent>) -> Self {
-        Self { control, events }
+        Self { control, events, preparation: None }
+    }
+
+    /// The same, with `preparation` before each change.
+    #[must_use]
+    pub fn preparing(self, preparation: Preparation) -> Self {
+        Self { preparation: Some(preparation), ..self }
     }
 
     /// Works until the watcher stops.
@@ -89,6 +99,9 @@ impl Reloader {
                 return;
             }
         };
+        if let Some(prepare) = &self.preparation {
+            prepare(Arc::clone(&file.config)).await;
+        }
         let command = Command::new(Change::Reload(file), Origin::new("watcher", Channel::File));
         // The applier has recorded and told why, when it refused.
         let _ = self.control.apply(command).await;

@@ -368,7 +368,7 @@ impl Request<'_> {
         let host = if let Some(host) = rewrite.and_then(Rewrite::host) {
             host.as_bytes()
         } else if client_host.is_empty() {
-            address = endpoint.address.host();
+            address = endpoint.authority();
             address.as_bytes()
         } else {
             client_host

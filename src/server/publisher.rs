@@ -4,6 +4,7 @@
 //! cannot run is refused before anything has changed.
 
 mod following;
+mod names;
 mod sockets;
 
 use std::{
@@ -15,7 +16,10 @@ use std::{
 
 use tokio::sync::watch as channel;
 
-use self::sockets::{Listening, Wanted};
+use self::{
+    names::Names,
+    sockets::{Listening, Wanted},
+};
 use super::{certificates::Material, inherited::Inherited, note};
 use crate::{
     config::{Config, model::LogTarget},
@@ -46,6 +50,7 @@ struct Inner {
     waiting: Vec<OpenListener>,
     health: HealthMonitor,
     inherited: Inherited,
+    names: Names,
     listeners: BTreeMap<Name, Listening>,
     database: Option<(PathBuf, Arc<GeoDatabase>)>,
     database_path: channel::Sender<Option<PathBuf>>,
@@ -87,6 +92,7 @@ impl Stage {
             waiting: Vec::new(),
             health: HealthMonitor::new(Arc::new(report_health)),
             inherited: Inherited::default(),
+            names: Names::new(),
             listeners: BTreeMap::new(),
             database: None,
             database_path: channel::channel(None).0,
@@ -232,6 +238,7 @@ impl Inner {
         let mut resources = Resources {
             listener_tls: certificates.of_listeners(),
             backend_tls: certificates.of_backends(),
+            names: self.names.addresses(),
             ..Resources::default()
         };
         take(self.database(config).map(|database| resources.database = database));
@@ -295,7 +302,8 @@ impl Inner {
             // Requests under way may still hold it; what they say after this is lost, which is what closing means.
             old.close(Duration::ZERO);
         }
-        self.last = Some((config, overlay, revision));
+        self.last = Some((Arc::clone(&config), overlay, revision));
+        self.follow_names_of(&config, resources.names);
     }
 
     /// The database that the file names: the one that is there, or read anew when the path has changed.

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     admin,
     control::{
-        Applier, Channel, Control, ControlFile, Event, Reloader,
+        Applier, Channel, Control, ControlFile, Event, Preparation, Reloader,
         applier::StartError as ApplierError,
         store::{FileStore, MemoryStore, Store, StoreError},
         watch,
@@ -90,6 +90,7 @@ impl Prepared {
         let inherited = Inherited::new(&options.sockets, handed).map_err(StartError::Inherited)?;
         let admin = admin_socket(file.config.admin.bind, &inherited, taken.as_mut()).await?;
         stage.inherit(inherited);
+        stage.look_up_new(&file.config).await;
         let (control, applier) =
             Applier::prepare(Arc::clone(&file), stage.clone(), store).map_err(|error| match error {
                 ApplierError::Store(error) => StartError::Store(error),
@@ -120,10 +121,11 @@ impl Prepared {
             watch::watch(vec![(file.path.clone(), Some(file.digest.clone()))], watch::POLL);
         let mut tasks = vec![
             tokio::spawn(watcher.run()),
-            tokio::spawn(Reloader::new(control.clone(), events).run()),
+            tokio::spawn(Reloader::new(control.clone(), events).preparing(looking_up(&stage)).run()),
             tokio::spawn(tick(Arc::clone(&measured.registry), Arc::clone(&measured.windows))),
             tokio::spawn(stage.clone().follow_database()),
             tokio::spawn(stage.clone().follow_certificates()),
+            tokio::spawn(stage.clone().follow_names()),
             tokio::spawn(condition::watch(stage.reader())),
             tokio::spawn(count_reloads(control.events(), measured.control)),
         ];
@@ -204,6 +206,15 @@ fn app(
 /// Waits until the sender sends or is gone; both mean stop.
 async fn ended(stop: oneshot::Receiver<()>) {
     let _ = stop.await;
+}
+
+/// Looks up names that are new in a control file before it is applied.
+fn looking_up(stage: &Stage) -> Preparation {
+    let stage = stage.clone();
+    Box::new(move |config| {
+        let stage = stage.clone();
+        Box::pin(async move { stage.look_up_new(&config).await })
+    })
 }
 
 /// Waits for a process that takes over; `None` when there is no place to wait at.

@@ -72,6 +72,7 @@ impl SystemView {
             }
         }
         (gauges.certificates, gauges.certificates_good) = self.stage.certificates();
+        gauges.names = self.stage.names();
         let state = self.control.state();
         for route in &state.file.config.routes {
             gauges.kill_switches.insert(route.name.clone(), state.kill_switch(&route.name).is_some());
@@ -148,7 +149,9 @@ impl View for SystemView {
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.stage.certificate_warnings()
+        let mut warnings = self.stage.certificate_warnings();
+        warnings.extend(self.stage.name_warnings());
+        warnings
     }
 
     fn is_stopping(&self) -> bool {

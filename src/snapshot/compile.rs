@@ -47,6 +47,8 @@ pub struct Resources {
     pub listener_tls: BTreeMap<Name, Arc<ServerTls>>,
     /// What endpoints of backends with TLS are spoken to with.
     pub backend_tls: BTreeMap<Name, Arc<ClientTls>>,
+    /// Where endpoints by name are.
+    pub names: endpoints::Names,
 }
 
 /// Why a route cannot be compiled. The control file's validation finds nearly all of these first, with their place.
@@ -153,20 +155,20 @@ impl Compiler {
         live.listeners.extend(snapshot.listeners.keys().cloned());
         self.registry.retain(&live);
         self.limiters.retain(snapshot);
-        self.directory.retain(|backend, address| {
+        self.directory.retain(|backend, address, host| {
             let of_name = |known: &&Backend| known.name == *backend;
             let found = snapshot.backends.iter().find(of_name);
-            found.is_some_and(|known| known.endpoints.iter().any(|endpoint| endpoint.address == *address))
+            found.is_some_and(|known| known.endpoints.iter().any(|endpoint| endpoint.is_at(address, host)))
         });
     }
 
     fn backend(&mut self, name: &Name, backend: &model::Backend, resources: &Resources) -> Backend {
         let registry = &self.registry;
         let (now, workers) = (clock::now(), registry.workers());
-        let members = endpoints::members(backend);
+        let members = endpoints::members(backend, &resources.names);
         let endpoints = members.iter().map(|member| {
             let shards = || registry.endpoint(name, &member.address.to_string());
-            self.directory.endpoint((name, &member.address), now, shards)
+            self.directory.endpoint((name, &member.address, member.host.as_ref()), now, shards)
         });
         let endpoints = endpoints.collect();
         let protocol = match backend.protocol {

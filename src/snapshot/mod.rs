@@ -13,6 +13,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 pub use cell::{Cached, Reader, Writer, cell};
 pub use compile::{Compiler, Resources, RouteError};
+pub use endpoints::Names;
 pub use listeners::{Listener, ListenerSettings, ProxyProtocol, TotalLimits, listeners};
 pub use retry::Retry;
 

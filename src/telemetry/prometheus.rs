@@ -27,8 +27,10 @@ use crate::types::{Name, Reason, Revision};
 
 mod backends;
 mod listeners;
+mod names;
 
 pub use backends::{BackendGauges, EjectionGauges};
+pub use names::NameGauges;
 
 /// The content type of what [`Exporter::render`] gives.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -69,6 +71,8 @@ pub struct Gauges {
     pub certificates: BTreeMap<PathBuf, Duration>,
     /// Whether every file of TLS was good when last read.
     pub certificates_good: bool,
+    /// How looking up each name of endpoints goes.
+    pub names: BTreeMap<Arc<str>, NameGauges>,
     /// How many keys each route's limits have forgotten too soon.
     pub forgotten_keys: BTreeMap<Name, u64>,
     /// How each backend is.
@@ -111,6 +115,7 @@ impl Exporter {
         families.extend(listeners::families(&stats));
         families.extend(gauge_families(gauges));
         families.extend(backends::families(&gauges.backends));
+        families.extend(names::families(gauges));
         families.push(self.observed());
         families.extend(self.control_families());
         families.push(

@@ -53,7 +53,7 @@ pub async fn open(
     let opening = async {
         let failed = |source| ConnectError::Tls { address: endpoint.address.clone(), source };
         let stream = plain(endpoint, Duration::ZERO).await?;
-        let Some(name) = tls.name_of(&endpoint.address) else {
+        let Some(name) = tls.name_of(&endpoint.address, endpoint.host.as_deref()) else {
             return Err(failed(io::Error::other("no name that its certificate could have")));
         };
         TlsConnector::from(Arc::clone(&tls.config)).connect(name, stream).await.map_err(failed)

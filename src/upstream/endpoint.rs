@@ -33,6 +33,8 @@ pub struct Endpoint {
     pub backend: Name,
     /// Where it listens.
     pub address: Address,
+    /// The name that led there, if one did: its certificate must have it where no other is configured.
+    pub host: Option<Arc<str>>,
     /// Its statistics, one shard per worker.
     pub shards: Arc<Sharded<EndpointShard>>,
     /// What its answers have shown.
@@ -58,10 +60,13 @@ pub enum Verdict {
     Unhealthy = 2,
 }
 
+/// Its backend, its address, and the name that led there.
+type Identity = (Name, Address, Option<Arc<str>>);
+
 /// Every endpoint that a snapshot names, and the counts of every backend, by identity. Owned by whoever compiles.
 #[derive(Debug)]
 pub struct Directory {
-    by_identity: BTreeMap<(Name, Address), Arc<Endpoint>>,
+    by_identity: BTreeMap<Identity, Arc<Endpoint>>,
     counts: BTreeMap<Name, Arc<Counts>>,
     next_id: usize,
     origin: Instant,
@@ -70,6 +75,19 @@ pub struct Directory {
 // === impl Endpoint ===
 
 impl Endpoint {
+    /// Whether this is its identity within its backend.
+    pub fn is_at(&self, address: &Address, host: Option<&Arc<str>>) -> bool {
+        self.address == *address && self.host.as_ref() == host
+    }
+
+    /// The Host of requests to it that name none: the name that led to it and its port, else its address.
+    pub fn authority(&self) -> String {
+        match (&self.host, &self.address) {
+            (Some(host), Address::Tcp(address)) => format!("{host}:{}", address.port()),
+            (_, address) => address.host(),
+        }
+    }
+
     /// What health checks say now.
     pub fn verdict(&self) -> Verdict {
         match self.verdict.load(Relaxed) {
@@ -173,29 +191,31 @@ impl Directory {
     /// The endpoint with this identity: the one that is known, or one that is new at `now`, with shards from `shards`.
     pub fn endpoint(
         &mut self,
-        (backend, address): (&Name, &Address),
+        (backend, address, host): (&Name, &Address, Option<&Arc<str>>),
         now: Instant,
         shards: impl FnOnce() -> Arc<Sharded<EndpointShard>>,
     ) -> Arc<Endpoint> {
         let next_id = &mut self.next_id;
         let origin = self.origin;
-        let endpoint = self.by_identity.entry((backend.clone(), address.clone())).or_insert_with(|| {
-            let id = *next_id;
-            *next_id += 1;
-            let endpoint = Endpoint {
-                id,
-                backend: backend.clone(),
-                address: address.clone(),
-                shards: shards(),
-                record: Record::default(),
-                verdict: AtomicU8::new(Verdict::Unknown as u8),
-                detail: Mutex::default(),
-                origin,
-                ready_since: AtomicU64::new(0),
-            };
-            endpoint.ready_since.store(endpoint.millis(now), Relaxed);
-            Arc::new(endpoint)
-        });
+        let endpoint =
+            self.by_identity.entry((backend.clone(), address.clone(), host.cloned())).or_insert_with(|| {
+                let id = *next_id;
+                *next_id += 1;
+                let endpoint = Endpoint {
+                    id,
+                    backend: backend.clone(),
+                    address: address.clone(),
+                    host: host.cloned(),
+                    shards: shards(),
+                    record: Record::default(),
+                    verdict: AtomicU8::new(Verdict::Unknown as u8),
+                    detail: Mutex::default(),
+                    origin,
+                    ready_since: AtomicU64::new(0),
+                };
+                endpoint.ready_since.store(endpoint.millis(now), Relaxed);
+                Arc::new(endpoint)
+            });
         Arc::clone(endpoint)
     }
 
@@ -206,9 +226,9 @@ impl Directory {
     }
 
     /// Forgets every endpoint that `live` does not name, and the backends without any.
-    pub fn retain(&mut self, live: impl Fn(&Name, &Address) -> bool) {
-        self.by_identity.retain(|(backend, address), _| live(backend, address));
+    pub fn retain(&mut self, live: impl Fn(&Name, &Address, Option<&Arc<str>>) -> bool) {
+        self.by_identity.retain(|(backend, address, host), _| live(backend, address, host.as_ref()));
         let by_identity = &self.by_identity;
-        self.counts.retain(|name, _| by_identity.keys().any(|(backend, _)| backend == name));
+        self.counts.retain(|name, _| by_identity.keys().any(|(backend, ..)| backend == name));
     }
 }

@@ -26,7 +26,7 @@ const USER_AGENT: &str = "weir-health-check";
 pub(super) async fn probe(endpoint: &Endpoint, spec: &HealthCheck) -> Result<(), String> {
     let opened = connect::open(endpoint, spec.tls.as_deref(), Duration::ZERO).await;
     let stream = opened.map_err(|error| chain(&error))?;
-    let named = |host: &Option<String>| host.clone().unwrap_or_else(|| endpoint.address.host());
+    let named = |host: &Option<String>| host.clone().unwrap_or_else(|| endpoint.authority());
     let scheme = if spec.tls.is_some() { "https" } else { "http" };
     let is_h2 = spec.protocol.is_h2(&stream);
     match &spec.probe {

@@ -32,7 +32,7 @@ fn leaving_before_the_answer_cancels_it() {
         let mut client = weir.client();
         client.send(GET);
         origin.wait("the request", |seen| seen.requests().count() == 1);
-        assert_eq!(weir.count("weir_requests_in_flight", ""), 1);
+        weir.counts("weir_requests_in_flight", "", 1);
         if reset {
             client.reset()
         } else {

@@ -40,9 +40,9 @@ fn requests_over_the_limit_are_refused_at_once() {
     let clients = [waiting(&weir, &origin), waiting(&weir, &origin)];
     let answer = weir.client().ask(GET);
     assert_eq!((answer.status, answer.get("retry-after")), (503, Some("1")));
-    assert_eq!(weir.count("weir_circuit_breaker_refused_total", "requests"), 1);
-    assert_eq!(weir.count("weir_circuit_breaker_open", "requests"), 1);
-    assert_eq!(weir.count("weir_upstream_errors_total", "overload"), 1);
+    weir.counts("weir_circuit_breaker_refused_total", "requests", 1);
+    weir.counts("weir_circuit_breaker_open", "requests", 1);
+    weir.counts("weir_upstream_errors_total", "overload", 1);
     gate.open();
     for mut client in clients {
         assert_eq!(client.response().status, 200);
@@ -78,7 +78,7 @@ fn waiting_for_connections_has_a_limit() {
         (weir.count("weir_circuit_breaker_open", "pending") == 1).then_some(())
     });
     assert_eq!(weir.client().ask(GET).status, 503);
-    assert_eq!(weir.count("weir_circuit_breaker_refused_total", "pending"), 1);
+    weir.counts("weir_circuit_breaker_refused_total", "pending", 1);
 }
 
 #[test]
@@ -90,14 +90,14 @@ fn connections_have_a_limit_and_idle_ones_make_room() {
     client.send(GET);
     eventually("the first", || (one.requests().len() + other.requests().len() == 1).then_some(()));
     assert_eq!(weir.client().ask(GET).status, 503, "the only one is in use");
-    assert_eq!(weir.count("weir_circuit_breaker_refused_total", "connections"), 1);
+    weir.counts("weir_circuit_breaker_refused_total", "connections", 1);
     gate.open();
     assert_eq!(client.response().status, 200);
     for _ in 0..10 {
         assert_eq!(client.ask(GET).status, 200, "the one to the other endpoint is given up");
     }
     assert!(one.seen().connections.len() + other.seen().connections.len() > 5);
-    assert_eq!(weir.count("weir_circuit_breaker_refused_total", "connections"), 1);
+    weir.counts("weir_circuit_breaker_refused_total", "connections", 1);
 }
 
 #[test]

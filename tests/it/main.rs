@@ -25,6 +25,7 @@ mod hosts;
 mod keep_alive;
 mod limits;
 mod log;
+mod names;
 mod overload;
 mod policy;
 mod proxy_protocol;

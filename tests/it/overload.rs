@@ -53,7 +53,7 @@ fn the_limit_of_all_is_over_all_listeners() {
     let mut client = Client::to(weir.address_of("other"));
     client.try_send(GET);
     assert_eq!(client.response().status, 503);
-    assert_eq!(weir.count("weir_connections_shed_total", "listener=\"other\",limit=\"total\""), 1);
+    weir.counts("weir_connections_shed_total", "listener=\"other\",limit=\"total\"", 1);
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn requests_beyond_the_memory_are_answered_at_once() {
     origin.wait("both are there", |seen| seen.connections.len() == 2);
     let answer = weir.client().ask(GET);
     assert_eq!((answer.status, answer.get("retry-after")), (503, Some("1")));
-    assert_eq!(weir.count("weir_requests_refused_total", "reason=\"overload\""), 1);
+    weir.counts("weir_requests_refused_total", "reason=\"overload\"", 1);
     // Connections that wait for a request cost nothing.
     for mut client in slow {
         client.send("67890");

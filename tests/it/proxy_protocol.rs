@@ -70,7 +70,7 @@ fn what_begins_otherwise_ends_without_an_answer() {
         assert_eq!(answer, "", "{start:?}");
         assert_ne!(end, End::Cut, "{start:?}");
     }
-    assert_eq!(weir.count("weir_requests_refused_total", "reason=\"proxy_protocol\""), 4);
+    weir.counts("weir_requests_refused_total", "reason=\"proxy_protocol\"", 4);
     assert!(origin.requests().is_empty());
 }
 
@@ -91,7 +91,7 @@ fn a_header_that_does_not_come_is_not_waited_for() {
     let mut connection = weir.client();
     connection.send("PROXY TCP4 203.0.113.7");
     assert!(connection.everything().0.is_empty());
-    assert_eq!(weir.count("weir_requests_refused_total", "reason=\"timeout\""), 1);
+    weir.counts("weir_requests_refused_total", "reason=\"timeout\"", 1);
 }
 
 #[test]
@@ -125,5 +125,5 @@ fn limits_by_address_count_the_client_behind_the_proxy() {
     let (other, _held_too) = ask(V2);
     let (second, _) = ask(V1.as_bytes());
     assert_eq!((first, other, second), (200, 200, 503));
-    assert_eq!(weir.count("weir_connections_shed_total", "limit=\"address\""), 1);
+    weir.counts("weir_connections_shed_total", "limit=\"address\"", 1);
 }

@@ -47,7 +47,7 @@ fn a_listener_serves_every_worker_from_one_socket_and_cleans_up() {
     weir.rewrite(&Setup::before(&origin).listener(&listening(&folder, "mode: \"0666\"").1).workers(4));
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
     assert!(ask(&path, CLOSE).ends_with("\r\n\r\nok"));
-    assert_eq!(weir.count("weir_connections_total", "web"), 41);
+    weir.counts("weir_connections_total", "web", 41);
     drop(weir);
     assert!(!path.exists(), "nothing is left");
     // What a process that was killed has left is no hindrance.
@@ -102,7 +102,7 @@ fn an_endpoint_may_be_a_unix_socket() {
     let seen = app.join().unwrap();
     assert!(seen.contains("host: localhost\r\n") && seen.contains("host: a\r\n"), "{seen}");
     let label = format!("endpoint=\"unix:{}\"", path.display());
-    assert_eq!(weir.count("weir_endpoint_request_duration_seconds_count", &label), 2);
+    weir.counts("weir_endpoint_request_duration_seconds_count", &label, 2);
     // Nobody listens there any more.
     assert_eq!(Client::to(weir.address()).ask(GET).status, 502);
 }

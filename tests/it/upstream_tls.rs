@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use crate::{
     support::{
-        Broken, End, GET, Origin, Peer, Setup, Weir, ok, pattern,
+        Broken, End, GET, Origin, Peer, Setup, Weir,
+        dns::{NameServer, Zone},
+        ok, pattern,
         tls::{Authority, Issued, Says},
         weir::eventually,
     },
@@ -149,7 +151,7 @@ fn a_failure_names_its_reason() {
         assert!(!answer.text().contains("certificate"), "clients are told nothing: {}", answer.text());
         assert!(message.contains(expected), "{message:?} says nothing of {expected:?}");
         assert_eq!(kind, "tls", "{message}");
-        assert_eq!(weir.count("weir_upstream_errors_total", "kind=\"tls\""), 1);
+        weir.counts("weir_upstream_errors_total", "kind=\"tls\"", 1);
     }
 }
 
@@ -238,7 +240,7 @@ fn health_checks_go_through_tls() {
     origin.wait("two probes", |seen| {
         seen.requests().filter(|request| request.target() == "/healthz").count() > 1
     });
-    assert_eq!(weir.count("weir_endpoint_healthy", ""), 1);
+    weir.counts("weir_endpoint_healthy", "", 1);
     weir.rewrite(&setup("other.internal"));
     eventually("the verdict", || (weir.metric("weir_endpoint_healthy", "") < 0.5).then_some(()));
     let page = crate::support::Client::to(weir.running().admin())
@@ -281,4 +283,24 @@ fn bodies_go_both_ways_whole_and_a_cut_is_visible() {
     // The connection ended, but nobody said in TLS that it was the end: somebody between may have cut it.
     client.send("GET /cut HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(matches!(client.try_response(), Err(Broken::Ended(End::Closed | End::Reset, _))));
+}
+
+#[test]
+fn an_endpoint_by_name_is_asked_for_that_name() {
+    let (authority, folder) = believed();
+    let zone = Zone::of("pay.test", &["127.0.0.1"], 60);
+    let server = NameServer::saying(zone);
+    for (certificate, expected) in [("pay.test", 200), ("other.test", 502)] {
+        let origin = Origin::tls(&authority.issue(&[certificate]).server(), |peer| {
+            assert_eq!(peer.session().server_name(), Some("pay.test"));
+            answer(peer);
+        });
+        let endpoint = format!("dns: \"pay.test:{}\"", origin.address.port());
+        let tls = format!("tls: {{ ca_file: \"{}\" }}", folder.path().join("ca.crt").display());
+        let weir = Setup::new()
+            .top(&format!("dns: {{ servers: [ \"{}\" ] }}", server.address))
+            .backend_of("stable", &[&endpoint], &tls)
+            .start();
+        assert_eq!(weir.client().ask(GET).status, expected);
+    }
 }

@@ -89,11 +89,40 @@ pub(super) fn file_mode(text: &str) -> Parsed {
 }
 
 pub(super) fn address(text: &str) -> Result<SocketAddr, Problem> {
-    let address = socket(text, text)?;
+    let address = socket(text, text).map_err(|problem| match host_port(text) {
+        Ok((host, port)) => problem.help(format!("a name is written `dns: {host}:{port}`")),
+        Err(_) => problem,
+    })?;
     if address.port() == 0 {
         return Err(Problem::new(Code::Address, format!("`{text}` has port 0; an endpoint has a port")));
     }
     Ok(address)
+}
+
+/// A name to look up, in lower case, and a port.
+pub(super) fn host_port(text: &str) -> Result<(String, u16), Problem> {
+    let shown = shorten(text);
+    let problem = || Problem::new(Code::Address, format!("`{shown}` is not a name and a port"));
+    if text.parse::<SocketAddr>().is_ok() {
+        return Err(problem().help(format!("an address is written `address: {shown}`")));
+    }
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return Err(problem().help(format!("add the port: `{shown}:8080`")));
+    };
+    let Some(port) = port.parse::<u16>().ok().filter(|port| *port > 0) else {
+        return Err(problem().help("a port is a number from 1 to 65535"));
+    };
+    let labels = host.strip_suffix('.').unwrap_or(host).split('.');
+    let fits = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    // A last part of digits alone makes it an address that is none (RFC 3986, section 3.2.2).
+    let number = labels.clone().next_back().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    if host.len() > 253 || number || !labels.clone().all(fits) {
+        return Err(problem().help("write it as `canary.internal:8080`"));
+    }
+    Ok((host.to_ascii_lowercase(), port))
 }
 
 fn socket(text: &str, written: &str) -> Result<SocketAddr, Problem> {
@@ -108,7 +137,7 @@ fn socket(text: &str, written: &str) -> Result<SocketAddr, Problem> {
             problem.help(format!("put it into brackets and add the port: `\"[{shown}]:8080\"`"))
         } else if host.contains(|c: char| c.is_ascii_alphabetic()) && !host.contains(':') && !port.is_empty()
         {
-            problem.help("names are not looked up in this version of Weir: write the IP address")
+            problem.help("a name cannot stand here: write the IP address")
         } else {
             problem.help(WRITE_ADDRESS)
         }

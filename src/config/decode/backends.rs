@@ -48,8 +48,9 @@ pub(super) fn backend(place: &Place<'_>, cx: &mut Context) -> Backend {
 
 fn endpoint(mut object: Object<'_>, cx: &mut Context) -> Endpoint {
     let unix = object.opt::<String>(cx, "unix").map(|path| EndpointTarget::Unix(path.into()));
+    let dns = object.opt::<(String, u16)>(cx, "dns").map(|(host, port)| EndpointTarget::Dns { host, port });
     let address = EndpointTarget::Address(object.get(cx, "address"));
-    Endpoint { target: unix.unwrap_or(address), weight: number(object.get(cx, "weight")) }
+    Endpoint { target: unix.or(dns).unwrap_or(address), weight: number(object.get(cx, "weight")) }
 }
 
 fn health_check(mut object: Object<'_>, cx: &mut Context) -> HealthCheck {

@@ -1,7 +1,7 @@
 //! What stands around connections.
 
 use super::{Context, reader::Object, top::number};
-use crate::config::model::{ProxyProtocol, TotalLimits};
+use crate::config::model::{Dns, ProxyProtocol, TotalLimits};
 
 pub(super) fn proxy_protocol(mut object: Object<'_>, cx: &mut Context) -> ProxyProtocol {
     ProxyProtocol { from: object.list(cx, "from"), timeout: object.get(cx, "timeout") }
@@ -12,4 +12,8 @@ pub(super) fn total_limits(mut object: Object<'_>, cx: &mut Context) -> TotalLim
         max_connections: number(object.get(cx, "max_connections")),
         max_buffer_memory: object.get(cx, "max_buffer_memory"),
     }
+}
+
+pub(super) fn dns(mut object: Object<'_>, cx: &mut Context) -> Dns {
+    Dns { servers: object.list(cx, "servers") }
 }

@@ -73,6 +73,7 @@ from_value! {
     Address, Value::Listen(value) => value, _ => Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     SocketAddr, Value::Socket(value) => value, _ => SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     (u16, u16), Value::Status(first, last) => (first, last), _ => (200, 299);
+    (String, u16), Value::HostPort(host, port) => (host, port), offset => (format!("unreadable-{offset}"), 1);
     String, Value::Text(value) => value, offset => format!("/unreadable-{offset}");
 }
 

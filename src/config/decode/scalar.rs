@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use ipnet::IpNet;
 
-use super::address::{address, bind, bind_to_port, cidr, file_mode, listen, socket_path};
+use super::address::{address, bind, bind_to_port, cidr, file_mode, host_port, listen, socket_path};
 use crate::{
     config::{
         code::Code,
@@ -36,6 +36,7 @@ pub(super) enum Value {
     Name(Name),
     Net(IpNet),
     Socket(SocketAddr),
+    HostPort(String, u16),
     Listen(Address),
     Status(u16, u16),
     Text(String),
@@ -123,6 +124,7 @@ fn text_value(scalar: Scalar, text: &str) -> Parsed {
         Scalar::Cidr => cidr(text).map(Value::Net),
         Scalar::Bind => bind(text).map(Value::Socket),
         Scalar::Listen => listen(text).map(Value::Listen),
+        Scalar::HostPort => host_port(text).map(|(host, port)| Value::HostPort(host, port)),
         Scalar::SocketPath => socket_path(text).map(|()| Value::Text(text.to_owned())),
         Scalar::FileMode => file_mode(text),
         Scalar::Address => address(text).map(Value::Socket),

@@ -10,7 +10,7 @@ use super::{
 use crate::config::{
     code::Code,
     diagnostic::Diagnostic,
-    keys::{ACCESS_LOG, ADMIN, DRAIN, GEO, LIMITS, ROOT, TOTAL_LIMITS},
+    keys::{ACCESS_LOG, ADMIN, DNS, DRAIN, GEO, LIMITS, ROOT, TOTAL_LIMITS},
     model::{
         AccessLog, Admin, Config, Drain, Geo, GeoNetwork, Limits, Listener, ListenerProtocol, LogTarget,
         TrustedHeader,
@@ -34,6 +34,7 @@ pub(super) fn config(root: &Node, cx: &mut Context) -> Config {
         admin: Admin { bind: admin.get(cx, "bind") },
         access_log: access_log(file.object_or_default(cx, "access_log", &ACCESS_LOG), cx),
         drain: drain(file.object_or_default(cx, "drain", &DRAIN), cx),
+        dns: edge::dns(file.object_or_default(cx, "dns", &DNS), cx),
         limits: edge::total_limits(file.object_or_default(cx, "limits", &TOTAL_LIMITS), cx),
         listeners: file.objects(cx, "listeners").into_iter().map(|object| listener(object, cx)).collect(),
         backends: backends.into_iter().map(|(name, place)| (name, backends::backend(&place, cx))).collect(),

@@ -1,6 +1,6 @@
-//! The keys of what stands around connections: who they come from, and how many there may be.
+//! The keys of what stands around connections: who they come from, how many there may be, and where names lead.
 
-use super::{Kind, Scalar, Shape, default, required};
+use super::{Kind, Scalar, Shape, default, optional, required};
 
 /// The PROXY protocol of a listener.
 pub(in crate::config) static PROXY_PROTOCOL: Shape = Shape {
@@ -43,4 +43,16 @@ pub(in crate::config) static TOTAL_LIMITS: Shape = Shape {
              with 256 KiB, of which the system gives only what is used. Beyond it, requests are answered with 503.",
         ),
     ],
+};
+
+/// Looking names up.
+pub(in crate::config) static DNS: Shape = Shape {
+    name: "dns",
+    doc: "Looking up the names of endpoints.",
+    choice: super::Choice::Free,
+    keys: &[optional(
+        "servers",
+        Kind::List(&Kind::Scalar(Scalar::Address), 1),
+        "Name servers, with their port: `[10.0.0.53:53]`. Without it, those of the system (/etc/resolv.conf), and /etc/hosts.",
+    )],
 };

@@ -4,7 +4,6 @@
 pub(in crate::config) static UNAVAILABLE: &[(&str, &str)] = &[
     ("admin", "socket"),
     ("admin", "tokens_file"),
-    ("endpoint", "dns"),
     ("condition", "jwt"),
     ("key_source", "jwt"),
     ("route", "mirror"),

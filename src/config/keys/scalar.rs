@@ -29,6 +29,8 @@ pub(in crate::config) enum Scalar {
     Listen,
     /// An address to connect to.
     Address,
+    /// A name to look up, and a port.
+    HostPort,
     /// The path of a unix socket.
     SocketPath,
     /// The permissions of a file.
@@ -88,6 +90,7 @@ impl Scalar {
             Self::Bind => ("address to listen on", "127.0.0.1:8080"),
             Self::Listen => ("address to listen on", "127.0.0.1:8080"),
             Self::Address => ("address", "10.1.0.11:8080"),
+            Self::HostPort => ("name and port", "canary.internal:8080"),
             Self::SocketPath => ("path of a unix socket", "/run/reports.sock"),
             Self::FileMode => ("file mode", "0660"),
             Self::HeaderName => ("header name", "X-User-Id"),
@@ -139,6 +142,7 @@ impl Scalar {
             Self::Listen => {
                 r"^((localhost|[0-9.]+|\[[0-9A-Fa-f:.]+\])?:[0-9]{1,5}|unix:/[^\u0000-\u001f\u007f]{1,99})$"
             }
+            Self::HostPort => r"^[A-Za-z0-9_\-]{1,63}(\.[A-Za-z0-9_\-]{1,63})*\.?:[0-9]{1,5}$",
             Self::SocketPath => "^/[^\\u0000-\\u001f\\u007f]{1,99}$",
             Self::FileMode => "^0?[0-7]{3}$",
             Self::Address => r"^(localhost|[0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$",

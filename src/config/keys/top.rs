@@ -1,8 +1,8 @@
 //! The keys of the file itself, of listeners and of backends.
 
 use super::{
-    BACKEND_TLS, CIRCUIT_BREAKER, CONDITION, Choice, Kind, LISTENER_TLS, OUTLIER_DETECTION, PROXY_PROTOCOL,
-    ROUTE, Scalar, Shape, TOTAL_LIMITS, default, optional, required,
+    BACKEND_TLS, CIRCUIT_BREAKER, CONDITION, Choice, DNS, Kind, LISTENER_TLS, OUTLIER_DETECTION,
+    PROXY_PROTOCOL, ROUTE, Scalar, Shape, TOTAL_LIMITS, default, optional, required,
 };
 
 const ANY_DURATION: Kind = Kind::Scalar(Scalar::Duration { min: 0 });
@@ -40,6 +40,7 @@ pub(in crate::config) static ROOT: Shape = Shape {
         optional("admin", Kind::Object(&ADMIN), "The admin API. A change needs a restart."),
         optional("access_log", Kind::Object(&ACCESS_LOG), "Where requests are logged."),
         optional("drain", Kind::Object(&DRAIN), "How Weir stops on SIGTERM."),
+        optional("dns", Kind::Object(&DNS), "Who is asked for the addresses of endpoints by name."),
         optional("limits", Kind::Object(&TOTAL_LIMITS), "What all clients together may cost."),
         required(
             "listeners",
@@ -291,8 +292,8 @@ pub(in crate::config) static BACKEND: Shape = Shape {
 /// An endpoint.
 pub(in crate::config) static ENDPOINT: Shape = Shape {
     name: "endpoint",
-    doc: "One address of a backend.",
-    choice: Choice::One(&["address", "unix"]),
+    doc: "One address of a backend, or all those of a name.",
+    choice: Choice::One(&["address", "unix", "dns"]),
     keys: &[
         optional(
             "address",
@@ -300,6 +301,11 @@ pub(in crate::config) static ENDPOINT: Shape = Shape {
             "Where it listens: `10.1.0.11:8080`, `\"[fd00::1]:8080\"` or `localhost:8080`.",
         ),
         optional("unix", Kind::Scalar(Scalar::SocketPath), "The unix socket that it listens on."),
+        optional(
+            "dns",
+            Kind::Scalar(Scalar::HostPort),
+            "A name and a port: each address that the name has is an endpoint. It is looked up again when its answer ends.",
+        ),
         default(
             "weight",
             Kind::Scalar(Scalar::Integer { min: 1, max: 1000 }),

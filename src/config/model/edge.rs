@@ -1,6 +1,6 @@
-//! What stands around connections: who they come from, and how many there may be.
+//! What stands around connections: who they come from, and how many there may be, where names lead.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use ipnet::IpNet;
 
@@ -20,4 +20,11 @@ pub struct TotalLimits {
     pub max_connections: u32,
     /// Bytes of connections' buffers. Default 8 GiB.
     pub max_buffer_memory: u64,
+}
+
+/// Looking up the names of endpoints.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dns {
+    /// Name servers; without any, those of the system.
+    pub servers: Vec<SocketAddr>,
 }

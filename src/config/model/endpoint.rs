@@ -18,6 +18,13 @@ pub enum EndpointTarget {
     Address(SocketAddr),
     /// At a unix socket.
     Unix(PathBuf),
+    /// At every address that a name has.
+    Dns {
+        /// The name, in lower case.
+        host: String,
+        /// The port, 1 to 65535.
+        port: u16,
+    },
 }
 
 // === impl EndpointTarget ===
@@ -28,6 +35,7 @@ impl EndpointTarget {
         match self {
             Self::Address(_) => "address",
             Self::Unix(_) => "unix",
+            Self::Dns { .. } => "dns",
         }
     }
 }
@@ -37,6 +45,7 @@ impl fmt::Display for EndpointTarget {
         match self {
             Self::Address(address) => address.fmt(f),
             Self::Unix(path) => path.display().fmt(f),
+            Self::Dns { host, port } => write!(f, "{host}:{port}"),
         }
     }
 }

@@ -60,7 +60,7 @@ const WRONG: &[(Code, &str)] = &[
     (Code::NotAvailable, "@head\nroutes: [ { name: a, backend: stable, rollout: { preset: standard } } ]\n"),
     (
         Code::NotAvailable,
-        "listeners: [ { name: a, bind: ':80' } ]\nbackends: { a: { endpoints: [ { dns: 'a:80' } ] } }\nroutes: [ { name: a, backend: a } ]\n",
+        "listeners: [ { name: a, bind: ':80' } ]\nbackends: { a: { endpoints: [ { address: '1.1.1.1:1' } ] } }\nroutes: [ { name: a, backend: a, mirror: {} } ]\n",
     ),
     (Code::Duration, "@head\n@routes\ndrain: { delay: 5, timeout: 2 weeks }\n"),
     (
@@ -70,6 +70,10 @@ const WRONG: &[(Code, &str)] = &[
     (Code::Percent, "@head\n@routes\naccess_log: { sample: 10 }\n"),
     (Code::Cidr, "@head\n@routes\ntrusted_proxies: [10.1.2.3/8, lan]\n"),
     (Code::Address, "@head\n@routes\nadmin: { bind: 127.0.0.1 }\n"),
+    (
+        Code::Address,
+        "listeners: [ { name: a, bind: ':80' } ]\nbackends: { a: { endpoints: [ { dns: app.internal }, { dns: '10.0.0.1:80' }, { dns: 'a..b:80' }, { dns: 'a:0' }, { dns: '10.0.0.300:80' }, { address: 'app.internal:80' } ] } }\nroutes: [ { name: a, backend: a } ]\n",
+    ),
     (
         Code::Address,
         "listeners: [ { name: a, bind: '::1:80' } ]\nbackends: { a: { endpoints: [ { address: 'canary.internal:8080' }, { address: '1.1.1.1:0' } ] } }\nroutes: [ { name: a, backend: a } ]\n",

@@ -84,6 +84,9 @@ fn scalar(of: Scalar, dice: &mut Dice<'_>) -> Value {
         Scalar::Bind => json!(format!("127.0.0.1:{}", 1024 + dice.below(60_000))),
         Scalar::Listen if dice.below(4) == 0 => json!(format!("unix:/run/{}.sock", dice.below(60_000))),
         Scalar::Listen => json!(format!("127.0.0.1:{}", 1024 + dice.below(60_000))),
+        Scalar::HostPort => {
+            json!(format!("{}:{}", ["canary.internal", "B.example."][dice.below(2)], 1 + dice.below(60_000)))
+        }
         Scalar::SocketPath => json!(format!("/run/{}.sock", dice.below(60_000))),
         Scalar::FileMode => pick(&["0660", "600"], dice),
         Scalar::Address => json!(format!(

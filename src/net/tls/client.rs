@@ -97,16 +97,21 @@ impl ClientTls {
         Ok(Self { config: Arc::new(config), server_name: server_name.transpose()?, verifies: parts.verify })
     }
 
-    /// The name that the certificate of an endpoint must have: the configured one, else its IP address. A unix socket without a
+    /// The name that the certificate of an endpoint must have: the configured one, else the name that led to it, else its IP address. A unix socket without a
     /// name has none; where nothing is verified it needs none, and `localhost` is asked for.
     #[must_use]
-    pub fn name_of(&self, address: &Address) -> Option<ServerName<'static>> {
-        let configured = self.server_name.clone();
-        configured.or_else(|| match address {
+    pub fn name_of(&self, address: &Address, host: Option<&str>) -> Option<ServerName<'static>> {
+        if let Some(configured) = &self.server_name {
+            return Some(configured.clone());
+        }
+        if let Some(host) = host {
+            return ServerName::try_from(host.trim_end_matches('.').to_owned()).ok();
+        }
+        match address {
             Address::Tcp(address) => Some(ServerName::from(address.ip())),
             Address::Unix(_) if self.verifies => None,
             Address::Unix(_) => ServerName::try_from("localhost").ok(),
-        })
+        }
     }
 }
 

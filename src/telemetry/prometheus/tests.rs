@@ -65,6 +65,8 @@ fn gauges() -> Gauges {
         forgotten_keys: [(name("shop"), 3)].into(),
         certificates: [("/tls/shop.crt".into(), Duration::from_secs(1_900_000_000))].into(),
         certificates_good: true,
+        names: [("canary.internal".into(), NameGauges { addresses: 2, answered: 7, failed: 1, good: true })]
+            .into(),
         backends: [(name("v1"), backend_gauges())].into(),
     }
 }

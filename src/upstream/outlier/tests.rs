@@ -13,7 +13,7 @@ fn endpoints(count: u16, now: Instant) -> Vec<Arc<Endpoint>> {
     let mut directory = Directory::new(now);
     let endpoint = |port: u16| {
         let address = Address::Tcp(([127, 0, 0, 1], port + 1).into());
-        directory.endpoint((&name, &address), now, || registry.endpoint(&name, &format!("{address}")))
+        directory.endpoint((&name, &address, None), now, || registry.endpoint(&name, &format!("{address}")))
     };
     (0..count).map(endpoint).collect()
 }

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "a vocabulary; not every word is used by every theme")]
 
 pub(crate) mod client;
+pub(crate) mod dns;
 pub(crate) mod gate;
 pub(crate) mod origin;
 pub(crate) mod process;

@@ -51,9 +51,14 @@ impl Setup {
     }
 
     /// Adds a backend whose endpoints are said in full, such as `unix: /run/app.sock`.
-    pub(crate) fn backend_at(mut self, name: &str, endpoints: &[&str]) -> Self {
+    pub(crate) fn backend_at(self, name: &str, endpoints: &[&str]) -> Self {
+        self.backend_of(name, endpoints, "")
+    }
+
+    /// The same with more keys.
+    pub(crate) fn backend_of(mut self, name: &str, endpoints: &[&str], keys: &str) -> Self {
         let endpoints: Vec<String> = endpoints.iter().map(|keys| format!("{{ {keys} }}")).collect();
-        self.backends.push(format!("{name}: {{ endpoints: [{}] }}", endpoints.join(", ")));
+        self.backends.push(format!("{name}: {{ endpoints: [{}], {keys} }}", endpoints.join(", ")));
         self
     }
 
