@@ -6,6 +6,7 @@
 use super::{
     connection::After,
     downstream::Downstream,
+    error::ProxyError,
     fields::Fields,
     handle::Request,
     log,
@@ -125,8 +126,16 @@ pub(super) fn judge<'s>(
             return Some(Answer::limiting(limiter, refused));
         }
     }
-    let scheme = request.scheme(view.headers);
-    policy.answer.as_ref().map(|answer| Answer::fixed(answer, (scheme, authority), view))
+    if let Some(answer) = &policy.answer {
+        let scheme = request.scheme(view.headers);
+        return Some(Answer::fixed(answer, (scheme, authority), view));
+    }
+    match (request.head.framing, policy.max_body) {
+        (Framing::Length(length), Some(limit)) if length > limit => {
+            Some(Answer::refusing(PolicyLabel::MaxBody, 413, ProxyError::TooLarge.public_text()))
+        }
+        _ => None,
+    }
 }
 
 /// Gives the answer and accounts for it.

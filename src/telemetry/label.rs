@@ -119,6 +119,8 @@ pub enum PolicyLabel {
     Access,
     /// It was asked too often (429).
     RateLimit,
+    /// The request's body is larger than the route takes (413).
+    MaxBody,
     /// The route sends clients elsewhere.
     Redirect,
     /// The route always answers the same.
@@ -202,7 +204,7 @@ labels!(Shed: Listener = "listener", Total = "total", Address = "address");
 labels!(Handshake:
     Full = "full", Resumed = "resumed", Timeout = "timeout", Plaintext = "plaintext", Incompatible = "incompatible",
     ClientCertificate = "client_certificate", Alert = "alert", Malformed = "malformed", Gone = "gone");
-labels!(PolicyLabel: Access = "access", RateLimit = "rate_limit", Redirect = "redirect", Respond = "respond");
+labels!(PolicyLabel: Access = "access", RateLimit = "rate_limit", MaxBody = "max_body", Redirect = "redirect", Respond = "respond");
 labels!(ChangeSource: File = "file", Api = "api", Rollout = "rollout", Fleet = "fleet");
 labels!(ChangeResult: Applied = "applied", Unchanged = "unchanged", Refused = "refused");
 labels!(AdminResult: Ok = "ok", Denied = "denied", Refused = "refused", Failed = "failed");
