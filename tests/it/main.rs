@@ -22,6 +22,7 @@ mod handover;
 mod headers;
 mod health;
 mod hosts;
+mod jwt;
 mod keep_alive;
 mod limits;
 mod log;
