@@ -154,6 +154,10 @@ codes! {
     RetryStatus = "E0150";
     /// Pauses between attempts that begin above what they may grow to.
     Backoff = "E0151";
+    /// A name of a jwt provider that does not exist.
+    UnknownJwtProvider = "E0160";
+    /// A claim is asked for on a route that verifies no token.
+    ClaimWithoutToken = "E0161";
     /// A backend that no route uses.
     UnusedBackend = "W0201";
     /// A segment that nothing uses.
@@ -166,6 +170,8 @@ codes! {
     Unverified = "W0205";
     /// `shield: true` on a route with one backend, which nobody can shield.
     ShieldAlone = "W0210";
+    /// A jwt provider that no route names.
+    UnusedJwtProvider = "W0220";
 }
 
 impl Code {

@@ -4,6 +4,7 @@
 //! order of the key tables, lists are lists even where one could stand alone.
 
 mod edge;
+mod jwt;
 mod policy;
 mod tls;
 
@@ -227,6 +228,7 @@ fn texts<T: ToString>(items: &[T]) -> Vec<String> {
 fn file(config: &Config) -> Out {
     let backends = config.backends.iter().map(|(name, value)| (name.to_string(), backend(value)));
     let segments = config.segments.iter().map(|(name, value)| (name.to_string(), condition(value)));
+    let providers = config.jwt.iter().map(|(name, value)| (name.to_string(), jwt::provider(value)));
     let drain = Map::default()
         .put("delay", duration(config.drain.delay))
         .put("timeout", duration(config.drain.timeout));
@@ -244,6 +246,7 @@ fn file(config: &Config) -> Out {
         .put("listeners", config.listeners.iter().map(listener).collect::<Vec<_>>())
         .put("backends", Out::Map(backends.collect()))
         .some("segments", Out::Map(segments.collect()))
+        .some("jwt", Out::Map(providers.collect()))
         .put("routes", config.routes.iter().map(route).collect::<Vec<_>>())
         .into()
 }
@@ -327,6 +330,9 @@ fn condition(condition: &Condition) -> Out {
         Condition::Header(named) => ("header", vec![named_match(named)].into()),
         Condition::Cookie(named) => ("cookie", vec![named_match(named)].into()),
         Condition::Query(named) => ("query", vec![named_match(named)].into()),
+        Condition::Jwt(named) => {
+            ("jwt", vec![value_match(Map::default().put("claim", named.name.clone()), &named.value)].into())
+        }
         Condition::Method(methods) => ("method", methods.clone().into()),
         Condition::Path(path) => ("path", path_match(path).into()),
         Condition::Segment(name) => ("segment", name.as_str().into()),
@@ -340,8 +346,11 @@ fn condition(condition: &Condition) -> Out {
 }
 
 fn named_match(named: &NamedMatch) -> Map {
-    let map = Map::default().put("name", named.name.clone());
-    match &named.value {
+    value_match(Map::default().put("name", named.name.clone()), &named.value)
+}
+
+fn value_match(map: Map, value: &ValueMatch) -> Map {
+    match value {
         ValueMatch::Present => map.put("present", true),
         ValueMatch::Exact(text) => map.put("exact", text.clone()),
         ValueMatch::In(texts) => map.put("in", texts.clone()),
@@ -376,7 +385,7 @@ fn route(route: &Route) -> Map {
         Some(answer) => policy::answer(map, answer),
         None => map.put("split", split(&route.split)),
     };
-    policy::policy(map, &route.policy)
+    policy::policy(map, &route.policy).opt("jwt", route.jwt.as_ref().map(jwt::route_jwt))
 }
 
 fn route_match(taken: &RouteMatch) -> Map {
@@ -412,6 +421,7 @@ fn split(split: &Split) -> Map {
         .map(|source| match source {
             KeySource::Header(name) => Map::default().put("header", name.clone()).into(),
             KeySource::Cookie(name) => Map::default().put("cookie", name.clone()).into(),
+            KeySource::Jwt(claim) => Map::default().put("jwt", claim.clone()).into(),
             KeySource::ClientIp => "client_ip".into(),
         })
         .collect();

@@ -5,6 +5,7 @@
 mod edge;
 mod endpoint;
 mod geo;
+mod jwt;
 mod policy;
 mod resilience;
 mod tls;
@@ -13,6 +14,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use ipnet::IpNet;
 
+pub use self::jwt::{JwtProvider, KeyFile, RouteJwt, TokenSource};
 pub use self::policy::{
     Access, Answer, HeaderEdits, Policy, RateKey, RateLimit, Redirect, Respond, Rewrite, Scheme,
 };
@@ -52,6 +54,8 @@ pub struct Config {
     pub backends: BTreeMap<Name, Backend>,
     /// Named conditions. A segment may use others, never itself.
     pub segments: BTreeMap<Name, Condition>,
+    /// Whose tokens are trusted, by name.
+    pub jwt: BTreeMap<Name, JwtProvider>,
     /// Routes in file order; names are unique.
     pub routes: Vec<Route>,
 }
@@ -214,6 +218,8 @@ pub enum Condition {
     Cookie(NamedMatch),
     /// A query parameter has such a value.
     Query(NamedMatch),
+    /// A claim of the user's verified token has such a value.
+    Jwt(NamedMatch),
     /// The method is one of these.
     Method(Vec<String>),
     /// The path matches.
@@ -289,6 +295,8 @@ pub struct Route {
     pub retry: Option<Retry>,
     /// Whether the baseline is asked when another backend fails. Default no.
     pub shield: bool,
+    /// Which tokens it verifies.
+    pub jwt: Option<RouteJwt>,
 }
 
 /// Requests that a route takes: all of what is given must hold.
@@ -353,6 +361,8 @@ pub enum KeySource {
     Header(String),
     /// The value of a cookie of the application.
     Cookie(String),
+    /// The value of a claim of the user's verified token.
+    Jwt(String),
     /// The client's address.
     ClientIp,
 }

@@ -102,6 +102,7 @@ pub(crate) fn config(routes: &[(&str, &[(&str, u32)])]) -> Config {
         }],
         backends,
         segments: std::collections::BTreeMap::new(),
+        jwt: std::collections::BTreeMap::new(),
         routes: routes.iter().map(|(route, backends)| self::route(route, backends)).collect(),
     }
 }
@@ -133,6 +134,7 @@ fn route(route: &str, backends: &[(&str, u32)]) -> Route {
             tunnel_idle: second,
         },
         policy: crate::config::model::Policy::default(),
+        jwt: None,
     }
 }
 

@@ -3,6 +3,8 @@
 
 use std::{pin::pin, time::Duration};
 
+use std::rc::Rc;
+
 use tokio::time::Instant;
 
 use super::{
@@ -23,6 +25,7 @@ use super::{
 use crate::{
     http::{Framing, Known, ResponseHead, Version},
     snapshot::{Backend, Route, RouteBackend, Snapshot},
+    split::Claims,
     telemetry::{EndpointShard, Outcome, RouteBackendShard},
     types::{Reason, clock},
     upstream::{Endpoint, Protocol, UpstreamConnection, connect},
@@ -36,6 +39,8 @@ pub(super) struct Forwarder<'a> {
     pub(super) request: &'a Request<'a>,
     /// The value of the assignment's Set-Cookie, when one is due.
     pub(super) set_cookie: Option<String>,
+    /// What the user's verified token says.
+    pub(super) claims: Option<Rc<Claims>>,
     /// Who is asking, hashed; 0 where no backend of the route chooses endpoints by it.
     pub(super) key: u64,
 }

@@ -15,6 +15,7 @@ use super::{
     forward::{Forwarded, Forwarder},
     handshake::Secured,
     headers::UpstreamHead,
+    identity::Testimony,
     listener::Inlet,
     log,
     policy::{self, Edits},
@@ -25,7 +26,7 @@ use crate::{
     http::{Framing, Headers, Known, RequestHead, RequestView, Target},
     policy::Rewrite,
     snapshot::{Listener, Route, Snapshot},
-    split::{self, AssignContext, Assignment},
+    split::{self, AssignContext, Assignment, Claims},
     telemetry::{MethodLabel, Outcome, Refusal},
     types::clock,
     upstream::{Endpoint, balance::rendezvous},
@@ -61,6 +62,8 @@ struct Onward {
     assignment: Assignment,
     /// The assignment's Set-Cookie value, when one is due.
     set_cookie: Option<String>,
+    /// What the user's verified token says.
+    claims: Option<Rc<Claims>>,
     /// Who is asking, hashed; 0 where nobody wants to know.
     key: u64,
 }
@@ -92,11 +95,12 @@ pub(super) async fn handle(
         let text = "no route takes this request";
         return client.respond(worker, &local(worker, head, client, (404, reusable, text))).await;
     };
-    let Onward { assignment, set_cookie, key } = match onward {
+    let Onward { assignment, set_cookie, claims, key } = match onward {
         Ok(onward) => onward,
         Err(answer) => return policy::answer(worker, (&snapshot, route), client, &request, answer).await,
     };
-    let forwarder = Forwarder { worker, snapshot: &snapshot, route, request: &request, set_cookie, key };
+    let forwarder =
+        Forwarder { worker, snapshot: &snapshot, route, request: &request, set_cookie, claims, key };
     let shard = forwarder.shard(assignment.backend);
     shard.assigned(assignment.reason);
     if assignment.new_bucket {
@@ -187,22 +191,24 @@ fn decide<'s>(
         let route = &snapshot.routes[place];
         route.shards.worker(worker.index).matched();
         let authority = request.target.authority.clone().map_or(&b""[..], |authority| &bytes[authority]);
-        if let Some(answer) = policy::judge(route, request, authority, &view) {
-            return Decision { route, onward: Err(answer) };
-        }
+        let now_unix_secs = clock::unix_now().as_secs();
+        let claims = match policy::judge((worker, route), (request, authority), &view, now_unix_secs) {
+            Ok(claims) => claims,
+            Err(answer) => return Decision { route, onward: Err(answer) },
+        };
         let context = AssignContext {
             keyring: &snapshot.keyring,
-            now_unix_secs: clock::unix_now().as_secs(),
+            now_unix_secs,
             regions: &snapshot.regions,
             secure: request.secured.is_some(),
-            claims: None,
+            claims: claims.as_deref(),
         };
         let entropy = worker.random();
         let assignment = split::assign(&route.plan, &view, &context, entropy);
         let key = if route.needs_key { key_of(route, &view, &context, (entropy, &assignment)) } else { 0 };
         let set_cookie =
             assignment.set_cookie.and_then(|value| route.plan.set_cookie_header(&value, &context));
-        Decision { route, onward: Ok(Onward { assignment, set_cookie, key }) }
+        Decision { route, onward: Ok(Onward { assignment, set_cookie, claims, key }) }
     });
     worker.put_scratch(host);
     decided
@@ -407,6 +413,7 @@ impl Request<'_> {
             upgrade: self.upgrade_asked(bytes),
             entropy: [worker.random(), worker.random(), worker.random(), worker.random()],
             edits: Edits::of_request(forwarder.route),
+            testimony: Testimony::new(forwarder.route, forwarder.claims.as_deref()),
         })
     }
 }

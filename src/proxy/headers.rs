@@ -7,7 +7,9 @@ use std::{fmt::Write as _, net::IpAddr};
 
 use super::{
     fields::{FieldMap, Fields, List, is_disguised, may_trail, write_hops_left},
+    identity::Testimony,
     policy::Edits,
+    trace::{hex, is_traceparent},
 };
 use crate::{
     http::{BodyDecoder, Framing, Headers, Known, ResponseHead, Version, framing},
@@ -46,6 +48,8 @@ pub(super) struct UpstreamHead<'a> {
     pub(super) entropy: [u64; 4],
     /// What the route changes.
     pub(super) edits: Edits<'a>,
+    /// What the backend learns of the user.
+    pub(super) testimony: Testimony<'a>,
 }
 
 /// What Weir says in a response's head beside what the upstream said.
@@ -123,11 +127,13 @@ impl UpstreamHead<'_> {
                 && !named.names(known, name)
                 && !self.is_withheld(known, name)
                 && !self.edits.drops(name)
+                && !self.testimony.drops(name)
             {
                 out.field(name, value);
             }
         }
         self.edits.write(out);
+        self.testimony.write(out);
         self.write_forwarding(out);
         self.write_ids(out, &seen);
     }
@@ -448,27 +454,6 @@ fn is_hop_by_hop(known: Known) -> bool {
             | Known::Trailer
             | Known::Te
     )
-}
-
-/// `version-traceid-parentid-flags` in lower-case hexadecimal, neither id all zero (W3C Trace Context, section 3.2.2).
-fn is_traceparent(value: &[u8]) -> bool {
-    let hex = |part: &[u8]| part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let some = |part: &[u8]| part.iter().any(|byte| *byte != b'0');
-    value.len() >= 55
-        && (value.len() == 55 || (value[55] == b'-' && !value.starts_with(b"00")))
-        && [value[2], value[35], value[52]] == *b"---"
-        && hex(&value[..2])
-        && !value.starts_with(b"ff")
-        && hex(&value[3..35])
-        && some(&value[3..35])
-        && hex(&value[36..52])
-        && some(&value[36..52])
-        && hex(&value[53..55])
-}
-
-fn hex(value: u64) -> [u8; 16] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    std::array::from_fn(|at| DIGITS[(value >> (60 - 4 * at) & 15) as usize])
 }
 
 /// Appends what the value displays as.

@@ -24,6 +24,7 @@ fn upstream(fields: &[(&str, &str)], trusted: bool, framing: Framing) -> String 
         upgrade: None,
         entropy: [1, 2, 3, 4],
         edits: Edits::default(),
+        testimony: Testimony::default(),
     }
     .write(&mut out);
     String::from_utf8(out).unwrap().replace("\r\n", "\n")

@@ -4,6 +4,7 @@ use super::{
     error::ProxyError,
     forward::{Forwarded, Forwarder},
     handle::Request,
+    trace::trace_id,
     worker::Worker,
 };
 use crate::{
@@ -97,10 +98,4 @@ fn entry(
         endpoint: None,
         retries: 0,
     }
-}
-
-/// The trace id in a traceparent (W3C Trace Context, section 3.2.2.3).
-fn trace_id(traceparent: &[u8]) -> Option<u128> {
-    let digits = std::str::from_utf8(traceparent.get(3..35)?).ok()?;
-    u128::from_str_radix(digits, 16).ok()
 }

@@ -19,6 +19,7 @@ mod h2;
 mod handle;
 mod handshake;
 mod headers;
+mod identity;
 mod listener;
 mod log;
 mod pick;
@@ -29,6 +30,7 @@ mod respond;
 mod retry;
 mod source;
 mod timer;
+mod trace;
 mod tries;
 mod worker;
 

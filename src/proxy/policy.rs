@@ -3,20 +3,23 @@
 //! The order is told in docs/request-path.md. What decides is in [`crate::policy`]; here requests are shown to it, and what it says is
 //! done.
 
+use std::rc::Rc;
+
 use super::{
     connection::After,
     downstream::Downstream,
     error::ProxyError,
     fields::Fields,
     handle::Request,
-    log,
+    identity, log,
     respond::{Body, Local},
     worker::Worker,
 };
 use crate::{
     http::{Framing, RequestView},
-    policy::{self, Asked, HeaderEdits, Limiter, TooMany},
+    policy::{self, Asked, HeaderEdits, Limiter, Policy, TooMany},
     snapshot::{Route, Snapshot},
+    split::Claims,
     telemetry::{Outcome, PolicyLabel},
     types::clock,
 };
@@ -67,7 +70,7 @@ impl<'a> Edits<'a> {
 // === impl Answer ===
 
 impl<'a> Answer<'a> {
-    fn refusing(by: PolicyLabel, status: u16, text: &'static str) -> Self {
+    pub(super) fn refusing(by: PolicyLabel, status: u16, text: &'static str) -> Self {
         Self { by, status, body: Body::Sentence(text), fields: Vec::new() }
     }
 
@@ -110,14 +113,33 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// What the route says to the request before a backend is chosen; `None` lets it go on. `authority` is the Host as received.
+/// What the route says to the request before a backend is chosen: an answer, or it goes on, with the claims of its token where the
+/// route verifies any. `authority` is the Host as received.
 pub(super) fn judge<'s>(
-    route: &'s Route,
-    request: &Request<'_>,
-    authority: &[u8],
+    (worker, route): (&Worker, &'s Route),
+    (request, authority): (&Request<'_>, &[u8]),
     view: &RequestView<'_>,
-) -> Option<Answer<'s>> {
-    let policy = route.policy.as_deref()?;
+    now_unix_secs: u64,
+) -> Result<Option<Rc<Claims>>, Answer<'s>> {
+    let policy = route.policy.as_deref();
+    if let Some(refusal) = policy.and_then(|policy| refuse(policy, view)) {
+        return Err(refusal);
+    }
+    let claims = identity::identify(worker, route, view, now_unix_secs)?;
+    if let Some(answer) = policy.and_then(|policy| policy.answer.as_ref()) {
+        return Err(Answer::fixed(answer, (request.scheme(view.headers), authority), view));
+    }
+    let limit = policy.and_then(|policy| policy.max_body);
+    if let (Framing::Length(length), Some(limit)) = (request.head.framing, limit)
+        && length > limit
+    {
+        return Err(Answer::refusing(PolicyLabel::MaxBody, 413, ProxyError::TooLarge.public_text()));
+    }
+    Ok(claims)
+}
+
+/// What is said to who may not ask, or has asked too often.
+fn refuse<'s>(policy: &'s Policy, view: &RequestView<'_>) -> Option<Answer<'s>> {
     if policy.access.as_ref().is_some_and(|access| !access.admits(view.client_ip)) {
         return Some(Answer::refusing(PolicyLabel::Access, 403, "your address may not ask for this"));
     }
@@ -126,16 +148,7 @@ pub(super) fn judge<'s>(
             return Some(Answer::limiting(limiter, refused));
         }
     }
-    if let Some(answer) = &policy.answer {
-        let scheme = request.scheme(view.headers);
-        return Some(Answer::fixed(answer, (scheme, authority), view));
-    }
-    match (request.head.framing, policy.max_body) {
-        (Framing::Length(length), Some(limit)) if length > limit => {
-            Some(Answer::refusing(PolicyLabel::MaxBody, 413, ProxyError::TooLarge.public_text()))
-        }
-        _ => None,
-    }
+    None
 }
 
 /// Gives the answer and accounts for it.

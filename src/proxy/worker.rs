@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::{buffer::BufferPool, caps::Connections, retry::Allowance};
 use crate::{
     http::{ResponseHead, date::DateCache},
+    policy::jwt::TokenCache,
     snapshot::{Cached, Reader, Snapshot},
     telemetry::{ErrorKind, Sampler},
     types::clock,
@@ -44,6 +45,8 @@ pub(super) struct Worker {
     pub(super) connections: Connections,
     /// Set when no further request may begin on a connection.
     pub(super) draining: Cell<bool>,
+    /// Tokens that were verified lately.
+    pub(super) tokens: RefCell<TokenCache>,
     snapshots: RefCell<Cached>,
     current: RefCell<Rc<Held>>,
     random: RefCell<SmallRng>,
@@ -83,6 +86,8 @@ impl Worker {
             idle: IdleConnections::default(),
             connections,
             draining: Cell::new(false),
+            // Not from `seed`: what that gives is told to clients as ids, and would tell this key too.
+            tokens: RefCell::new(TokenCache::new([rand::random(), rand::random()])),
             snapshots: RefCell::new(snapshots),
             current: RefCell::new(current),
             random: RefCell::new(SmallRng::seed_from_u64(seed)),

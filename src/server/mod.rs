@@ -12,6 +12,7 @@ mod inherited;
 mod publisher;
 pub mod service_manager;
 mod start;
+mod token_keys;
 mod view;
 
 use std::{

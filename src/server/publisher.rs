@@ -8,8 +8,8 @@ mod names;
 mod sockets;
 
 use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -20,10 +20,20 @@ use self::{
     names::Names,
     sockets::{Listening, Wanted},
 };
-use super::{certificates::Material, inherited::Inherited, note};
+use super::{
+    certificates::Material,
+    inherited::Inherited,
+    note,
+    token_keys::{self, TokenKeys},
+};
 use crate::{
     config::{Config, model::LogTarget},
-    control::{Publisher, applier::CompileError, command::Digest, watch},
+    control::{
+        Publisher,
+        applier::CompileError,
+        command::Digest,
+        watch::{self, FileEvent},
+    },
     net::{Bound, ListeningSocket},
     proxy::{DataPlane, OpenListener, Queue},
     snapshot::{Compiler, Reader, Resources, Snapshot, Writer, cell},
@@ -54,6 +64,8 @@ struct Inner {
     listeners: BTreeMap<Name, Listening>,
     database: Option<(PathBuf, Arc<GeoDatabase>)>,
     database_path: channel::Sender<Option<PathBuf>>,
+    token_keys: TokenKeys,
+    token_key_files: channel::Sender<BTreeSet<PathBuf>>,
     certificates: Material,
     certificate_files: channel::Sender<Vec<(PathBuf, Option<Digest>)>>,
     log: Option<(LogTarget, Arc<AccessLog>)>,
@@ -65,6 +77,7 @@ pub(super) struct Compiled {
     snapshot: Snapshot,
     opened: Vec<Opened>,
     resources: Resources,
+    token_keys: TokenKeys,
     certificates: Material,
     config: Arc<Config>,
     overlay: Overlay,
@@ -96,6 +109,8 @@ impl Stage {
             listeners: BTreeMap::new(),
             database: None,
             database_path: channel::channel(None).0,
+            token_keys: TokenKeys::new(),
+            token_key_files: channel::channel(BTreeSet::new()).0,
             certificates: Material::default(),
             certificate_files: channel::channel(Vec::new()).0,
             log: None,
@@ -152,42 +167,41 @@ impl Stage {
         let mut wanted = self.lock().database_path.subscribe();
         loop {
             let path = wanted.borrow_and_update().clone();
+            let replace = |event: &FileEvent| self.replace_database(event);
             tokio::select! {
                 changed = wanted.changed() => if changed.is_err() { return },
-                () = self.follow_file(path) => return,
+                () = follow(path.into_iter().collect(), replace) => return,
             }
         }
     }
 
-    async fn follow_file(&self, path: Option<PathBuf>) {
-        let Some(path) = path else { return std::future::pending().await };
-        let (watcher, mut events, _rescan) = watch::watch(vec![(path, None)], watch::POLL);
-        let watcher = async {
-            watcher.run().await;
-            std::future::pending::<()>().await;
-        };
-        tokio::pin!(watcher);
+    /// The same for the key files of jwt providers.
+    pub(super) async fn follow_token_keys(self) {
+        let mut wanted = self.lock().token_key_files.subscribe();
         loop {
-            let event = tokio::select! {
-                event = events.recv() => event,
-                () = &mut watcher => None,
-            };
-            let Some(event) = event else { return };
-            // The first event tells the content as it is, which may be newer than what was read at the start.
-            let content = event.content.map(|content| content.to_vec());
-            if let Err(error) = self.replace_database(&event.path, content) {
-                note(&format!("{}: {error}; the database read before stays in force", event.path.display()));
+            let files = wanted.borrow_and_update().clone();
+            let replace = |event: &FileEvent| self.replace_token_keys(event);
+            tokio::select! {
+                changed = wanted.changed() => if changed.is_err() { return },
+                () = follow(files, replace) => return,
             }
         }
     }
 
-    fn replace_database(&self, path: &Path, content: Result<Vec<u8>, String>) -> Result<(), String> {
-        let database = GeoDatabase::from_bytes(content?).map_err(|error| chain(&error))?;
+    fn replace_database(&self, event: &FileEvent) -> Result<(), String> {
+        let database =
+            GeoDatabase::from_bytes(event.content.clone()?.to_vec()).map_err(|error| chain(&error))?;
         let mut inner = self.lock();
-        inner.database = Some((path.to_owned(), Arc::new(database)));
-        let Some((config, overlay, revision)) = inner.last.clone() else { return Ok(()) };
-        let compiled = inner.compile(&config, &overlay, revision).map_err(|error| error.to_string())?;
-        inner.publish(compiled);
+        inner.database = Some((event.path.clone(), Arc::new(database)));
+        inner.publish_anew()
+    }
+
+    fn replace_token_keys(&self, event: &FileEvent) -> Result<(), String> {
+        let content = event.content.clone()?;
+        let mut inner = self.lock();
+        if token_keys::replace(&mut inner.token_keys, &event.path, &content)? {
+            inner.publish_anew()?;
+        }
         Ok(())
     }
 
@@ -216,6 +230,14 @@ impl Publisher for Stage {
 // === impl Inner ===
 
 impl Inner {
+    /// Compiles what runs once more, with what has changed beside the control file, and publishes it.
+    fn publish_anew(&mut self) -> Result<(), String> {
+        let Some((config, overlay, revision)) = self.last.clone() else { return Ok(()) };
+        let compiled = self.compile(&config, &overlay, revision).map_err(|error| error.to_string())?;
+        self.publish(compiled);
+        Ok(())
+    }
+
     fn compile(
         &mut self,
         config: &Arc<Config>,
@@ -245,12 +267,18 @@ impl Inner {
         take(self.log(config).map(|log| resources.log = log));
         let mut opened = Vec::new();
         take(self.bind(config).map(|bound| opened = bound));
+        let token_keys = token_keys::read(config, &self.token_keys).unwrap_or_else(|wrong| {
+            errors.extend(wrong);
+            TokenKeys::new()
+        });
+        resources.token_keys = token_keys::by_provider(&token_keys);
         let snapshot = self.compiler.compile(config, overlay, revision, &resources);
         match snapshot {
             Ok(snapshot) if errors.is_empty() => Ok(Compiled {
                 snapshot,
                 opened,
                 resources,
+                token_keys,
                 certificates,
                 config: Arc::clone(config),
                 overlay: overlay.clone(),
@@ -264,7 +292,7 @@ impl Inner {
     }
 
     fn publish(&mut self, compiled: Compiled) {
-        let Compiled { snapshot, opened, resources, certificates, config, overlay } = compiled;
+        let Compiled { snapshot, opened, resources, token_keys, certificates, config, overlay } = compiled;
         let revision = snapshot.revision;
         self.compiler.forget_others(&snapshot);
         let checks =
@@ -293,6 +321,13 @@ impl Inner {
         self.database_path.send_if_modified(|current| {
             let changed = *current != path;
             *current = path;
+            changed
+        });
+        self.token_keys = token_keys;
+        let files: BTreeSet<PathBuf> = token_keys::files(&self.token_keys);
+        self.token_key_files.send_if_modified(|current| {
+            let changed = *current != files;
+            *current = files;
             changed
         });
         let log = resources.log.map(|log| (config.access_log.target.clone(), log));
@@ -335,6 +370,32 @@ impl Inner {
         let log =
             AccessLog::start(sink, report).map_err(|error| format!("access_log {target:?}: {error}"))?;
         Ok(Some(Arc::new(log)))
+    }
+}
+
+/// Watches files for as long as it is polled. The first event of each tells its content as it is, which may be newer than what was
+/// read at the start. What cannot be taken is reported, and what was read before stays.
+async fn follow(paths: BTreeSet<PathBuf>, take: impl Fn(&FileEvent) -> Result<(), String>) {
+    if paths.is_empty() {
+        return std::future::pending().await;
+    }
+    let paths = paths.into_iter().map(|path| (path, None)).collect();
+    let (watcher, mut events, _rescan) = watch::watch(paths, watch::POLL);
+    let watching = tokio::spawn(watcher.run());
+    let _ends = EndsWith(watching.abort_handle());
+    while let Some(event) = events.recv().await {
+        if let Err(error) = take(&event) {
+            note(&format!("{}: {error}; what was read before stays in force", event.path.display()));
+        }
+    }
+}
+
+/// Ends a task when it is dropped.
+struct EndsWith(tokio::task::AbortHandle);
+
+impl Drop for EndsWith {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

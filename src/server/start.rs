@@ -124,6 +124,7 @@ impl Prepared {
             tokio::spawn(Reloader::new(control.clone(), events).preparing(looking_up(&stage)).run()),
             tokio::spawn(tick(Arc::clone(&measured.registry), Arc::clone(&measured.windows))),
             tokio::spawn(stage.clone().follow_database()),
+            tokio::spawn(stage.clone().follow_token_keys()),
             tokio::spawn(stage.clone().follow_certificates()),
             tokio::spawn(stage.clone().follow_names()),
             tokio::spawn(condition::watch(stage.reader())),

@@ -1,6 +1,7 @@
 //! The running system as the admin API shows it.
 
 use std::{
+    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -18,8 +19,9 @@ use crate::{
     },
     control::Control,
     http::{HeaderList, Known, RequestView},
+    policy::jwt::{Identity, TokenCache},
     snapshot::{Reader, Route, Snapshot},
-    split::{self, AssignContext},
+    split::{self, AssignContext, Claims},
     telemetry::{ControlStats, Registry, Windows, prometheus},
     types::{BackendState, Name, OnUnavailable, Reason, clock},
 };
@@ -188,14 +190,17 @@ fn explain(snapshot: &Snapshot, route: &Name, request: &ExplainRequest) -> Resul
         secure: headers.view().known(Known::XForwardedProto).next() == Some(b"https"),
         listener_region: None,
     };
+    let now_unix_secs = clock::unix_now().as_secs();
+    let (claims, told) = token(found, &view, now_unix_secs);
     let context = AssignContext {
         keyring: &snapshot.keyring,
-        now_unix_secs: clock::unix_now().as_secs(),
+        now_unix_secs,
         regions: &snapshot.regions,
         secure: false,
-        claims: None,
+        claims: claims.as_deref(),
     };
     let mut explained = split::explain(&found.plan, &view, &context, rand::random());
+    explained.steps.splice(0..0, told);
     stand_in(snapshot, found, &mut explained);
     let steps = explained.steps.into_iter().map(|step| ExplainStep {
         step: step.step,
@@ -217,6 +222,24 @@ fn explain(snapshot: &Snapshot, route: &Name, request: &ExplainRequest) -> Resul
         sets_cookie: explained.sets_cookie,
         steps: steps.collect(),
     })
+}
+
+/// The claims of the request's token, and what is to be said of it.
+fn token(
+    route: &Route,
+    view: &RequestView<'_>,
+    now_unix_secs: u64,
+) -> (Option<Rc<Claims>>, Option<split::Step>) {
+    let Some(jwt) = &route.jwt else { return (None, None) };
+    let mut nothing_known = TokenCache::new([0; 2]);
+    let (claims, what) = match jwt.provider.identify(view, now_unix_secs, &mut nothing_known) {
+        Identity::Verified { claims, .. } => (Some(claims), "a good token".to_owned()),
+        Identity::Missing => (None, "no token".to_owned()),
+        Identity::Bad(error) => (None, format!("a token that is not trusted: {error}")),
+    };
+    let refused = if claims.is_none() && jwt.required { "; such a request gets 401" } else { "" };
+    let detail = format!("{what} (provider {}){refused}", jwt.provider.name());
+    (claims, Some(split::Step { step: "jwt".to_owned(), result: split::Outcome::Passed, detail }))
 }
 
 /// The last step, as the data plane takes it: another backend where the assigned one has no endpoint that takes requests.

@@ -9,12 +9,13 @@ use std::{
 };
 
 use super::{
-    Backend, Logging, Retry, Route, RouteBackend, Snapshot, Timeouts, balancing, endpoints, listeners, lower,
-    policy, retry,
+    Backend, Logging, Retry, Route, RouteBackend, Snapshot, Timeouts, balancing, endpoints, jwt, listeners,
+    lower, policy, retry,
 };
 use crate::{
     config::model,
     net::tls::{ClientTls, ServerTls},
+    policy::jwt::KeySet,
     routing::RouteTable,
     split::{
         GeoDatabase, KeySource, Keyring, Networks, PlanBackend, PlanParts, PlanRule, RegionHeader,
@@ -43,6 +44,8 @@ pub struct Resources {
     pub database: Option<Arc<GeoDatabase>>,
     /// The access log.
     pub log: Option<Arc<AccessLog>>,
+    /// The keys of each jwt provider.
+    pub token_keys: BTreeMap<Name, Arc<KeySet>>,
     /// What listeners with TLS answer handshakes with.
     pub listener_tls: BTreeMap<Name, Arc<ServerTls>>,
     /// What endpoints of backends with TLS are spoken to with.
@@ -90,6 +93,7 @@ impl Compiler {
         let backends: Vec<Backend> =
             config.backends.iter().map(|(name, backend)| self.backend(name, backend, resources)).collect();
         let segments = lower::segments(config);
+        let providers = jwt::providers(config, resources);
         let mut routes = Vec::new();
         let mut matchers = Vec::new();
         let mut errors = Vec::new();
@@ -97,6 +101,7 @@ impl Compiler {
             let overrides = overlay.routes.get(&route.name);
             let compiled = self.route(route, overrides, &segments, &backends).and_then(|compiled| {
                 let matchers = route.matches.iter().map(lower::route_matcher).collect::<Result<Vec<_>, _>>();
+                let compiled = Route { jwt: jwt::route(route, &providers)?, ..compiled };
                 Ok((compiled, matchers.map_err(|error| error.to_string())?))
             });
             match compiled {
@@ -242,6 +247,7 @@ impl Compiler {
                 tunnel_idle: route.timeouts.tunnel_idle,
             },
             policy: policy::policy(route, &mut self.limiters),
+            jwt: None,
             shards: self.registry.route(&route.name),
         })
     }
@@ -278,6 +284,7 @@ fn plan(
     let keys = split.key.iter().map(|key| match key {
         model::KeySource::Header(name) => KeySource::Header(name.as_str().into()),
         model::KeySource::Cookie(name) => KeySource::Cookie(name.as_str().into()),
+        model::KeySource::Jwt(claim) => KeySource::Jwt(claim.as_str().into()),
         model::KeySource::ClientIp => KeySource::ClientIp,
     });
     SplitPlan::new(PlanParts {

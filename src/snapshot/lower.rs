@@ -57,6 +57,7 @@ pub(super) fn condition(
         model::Condition::Header(header) => Condition::Header(named(header)?),
         model::Condition::Cookie(cookie) => Condition::Cookie(named(cookie)?),
         model::Condition::Query(query) => Condition::Query(named(query)?),
+        model::Condition::Jwt(claim) => Condition::Jwt(named(claim)?),
         model::Condition::Method(methods) => {
             Condition::Method(methods.iter().map(|method| method.as_str().into()).collect())
         }

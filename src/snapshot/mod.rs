@@ -4,6 +4,7 @@ mod balancing;
 mod cell;
 pub mod compile;
 mod endpoints;
+mod jwt;
 mod listeners;
 mod lower;
 mod policy;
@@ -21,7 +22,7 @@ use tokio::time::Instant;
 
 use crate::{
     net::tls::ClientTls,
-    policy::Policy,
+    policy::{Policy, jwt::RouteJwt},
     routing::RouteTable,
     split::{Keyring, NetworkSet, RegionSources, SplitPlan},
     telemetry::{AccessLog, RouteBackendShard, RouteShard, Sharded},
@@ -77,6 +78,8 @@ pub struct Route {
     pub needs_key: bool,
     /// What it does to requests beside sending them somewhere, if anything.
     pub policy: Option<Box<Policy>>,
+    /// What it does with tokens, if anything.
+    pub jwt: Option<Box<RouteJwt>>,
     /// Its statistics.
     pub shards: Arc<Sharded<RouteShard>>,
 }

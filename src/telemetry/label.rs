@@ -125,6 +125,33 @@ pub enum PolicyLabel {
     Redirect,
     /// The route always answers the same.
     Respond,
+    /// There is no token that is trusted (401).
+    Jwt,
+}
+
+/// What became of a request's token, on routes that verify them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TokenLabel {
+    /// It was verified.
+    Verified,
+    /// It was verified before, by the same worker.
+    Known,
+    /// There was none.
+    Missing,
+    /// It is no signed token.
+    Malformed,
+    /// No key is for it.
+    NoKey,
+    /// Its signature is wrong.
+    Signature,
+    /// It has expired, or does not say when it will.
+    Expired,
+    /// It is not valid yet.
+    Early,
+    /// It is by another issuer.
+    Issuer,
+    /// It is for another audience.
+    Audience,
 }
 
 /// Who asked for a change of the configuration.
@@ -204,7 +231,12 @@ labels!(Shed: Listener = "listener", Total = "total", Address = "address");
 labels!(Handshake:
     Full = "full", Resumed = "resumed", Timeout = "timeout", Plaintext = "plaintext", Incompatible = "incompatible",
     ClientCertificate = "client_certificate", Alert = "alert", Malformed = "malformed", Gone = "gone");
-labels!(PolicyLabel: Access = "access", RateLimit = "rate_limit", MaxBody = "max_body", Redirect = "redirect", Respond = "respond");
+labels!(PolicyLabel:
+    Access = "access", RateLimit = "rate_limit", MaxBody = "max_body", Redirect = "redirect",
+    Respond = "respond", Jwt = "jwt");
+labels!(TokenLabel:
+    Verified = "verified", Known = "known", Missing = "missing", Malformed = "malformed", NoKey = "no_key",
+    Signature = "signature", Expired = "expired", Early = "early", Issuer = "issuer", Audience = "audience");
 labels!(ChangeSource: File = "file", Api = "api", Rollout = "rollout", Fleet = "fleet");
 labels!(ChangeResult: Applied = "applied", Unchanged = "unchanged", Refused = "refused");
 labels!(AdminResult: Ok = "ok", Denied = "denied", Refused = "refused", Failed = "failed");

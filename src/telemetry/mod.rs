@@ -23,7 +23,7 @@ pub use control::ControlStats;
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use label::{
     AdminResult, ChangeResult, ChangeSource, CodeClass, ErrorKind, Handshake, MethodLabel, PolicyLabel,
-    Refusal, Shed,
+    Refusal, Shed, TokenLabel,
 };
 pub use registry::{Live, Registry, Sharded};
 pub use stats::{EndpointShard, ListenerShard, Outcome, RouteBackendShard, RouteShard};

@@ -18,7 +18,7 @@ use super::{
     access_log::AccessLogCounts,
     control::ControlStats,
     family::{Family, Sample},
-    label::{ChangeResult, ChangeSource, CodeClass, ErrorKind, MethodLabel, PolicyLabel},
+    label::{ChangeResult, ChangeSource, CodeClass, ErrorKind, MethodLabel, PolicyLabel, TokenLabel},
     registry::Registry,
     totals::{BackendEndpoint, Code, RouteBackend, RouteBackendStats, StatsSnapshot},
     windows::Windows,
@@ -215,7 +215,7 @@ fn per_backend<I: IntoIterator<Item = Metric>>(
     family.extend(stats.route_backends.iter().flat_map(|(key, stats)| samples(key, stats))).build()
 }
 
-fn request_families(stats: &StatsSnapshot) -> [MetricFamily; 4] {
+fn request_families(stats: &StatsSnapshot) -> [MetricFamily; 5] {
     let requests = |key: &RouteBackend, stats: &RouteBackendStats| {
         let of_key = of_route_backend(key);
         let sample = |((code, method), count): (&(Code, MethodLabel), &u64)| {
@@ -255,7 +255,22 @@ fn request_families(stats: &StatsSnapshot) -> [MetricFamily; 4] {
         )
         .extend(answered)
         .build(),
+        token_family(stats),
     ]
+}
+
+fn token_family(stats: &StatsSnapshot) -> MetricFamily {
+    let tokens = stats.routes.iter().flat_map(|(route, stats)| {
+        let counts = TokenLabel::ALL.into_iter().zip(stats.tokens).filter(|(_, count)| *count > 0);
+        counts.map(|(result, count)| of_route(route).label("result", result.as_str()).value(float(count)))
+    });
+    Family::new(
+        "weir_jwt_tokens_total",
+        "Requests on routes that verify tokens, by what became of theirs.",
+        MetricType::COUNTER,
+    )
+    .extend(tokens)
+    .build()
 }
 
 fn duration_families(stats: &StatsSnapshot) -> [MetricFamily; 4] {

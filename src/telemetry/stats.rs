@@ -10,7 +10,7 @@ use std::{sync::OnceLock, time::Duration};
 use super::{
     counter::{Counter, Gauge},
     histogram::{Histogram, HistogramSnapshot},
-    label::{CodeClass, ErrorKind, Handshake, MethodLabel, PolicyLabel, Refusal, Shed},
+    label::{CodeClass, ErrorKind, Handshake, MethodLabel, PolicyLabel, Refusal, Shed, TokenLabel},
     totals::{Code, EndpointStats, ListenerStats, RouteBackendStats, RouteStats},
 };
 use crate::types::Reason;
@@ -58,6 +58,7 @@ pub struct RouteShard {
     matched: Counter,
     overhead: OnceLock<Histogram>,
     answered: [Counter; PolicyLabel::ALL.len()],
+    tokens: [Counter; TokenLabel::ALL.len()],
 }
 
 /// One worker's counts of a backend's endpoint.
@@ -210,6 +211,12 @@ impl RouteShard {
         self.answered[by.index()].add(1);
     }
 
+    /// A request's token was looked at.
+    #[inline]
+    pub fn token(&self, found: TokenLabel) {
+        self.tokens[found.index()].add(1);
+    }
+
     /// The time that a request spent in Weir itself: everything but waiting for the client and the upstream.
     #[inline]
     pub fn overhead(&self, time: Duration) {
@@ -220,6 +227,7 @@ impl RouteShard {
         total.matched += self.matched.read();
         add_histogram(&mut total.overhead, &self.overhead);
         add_read(&mut total.answered, &self.answered);
+        add_read(&mut total.tokens, &self.tokens);
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use super::{
     histogram::HistogramSnapshot,
-    label::{CodeClass, ErrorKind, Handshake, MethodLabel, PolicyLabel, Refusal, Shed},
+    label::{CodeClass, ErrorKind, Handshake, MethodLabel, PolicyLabel, Refusal, Shed, TokenLabel},
 };
 use crate::types::{Name, Reason};
 
@@ -71,6 +71,8 @@ pub struct RouteStats {
     pub overhead: HistogramSnapshot,
     /// Requests that the route answered itself, in the order of [`PolicyLabel::ALL`].
     pub answered: [u64; PolicyLabel::ALL.len()],
+    /// Tokens that were looked at, in the order of [`TokenLabel::ALL`].
+    pub tokens: [u64; TokenLabel::ALL.len()],
 }
 
 /// The totals of an endpoint.

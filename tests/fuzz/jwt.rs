@@ -125,7 +125,7 @@ impl Stage {
         })
         .collect();
         let keys = KeySet::read(KeyFormat::Jwks, keys.as_bytes()).unwrap();
-        let provider = Provider::new(Name::new("id").unwrap(), trust, Arc::new(keys), 1);
+        let provider = Provider::new(Name::new("id").unwrap(), trust, Arc::new(keys));
         Self { provider, signed, cache: RefCell::new(TokenCache::new([1, 2])) }
     }
 

@@ -23,6 +23,7 @@ mod handover;
 mod headers;
 mod health;
 mod hosts;
+mod jwt;
 mod keep_alive;
 mod limits;
 mod log;

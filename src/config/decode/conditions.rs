@@ -2,6 +2,7 @@
 
 use super::{
     Context, Referent,
+    jwt::claim_matches,
     reader::{self, FromValue, Object, Place},
 };
 use crate::{
@@ -36,6 +37,7 @@ pub(super) fn condition(place: &Place<'_>, cx: &mut Context) -> Condition {
     ] {
         all.extend(named_matches(&mut object, cx, key).into_iter().map(build));
     }
+    all.extend(claim_matches(&mut object, cx, "jwt").into_iter().map(Condition::Jwt));
     if object.has("method") {
         all.push(Condition::Method(object.list(cx, "method")));
     }
@@ -100,7 +102,10 @@ pub(super) fn named_matches(object: &mut Object<'_>, cx: &mut Context, key: &str
 }
 
 fn named_match(mut object: Object<'_>, cx: &mut Context) -> NamedMatch {
-    let name = object.get(cx, "name");
+    NamedMatch { name: object.get(cx, "name"), value: value_match(&mut object, cx) }
+}
+
+pub(super) fn value_match(object: &mut Object<'_>, cx: &mut Context) -> ValueMatch {
     // `present: true` is what there is without any of these.
     let _: Option<bool> = object.opt(cx, "present");
     let exact = object.opt(cx, "exact").map(ValueMatch::Exact);
@@ -110,8 +115,7 @@ fn named_match(mut object: Object<'_>, cx: &mut Context) -> NamedMatch {
     let has_list = object.has("in");
     let list = object.list(cx, "in");
     let among = has_list.then_some(ValueMatch::In(list));
-    let value = exact.or(among).or(prefix).or(contains).or(regex).unwrap_or(ValueMatch::Present);
-    NamedMatch { name, value }
+    exact.or(among).or(prefix).or(contains).or(regex).unwrap_or(ValueMatch::Present)
 }
 
 pub(super) fn path_match(mut object: Object<'_>, cx: &mut Context) -> PathMatch {

@@ -8,6 +8,7 @@ mod address;
 mod backends;
 mod conditions;
 mod edge;
+mod jwt;
 mod policy;
 mod reader;
 mod resilience;
@@ -34,9 +35,10 @@ pub(super) struct Context {
     places: Places,
     /// Pointers at which something was reported.
     wrong: BTreeSet<String>,
-    /// Names of every backend and segment in the file, those included that could not be read.
+    /// Names of every backend, segment and provider in the file, those included that could not be read.
     pub(super) backends: BTreeSet<String>,
     pub(super) segments: BTreeSet<String>,
+    pub(super) jwt_providers: BTreeSet<String>,
     /// Every place that names a backend or segment, in file order.
     pub(super) references: Vec<Reference>,
 }
@@ -55,6 +57,7 @@ pub(super) struct Reference {
 pub(super) enum Referent {
     Backend,
     Segment,
+    JwtProvider,
 }
 
 impl Context {
@@ -66,6 +69,7 @@ impl Context {
             wrong: BTreeSet::new(),
             backends: BTreeSet::new(),
             segments: BTreeSet::new(),
+            jwt_providers: BTreeSet::new(),
             references: Vec::new(),
         }
     }

@@ -3,6 +3,7 @@
 use super::{
     Context, Referent,
     conditions::{any_of, contradiction, named_matches, path_match},
+    jwt::route_jwt,
     policy::{policy, scheme},
     reader::{self, FromValue, Object, Place},
     resilience,
@@ -38,6 +39,7 @@ pub(super) fn route(mut object: Object<'_>, cx: &mut Context) -> Route {
         (None, None) => split(Object::blank(&SPLIT, &join(&object.pointer, "split"), object.span), &name, cx),
     };
     let mut timeouts = object.object_or_default(cx, "timeouts", &TIMEOUTS);
+    let jwt = object.object(cx, "jwt").map(|jwt| route_jwt(jwt, cx));
     Route {
         name,
         matches,
@@ -52,6 +54,7 @@ pub(super) fn route(mut object: Object<'_>, cx: &mut Context) -> Route {
             tunnel_idle: timeouts.get(cx, "tunnel_idle"),
         },
         policy,
+        jwt,
     }
 }
 
@@ -152,7 +155,8 @@ fn key_source(place: &Place<'_>, cx: &mut Context) -> Option<KeySource> {
             let mut object = Object::open(cx, place, &KEY_SOURCE);
             let header = object.opt(cx, "header").map(KeySource::Header);
             let cookie = object.opt(cx, "cookie").map(KeySource::Cookie);
-            header.or(cookie)
+            let jwt = object.opt(cx, "jwt").map(KeySource::Jwt);
+            header.or(cookie).or(jwt)
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{
-    Context, backends, conditions, edge,
+    Context, backends, conditions, edge, jwt,
     reader::{self, Object, Place},
     routes, tls,
 };
@@ -23,8 +23,10 @@ pub(super) fn config(root: &Node, cx: &mut Context) -> Config {
     version(&mut file, cx);
     let backends = file.entries(cx, "backends");
     let segments = file.entries(cx, "segments");
+    let providers = file.entries(cx, "jwt");
     cx.backends = backends.iter().map(|(name, _)| name.to_string()).collect();
     cx.segments = segments.iter().map(|(name, _)| name.to_string()).collect();
+    cx.jwt_providers = providers.iter().map(|(name, _)| name.to_string()).collect();
     let mut admin = file.object_or_default(cx, "admin", &ADMIN);
     Config {
         workers: number(file.get(cx, "workers")),
@@ -42,6 +44,7 @@ pub(super) fn config(root: &Node, cx: &mut Context) -> Config {
             .into_iter()
             .map(|(name, place)| (name, conditions::condition(&place, cx)))
             .collect(),
+        jwt: providers.into_iter().map(|(name, place)| (name, jwt::provider(&place, cx))).collect(),
         routes: file.objects(cx, "routes").into_iter().map(|object| routes::route(object, cx)).collect(),
     }
 }

@@ -1,14 +1,8 @@
 //! Keys that are not there: of a later version, of another name.
 
 /// Keys that this version does not have yet: shape and key. An issue that brings one moves it into its shape's table.
-pub(in crate::config) static UNAVAILABLE: &[(&str, &str)] = &[
-    ("admin", "socket"),
-    ("admin", "tokens_file"),
-    ("condition", "jwt"),
-    ("key_source", "jwt"),
-    ("route", "mirror"),
-    ("route", "rollout"),
-];
+pub(in crate::config) static UNAVAILABLE: &[(&str, &str)] =
+    &[("admin", "socket"), ("admin", "tokens_file"), ("route", "mirror"), ("route", "rollout")];
 
 /// Words that this version does not have yet: shape, key and word.
 pub(in crate::config) static UNAVAILABLE_WORDS: &[(&str, &str, &str)] = &[];

@@ -6,6 +6,7 @@
 
 mod edge;
 mod gone;
+mod jwt;
 mod policy;
 mod resilience;
 mod routing;
@@ -15,6 +16,7 @@ mod top;
 
 pub(super) use edge::*;
 pub(super) use gone::{RENAMED, UNAVAILABLE, UNAVAILABLE_WORDS};
+pub(super) use jwt::*;
 pub(super) use policy::*;
 pub(super) use resilience::*;
 pub(super) use routing::*;

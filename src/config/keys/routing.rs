@@ -1,8 +1,8 @@
 //! The keys of conditions, routes, rules and splits.
 
 use super::{
-    ACCESS, Choice, Key, Kind, RATE_LIMIT, REDIRECT, RESPOND, RETRY, REWRITE, ROUTE_HEADERS, Scalar, Shape,
-    default, optional, required,
+    ACCESS, CLAIM_MATCH, Choice, Key, Kind, RATE_LIMIT, REDIRECT, RESPOND, RETRY, REWRITE, ROUTE_HEADERS,
+    ROUTE_JWT, Scalar, Shape, default, optional, required,
 };
 
 const ANY_DURATION: Kind = Kind::Scalar(Scalar::Duration { min: 0 });
@@ -24,6 +24,11 @@ pub(in crate::config) static CONDITION: Shape = Shape {
         optional("header", HEADERS, "Header fields that must match, all of them."),
         optional("cookie", COOKIES, "Cookies that must match, all of them."),
         optional("query", QUERIES, "Query parameters that must match, all of them."),
+        optional(
+            "jwt",
+            Kind::OneOrMore(&Kind::Object(&CLAIM_MATCH)),
+            "Claims of the user's verified token that must match, all of them.",
+        ),
         optional("method", METHODS, "The method is one of these."),
         optional("path", Kind::Object(&PATH_MATCH), "The path matches."),
         optional("segment", Kind::Scalar(Scalar::Name), "The condition of that segment holds."),
@@ -61,18 +66,20 @@ pub(in crate::config) static FRACTION: Shape = Shape {
     ],
 };
 
-const EXACT: Key = optional("exact", Kind::Scalar(Scalar::Text), "The value is exactly this.");
-const IN: Key = optional("in", Kind::List(&Kind::Scalar(Scalar::Text), 1), "The value is one of these.");
-const PREFIX: Key = optional("prefix", Kind::Scalar(Scalar::Text), "The value begins so.");
-const CONTAINS: Key = optional("contains", Kind::Scalar(Scalar::Text), "The value contains this.");
-const REGEX: Key =
+pub(super) const EXACT: Key = optional("exact", Kind::Scalar(Scalar::Text), "The value is exactly this.");
+pub(super) const IN: Key =
+    optional("in", Kind::List(&Kind::Scalar(Scalar::Text), 1), "The value is one of these.");
+pub(super) const PREFIX: Key = optional("prefix", Kind::Scalar(Scalar::Text), "The value begins so.");
+pub(super) const CONTAINS: Key = optional("contains", Kind::Scalar(Scalar::Text), "The value contains this.");
+pub(super) const REGEX: Key =
     optional("regex", Kind::Scalar(Scalar::Regex), "The whole value matches this (crate `regex`).");
-const PRESENT: Key = optional(
+pub(super) const PRESENT: Key = optional(
     "present",
     Kind::Scalar(Scalar::True),
     "`true`: there is a value. So it is without any of these.",
 );
-const VALUE: Choice = Choice::AtMostOne(&["exact", "in", "prefix", "contains", "regex", "present"]);
+pub(super) const VALUE: Choice =
+    Choice::AtMostOne(&["exact", "in", "prefix", "contains", "regex", "present"]);
 
 /// A header field.
 pub(in crate::config) static HEADER_MATCH: Shape = Shape {
@@ -186,6 +193,7 @@ pub(in crate::config) static ROUTE: Shape = Shape {
             "When a backend other than the baseline fails a request that may be sent twice, by a status of 500 and above or \
              without an answer, the baseline is asked, and the client gets its answer. The failure still counts.",
         ),
+        optional("jwt", Kind::Object(&ROUTE_JWT), "Which tokens it verifies."),
     ],
 };
 
@@ -258,8 +266,8 @@ pub(in crate::config) static SPLIT: Shape = Shape {
                 Kind::Word(&["none"]),
                 Kind::OneOrMore(&Kind::Either(&[Kind::Word(&["client_ip"]), Kind::Object(&KEY_SOURCE)])),
             ]),
-            "What identifies a user, the first that is present: `- header: NAME`, `- cookie: NAME`, `- client_ip`. \
-             Without it, the assignment cookie alone. `none`: each request is drawn by itself.",
+            "What identifies a user, the first that is present: `- header: NAME`, `- cookie: NAME`, \
+             `- jwt: CLAIM`, `- client_ip`. Without it, the assignment cookie alone. `none`: each request is drawn by itself.",
         ),
         optional(
             "salt",
@@ -289,10 +297,11 @@ pub(in crate::config) static SPLIT: Shape = Shape {
 pub(in crate::config) static KEY_SOURCE: Shape = Shape {
     name: "key_source",
     doc: "What identifies a user.",
-    choice: Choice::One(&["header", "cookie"]),
+    choice: Choice::One(&["header", "cookie", "jwt"]),
     keys: &[
         optional("header", Kind::Scalar(Scalar::HeaderName), "The value of this header."),
         optional("cookie", Kind::Scalar(Scalar::CookieName), "The value of this cookie of the application."),
+        optional("jwt", Kind::Scalar(Scalar::Word), "The value of this claim of the user's verified token."),
     ],
 };
 

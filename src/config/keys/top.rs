@@ -1,8 +1,8 @@
 //! The keys of the file itself, of listeners and of backends.
 
 use super::{
-    BACKEND_TLS, CIRCUIT_BREAKER, CONDITION, Choice, DNS, Kind, LISTENER_TLS, OUTLIER_DETECTION,
-    PROXY_PROTOCOL, ROUTE, Scalar, Shape, TOTAL_LIMITS, default, optional, required,
+    BACKEND_TLS, CIRCUIT_BREAKER, CONDITION, Choice, DNS, JWT_PROVIDER, Kind, LISTENER_TLS,
+    OUTLIER_DETECTION, PROXY_PROTOCOL, ROUTE, Scalar, Shape, TOTAL_LIMITS, default, optional, required,
 };
 
 const ANY_DURATION: Kind = Kind::Scalar(Scalar::Duration { min: 0 });
@@ -57,6 +57,7 @@ pub(in crate::config) static ROOT: Shape = Shape {
             Kind::Map(&Kind::Object(&CONDITION)),
             "Named conditions, for use in rules and other segments.",
         ),
+        optional("jwt", Kind::Map(&Kind::Object(&JWT_PROVIDER)), "Whose tokens are trusted, by name."),
         required(
             "routes",
             Kind::List(&Kind::Object(&ROUTE), 1),

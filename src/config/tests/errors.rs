@@ -188,6 +188,22 @@ const WRONG: &[(Code, &str)] = &[
         "@head\n  a: { endpoints: [ { address: 1.1.1.1:1 } ], health_check: { tcp: true, host: a, expected_status: 200 } }\n  b: { endpoints: [ { address: 1.1.1.2:1 } ], health_check: { grpc: {}, expected_status: 200 } }\n@routes\n",
     ),
     (
+        Code::UnknownJwtProvider,
+        "@head\njwt: { accounts: { jwks_file: /keys.json, audience: shop } }\nroutes:\n  - { name: a, backend: stable, jwt: { provider: acounts } }\n",
+    ),
+    (
+        Code::ClaimWithoutToken,
+        "@head\nsegments:\n  beta: { jwt: { claim: plan, exact: beta } }\n  wide: { any: [ { segment: beta }, { method: GET } ] }\nroutes:\n  - name: a\n    rules: [ { match: { segment: wide }, backend: canary } ]\n    split: { key: [ { jwt: sub } ], backends: { stable: 1 } }\n",
+    ),
+    (
+        Code::ReservedHeader,
+        "@head\njwt: { accounts: { keys_file: /keys.pem } }\nroutes:\n  - { name: a, backend: stable, jwt: { provider: accounts, claims: { Host: sub, X-Real-IP: ip, X-User: sub } } }\n",
+    ),
+    (
+        Code::Choice,
+        "@head\njwt: { accounts: { keys_file: /keys.pem, jwks_file: /keys.json, algorithms: [none], token: {} } }\nroutes:\n  - { name: a, backend: stable, jwt: {} }\n",
+    ),
+    (
         Code::ReservedHeader,
         "@head\nroutes:\n  - name: a\n    backend: stable\n    headers:\n      request: { add: { Connection: x }, set: { Host: a, X_Forwarded-For: b } }\n      response: { remove: [Content-Length, Server] }\n",
     ),
@@ -238,6 +254,7 @@ const ODD: &[(Code, &str)] = &[
         Code::Unverified,
         "listeners: [ { name: a, bind: ':80' } ]\nbackends: { a: { tls: { verify: false }, endpoints: [ { address: '1.1.1.1:1' } ] } }\nroutes: [ { name: a, backend: a } ]\n",
     ),
+    (Code::UnusedJwtProvider, "@head\njwt: { accounts: { keys_file: /keys.pem } }\n@routes\n"),
 ];
 
 fn whole(text: &str) -> String {

@@ -49,9 +49,9 @@ fn the_full_example_has_every_key() {
     }
 }
 
-/// Header, cookie and query matches have the same keys; one of them shows each.
+/// Header, cookie, query and claim matches have the same keys; one of them shows each.
 fn twin(shape: &Shape) -> bool {
-    matches!(shape.name, "header_match" | "cookie_match" | "query_match")
+    matches!(shape.name, "header_match" | "cookie_match" | "query_match" | "claim_match")
 }
 
 fn keys_of(node: &yaml::Node, kind: &Kind, seen: &mut BTreeSet<(&'static str, &'static str)>) {

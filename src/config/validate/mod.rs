@@ -3,6 +3,7 @@
 //! Errors come first, over everything at once; warnings only about a file without errors, since what looks unused may be
 //! used by the part that could not be read.
 
+mod jwt;
 mod overlap;
 mod policy;
 mod protocols;
@@ -38,6 +39,7 @@ pub(super) fn check(config: &Config, cx: &mut Context) {
     protocols::check(config, cx);
     sockets::check(config, cx);
     policy::check(config, cx);
+    jwt::check(config, cx);
     // Replacements of what could not be read look alike; only a file that was read whole has real overlaps.
     if decoded {
         overlap::check(config, cx);
@@ -69,6 +71,7 @@ fn references(cx: &mut Context) {
         let (known, code, what, all) = match reference.to {
             Referent::Backend => (&cx.backends, Code::UnknownBackend, "backend", "/backends"),
             Referent::Segment => (&cx.segments, Code::UnknownSegment, "segment", "/segments"),
+            Referent::JwtProvider => (&cx.jwt_providers, Code::UnknownJwtProvider, "jwt provider", "/jwt"),
         };
         // Without a readable list of names no name can be called unknown.
         if !known.contains(reference.name.as_str()) && !cx.is_wrong(all) {
@@ -169,12 +172,21 @@ fn unused(config: &Config, cx: &mut Context) {
             .collect()
     };
     let (backends, segments) = (used(Referent::Backend), used(Referent::Segment));
+    let providers = used(Referent::JwtProvider);
     for name in config.backends.keys().filter(|name| !backends.contains(*name)) {
         warn(
             cx,
             Code::UnusedBackend,
             &format!("/backends/{name}"),
             format!("no route uses the backend `{name}`"),
+        );
+    }
+    for name in config.jwt.keys().filter(|name| !providers.contains(*name)) {
+        warn(
+            cx,
+            Code::UnusedJwtProvider,
+            &format!("/jwt/{name}"),
+            format!("no route verifies tokens of `{name}`"),
         );
     }
     for name in config.segments.keys().filter(|name| !segments.contains(*name)) {

@@ -36,7 +36,7 @@ fn header_edits(cx: &mut Context, edits: &HeaderEdits, pointer: &str) {
 }
 
 /// Why no rule changes this field. With `_` for `-` it is the same field to CGI and WSGI servers.
-fn reserved(name: &str) -> Option<&'static str> {
+pub(super) fn reserved(name: &str) -> Option<&'static str> {
     if name.eq_ignore_ascii_case("date") {
         return Some("Weir writes it");
     }

@@ -7,6 +7,7 @@ use jsonwebtoken::{
     Algorithm, DecodingKey,
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyOperations, PublicKeyUse},
 };
+use siphasher::sip128::SipHasher24;
 
 const RSA: &[Algorithm] = &[
     Algorithm::RS256,
@@ -38,7 +39,11 @@ pub enum KeyFormat {
 
 /// Keys to verify tokens with.
 #[derive(Debug)]
-pub struct KeySet(Vec<Key>);
+pub struct KeySet {
+    keys: Vec<Key>,
+    /// Of what they were read from.
+    fingerprint: u128,
+}
 
 /// One of them.
 #[derive(Debug)]
@@ -92,11 +97,22 @@ impl KeySet {
             KeyFormat::Pem => pem(std::str::from_utf8(content).map_err(|_| KeyError::NotUtf8)?)?,
             KeyFormat::Jwks => jwks(content)?,
         };
-        if keys.is_empty() { Err(KeyError::Empty) } else { Ok(Self(keys)) }
+        if keys.is_empty() {
+            return Err(KeyError::Empty);
+        }
+        // Tells contents apart; whoever writes the file need not be kept from forging it.
+        let fingerprint = SipHasher24::new().hash(content).as_u128();
+        Ok(Self { keys, fingerprint })
+    }
+
+    /// Tells what they were read from apart from anything else.
+    #[must_use]
+    pub fn fingerprint(&self) -> u128 {
+        self.fingerprint
     }
 
     pub(super) fn iter(&self) -> std::slice::Iter<'_, Key> {
-        self.0.iter()
+        self.keys.iter()
     }
 }
 

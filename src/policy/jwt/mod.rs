@@ -20,6 +20,7 @@ pub use verify::TokenError;
 
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
+use super::headers::is_same;
 use crate::{http::RequestView, split::Claims, types::Name};
 
 /// How tokens are trusted, and with which keys.
@@ -47,6 +48,19 @@ pub struct Trust {
     pub leeway_secs: u64,
 }
 
+/// What a route does with tokens.
+#[derive(Debug)]
+pub struct RouteJwt {
+    /// Whose tokens.
+    pub provider: Arc<Provider>,
+    /// Whether requests without a good one are refused.
+    pub required: bool,
+    /// Whether the backend gets the header that has it.
+    pub forward: bool,
+    /// Headers for the backend, and the claim that each has.
+    pub claims: Box<[(Box<str>, Box<str>)]>,
+}
+
 /// What was found of a request's token.
 #[derive(Debug, Clone)]
 pub enum Identity {
@@ -66,11 +80,11 @@ pub enum Identity {
 // === impl Provider ===
 
 impl Provider {
-    /// A provider with these keys; `key_file` is what they were read from.
+    /// A provider with these keys.
     #[must_use]
-    pub fn new(name: Name, trust: Trust, keys: Arc<KeySet>, key_file: u128) -> Self {
+    pub fn new(name: Name, trust: Trust, keys: Arc<KeySet>) -> Self {
         let mut hasher = SipHasher24::new();
-        (name.as_str(), &trust, key_file).hash(&mut hasher);
+        (name.as_str(), &trust, keys.fingerprint()).hash(&mut hasher);
         Self { name, trust, keys, fingerprint: hasher.finish128().as_u128() }
     }
 
@@ -114,6 +128,18 @@ impl Provider {
             }
             Err(error) => Identity::Bad(error),
         }
+    }
+}
+
+// === impl RouteJwt ===
+
+impl RouteJwt {
+    /// Whether a field of the client does not go on: one of a name that only verified claims have, or the token itself where it is
+    /// kept.
+    #[must_use]
+    pub fn drops(&self, name: &[u8]) -> bool {
+        self.claims.iter().any(|(header, _)| is_same(header.as_bytes(), name))
+            || (!self.forward && self.provider.is_carried_by(name))
     }
 }
 

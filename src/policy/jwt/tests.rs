@@ -58,7 +58,7 @@ fn trust() -> Trust {
 }
 
 fn provider(trust: Trust, keys: KeySet) -> Provider {
-    Provider::new(Name::new("id").unwrap(), trust, Arc::new(keys), 1)
+    Provider::new(Name::new("id").unwrap(), trust, Arc::new(keys))
 }
 
 fn claims() -> Value {
@@ -352,6 +352,6 @@ fn a_known_token_is_not_verified_again_and_is_forgotten_with_its_keys() {
     assert_eq!(ask(&provider(trust(), pem(&P256)), NOW), "anna again");
     let other_audience = Trust { audience: vec!["other".to_owned()], ..trust() };
     assert_eq!(ask(&provider(other_audience, pem(&P256)), NOW), "Audience");
-    let other_file = Provider::new(Name::new("id").unwrap(), trust(), Arc::new(pem(&P384)), 2);
+    let other_file = Provider::new(Name::new("id").unwrap(), trust(), Arc::new(pem(&P384)));
     assert_eq!(ask(&other_file, NOW), "NoKey");
 }

@@ -250,7 +250,7 @@ impl Stage {
             }
             let answer = look_up(&resolver, &name).await;
             if self.learn(&name, answer) {
-                self.publish_again();
+                self.lock().publish_answers();
             }
         }
     }
@@ -263,11 +263,6 @@ impl Stage {
         }
         learnt.changed
     }
-
-    /// Publishes what is in force once more, with what is known now.
-    fn publish_again(&self) {
-        self.lock().publish_again();
-    }
 }
 
 // === impl Inner ===
@@ -279,15 +274,13 @@ impl Inner {
         let wanted = self.names.follow(config);
         used.retain(|name, _| wanted.contains(name));
         if used != self.names.addresses() {
-            self.publish_again();
+            self.publish_answers();
         }
     }
 
-    fn publish_again(&mut self) {
-        let Some((config, overlay, revision)) = self.last.clone() else { return };
-        match self.compile(&config, &overlay, revision) {
-            Ok(compiled) => self.publish(compiled),
-            Err(error) => note(&format!("new addresses cannot be used: {error}")),
+    fn publish_answers(&mut self) {
+        if let Err(error) = self.publish_anew() {
+            note(&format!("new addresses cannot be used: {error}"));
         }
     }
 }
