@@ -67,7 +67,11 @@ impl BodyDecoder {
     /// Bytes known to be still to come.
     #[must_use]
     pub fn known_left(&self) -> u64 {
-        if let Self::Length(left) = self { *left } else { 0 }
+        match self {
+            Self::Length(left) => *left,
+            Self::Chunked(decoder) => decoder.known_left(),
+            Self::UntilClose => 0,
+        }
     }
 
     /// The trailer fields of a chunked body that has ended, as lines; else empty.

@@ -123,6 +123,12 @@ impl ChunkedDecoder {
         self.state == State::Done
     }
 
+    /// Bytes of the current chunk that are still to come.
+    #[must_use]
+    pub fn known_left(&self) -> u64 {
+        if let State::Data { left } = self.state { left } else { 0 }
+    }
+
     /// The trailer fields, as lines ended by CRLF without the empty line; empty when there are none.
     #[must_use]
     pub fn trailers(&self) -> &[u8] {

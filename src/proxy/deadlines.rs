@@ -13,7 +13,7 @@ pub(super) const CONTINUE_AFTER: Duration = Duration::from_millis(250);
 /// Most interim responses to one request. A few are usual; a stream of them would never let the request time out.
 pub(super) const MAX_INTERIM: u32 = 100;
 
-/// What an attempt is allowed to take; zero is for ever.
+/// What an attempt is allowed to take; a time of zero is for ever.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     /// From the whole request sent to the response's head.
@@ -22,6 +22,8 @@ pub(super) struct Limits {
     pub(super) stream_idle: Duration,
     /// The same in a tunnel.
     pub(super) tunnel_idle: Duration,
+    /// Most bytes of the request's body.
+    pub(super) max_body: Option<u64>,
 }
 
 /// The deadlines of an attempt.

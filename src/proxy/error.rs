@@ -6,7 +6,7 @@ use std::{io, time::Duration};
 
 use crate::{
     http::{HeadError, TargetError, framing::FramingError},
-    telemetry::{ErrorKind, Refusal},
+    telemetry::{ErrorKind, PolicyLabel, Refusal},
     upstream::{breaker::Limit, connect::ConnectError},
 };
 
@@ -19,6 +19,9 @@ pub(super) enum ProxyError {
     /// The client's body is malformed.
     #[error("the request's body is malformed")]
     ClientBody,
+    /// The client's body is larger than the route takes.
+    #[error("the request's body is too large")]
+    TooLarge,
     /// The client sent nothing of its body, or took nothing of the response, for too long.
     #[error("the client kept still")]
     ClientIdle,
@@ -82,6 +85,7 @@ impl ProxyError {
         match self {
             Self::ClientGone => 499,
             Self::ClientBody => 400,
+            Self::TooLarge => 413,
             Self::ClientIdle => 408,
             Self::Unavailable | Self::Overload(_) => 503,
             Self::Connect(ConnectError::Timeout { .. }) | Self::ResponseTimeout(_) | Self::StreamIdle(_) => {
@@ -105,6 +109,7 @@ impl ProxyError {
         match self {
             Self::ClientGone => "the client went away",
             Self::ClientBody => "the request's body is malformed",
+            Self::TooLarge => "the request's body is too large",
             Self::ClientIdle => "the request's body did not arrive in time",
             Self::Unavailable => "no backend is available",
             Self::Overload(_) => "the backend is busy",
@@ -124,7 +129,7 @@ impl ProxyError {
     pub(super) fn kind(&self) -> Option<ErrorKind> {
         match self {
             Self::ClientGone | Self::ClientIdle => Some(ErrorKind::AbortedByClient),
-            Self::ClientBody | Self::Status(_) => None,
+            Self::ClientBody | Self::TooLarge | Self::Status(_) => None,
             Self::Unavailable => Some(ErrorKind::Unavailable),
             Self::Overload(_) => Some(ErrorKind::Overload),
             Self::Connect(ConnectError::Timeout { .. }) | Self::ResponseTimeout(_) | Self::StreamIdle(_) => {
@@ -156,6 +161,7 @@ impl ProxyError {
             | Self::StreamIdle(_) => true,
             Self::ClientGone
             | Self::ClientBody
+            | Self::TooLarge
             | Self::ClientIdle
             | Self::Unavailable
             | Self::Overload(_)
@@ -166,7 +172,12 @@ impl ProxyError {
 
     /// Whether it is the client's doing, so that no response is of use any more, or that it shall be told.
     pub(super) fn is_clients(&self) -> bool {
-        matches!(self, Self::ClientGone | Self::ClientBody | Self::ClientIdle)
+        matches!(self, Self::ClientGone | Self::ClientBody | Self::TooLarge | Self::ClientIdle)
+    }
+
+    /// What of the route's policy it is, if it is.
+    pub(super) fn policy(&self) -> Option<PolicyLabel> {
+        matches!(self, Self::TooLarge).then_some(PolicyLabel::MaxBody)
     }
 
     /// Whether another endpoint must be tried, because this one cannot be reached at all.

@@ -80,9 +80,10 @@ impl<'a> Exchange<'a> {
         worker: &'a Worker,
         client: &'a mut Client,
         upstream: UpstreamConnection,
-        upload: Relay,
+        mut upload: Relay,
         (facts, limits): (RequestFacts, Limits),
     ) -> Self {
+        upload.limit(limits.max_body);
         let deadlines = Deadlines {
             client: client.ended.then(|| clock::now() + HALF_CLOSE_GRACE),
             ..Deadlines::default()
@@ -302,6 +303,7 @@ impl<'a> Exchange<'a> {
             }
             Poll::Ready(Err(RelayError::Write(_))) => self.upload_state = Upload::Broken,
             Poll::Ready(Err(RelayError::Chunked(_))) => return Err(ProxyError::ClientBody),
+            Poll::Ready(Err(RelayError::TooLarge)) => return Err(ProxyError::TooLarge),
             Poll::Ready(Err(RelayError::Read(_) | RelayError::Truncated)) => {
                 return Err(ProxyError::ClientGone);
             }
@@ -466,7 +468,7 @@ impl ProxyError {
         match error {
             RelayError::Read(source) => Self::Truncated(Some(source)),
             RelayError::Truncated => Self::Truncated(None),
-            RelayError::Chunked(_) => Self::Body,
+            RelayError::Chunked(_) | RelayError::TooLarge => Self::Body,
             RelayError::Write(_) => Self::ClientGone,
         }
     }

@@ -337,6 +337,7 @@ impl Forwarder<'_> {
             response_headers: timeouts.response_headers,
             stream_idle: timeouts.stream_idle,
             tunnel_idle: timeouts.tunnel_idle,
+            max_body: self.route.policy.as_ref().and_then(|policy| policy.max_body),
         }
     }
 }

@@ -284,6 +284,9 @@ fn account(
         }
         Err(error) => (error.status(), None, Some(error)),
     };
+    if let Some(policy) = error.and_then(ProxyError::policy) {
+        forwarder.route.shards.worker(forwarder.worker.index).answered(policy);
+    }
     let error = error.and_then(ProxyError::kind);
     let outcome = Outcome { status, method: request.method, duration, upstream, error };
     forwarder.shard(forwarded.backend).record(&outcome);

@@ -1,6 +1,7 @@
 //! The access log's entry of a request, built only when its line is kept.
 
 use super::{
+    error::ProxyError,
     forward::{Forwarded, Forwarder},
     handle::Request,
     trace::trace_id,
@@ -38,6 +39,7 @@ pub(super) fn log(
         endpoint: forwarded.endpoint.map(|endpoint| endpoint.address.to_string().into()),
         retries: forwarded.retries,
         error_message: error.map(|error| chain(error)),
+        policy: error.and_then(ProxyError::policy),
         ..entry((forwarder.snapshot, forwarder.route), (forwarder.request, bytes), outcome)
     };
     logging.log.record(entry);

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use super::{
     connection::After,
     downstream::Downstream,
+    error::ProxyError,
     fields::Fields,
     handle::Request,
     identity, log,
@@ -125,10 +126,16 @@ pub(super) fn judge<'s>(
         return Err(refusal);
     }
     let claims = identity::identify(worker, route, view, now_unix_secs)?;
-    match policy.and_then(|policy| policy.answer.as_ref()) {
-        Some(answer) => Err(Answer::fixed(answer, (request.scheme(view.headers), authority), view)),
-        None => Ok(claims),
+    if let Some(answer) = policy.and_then(|policy| policy.answer.as_ref()) {
+        return Err(Answer::fixed(answer, (request.scheme(view.headers), authority), view));
     }
+    let limit = policy.and_then(|policy| policy.max_body);
+    if let (Framing::Length(length), Some(limit)) = (request.head.framing, limit)
+        && length > limit
+    {
+        return Err(Answer::refusing(PolicyLabel::MaxBody, 413, ProxyError::TooLarge.public_text()));
+    }
+    Ok(claims)
 }
 
 /// What is said to who may not ask, or has asked too often.

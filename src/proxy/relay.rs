@@ -33,6 +33,8 @@ pub(super) struct Relay {
     direct: Range<usize>,
     /// Data bytes that were written.
     pub(super) data_written: u64,
+    /// Most data bytes that are taken.
+    limit: Option<u64>,
     /// Whether any byte was written.
     pub(super) touched: bool,
     /// Whether the stream may have taken bytes that its socket has not: TLS does.
@@ -58,6 +60,9 @@ pub(super) enum RelayError {
     /// The sending side ended the connection in the middle of the body.
     #[error("the body ended too early")]
     Truncated,
+    /// The body is larger than it may be.
+    #[error("the body is too large")]
+    TooLarge,
     /// The sending side's chunks are malformed.
     #[error(transparent)]
     Chunked(#[from] chunked::ChunkedError),
@@ -78,10 +83,16 @@ impl Relay {
             sent: 0,
             direct: 0..0,
             data_written: 0,
+            limit: None,
             touched: false,
             kept_back: false,
             ended: false,
         }
+    }
+
+    /// From here on, no more data than this is taken.
+    pub(super) fn limit(&mut self, limit: Option<u64>) {
+        self.limit = limit;
     }
 
     /// Adds bytes to be sent ahead of the body; what they are is the caller's business.
@@ -98,6 +109,7 @@ impl Relay {
     pub(super) fn begin(&mut self, decoder: BodyDecoder, coding: Coding) {
         self.decoder = decoder;
         self.coding = coding;
+        self.limit = None;
         self.ended = false;
     }
 
@@ -207,7 +219,12 @@ impl Relay {
     /// Takes what is at hand: copies small pieces to what waits, marks a large one to be sent from where it is.
     fn decode(&mut self, buffer: &mut Buffer) -> Result<(), RelayError> {
         while !self.ended && self.direct.is_empty() && self.out.len() < OUT_MAX {
-            match self.decoder.next(buffer.unread())? {
+            let piece = self.decoder.next(buffer.unread())?;
+            let data = if let Piece::Data(range) = &piece { range.len() as u64 } else { 0 };
+            if self.limit.is_some_and(|limit| self.data_written + data + self.decoder.known_left() > limit) {
+                return Err(RelayError::TooLarge);
+            }
+            match piece {
                 Piece::NeedMore => {
                     buffer.consume(buffer.unread().len());
                     return Ok(());

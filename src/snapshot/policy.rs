@@ -54,6 +54,7 @@ pub(super) fn policy(route: &model::Route, limiters: &mut Limiters) -> Option<Bo
     Some(Box::new(Policy {
         access: written.access.as_ref().map(access),
         rate_limits: written.rate_limits.iter().map(|limit| limiters.of(&route.name, limit)).collect(),
+        max_body: written.max_body,
         request_headers: header_edits(&written.request_headers),
         response_headers: header_edits(&written.response_headers),
         rewrite: written.rewrite.as_ref().map(|rewrite| {

@@ -119,6 +119,8 @@ pub enum PolicyLabel {
     Access,
     /// It was asked too often (429).
     RateLimit,
+    /// The request's body is larger than the route takes (413).
+    MaxBody,
     /// The route sends clients elsewhere.
     Redirect,
     /// The route always answers the same.
@@ -230,7 +232,8 @@ labels!(Handshake:
     Full = "full", Resumed = "resumed", Timeout = "timeout", Plaintext = "plaintext", Incompatible = "incompatible",
     ClientCertificate = "client_certificate", Alert = "alert", Malformed = "malformed", Gone = "gone");
 labels!(PolicyLabel:
-    Access = "access", RateLimit = "rate_limit", Redirect = "redirect", Respond = "respond", Jwt = "jwt");
+    Access = "access", RateLimit = "rate_limit", MaxBody = "max_body", Redirect = "redirect",
+    Respond = "respond", Jwt = "jwt");
 labels!(TokenLabel:
     Verified = "verified", Known = "known", Missing = "missing", Malformed = "malformed", NoKey = "no_key",
     Signature = "signature", Expired = "expired", Early = "early", Issuer = "issuer", Audience = "audience");

@@ -2,28 +2,12 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use bytes::Bytes;
-use tokio::{net::TcpStream, runtime::Builder};
-
-use crate::support::Setup;
+use crate::support::{Setup, streams::ask};
 
 /// Asks with this content type over HTTP/2 in the clear; gives the response and its body.
 fn call(address: SocketAddr, content_type: &str) -> (http::Response<()>, Vec<u8>) {
-    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let stream = TcpStream::connect(address).await.unwrap();
-        let (mut sender, connection) = h2::client::handshake(stream).await.unwrap();
-        tokio::spawn(connection);
-        let request = http::Request::post("http://a/shop.Cart/Add").header("content-type", content_type);
-        let (response, mut body) = sender.send_request(request.body(()).unwrap(), false).unwrap();
-        body.send_data(Bytes::from_static(b"\0\0\0\0\0"), true).unwrap();
-        let (head, mut body) = response.await.unwrap().into_parts();
-        let mut bytes = Vec::new();
-        while let Some(piece) = body.data().await {
-            bytes.extend_from_slice(&piece.unwrap());
-        }
-        (http::Response::from_parts(head, ()), bytes)
-    })
+    let request = http::Request::post("http://a/shop.Cart/Add").header("content-type", content_type);
+    ask(address, request.body(()).unwrap(), &[b"\0\0\0\0\0"])
 }
 
 #[test]

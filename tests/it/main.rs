@@ -11,6 +11,7 @@
 
 mod aborts;
 mod balancing;
+mod bodies;
 mod breaker;
 mod drain;
 mod ejection;

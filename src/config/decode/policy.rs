@@ -25,6 +25,7 @@ pub(super) fn policy(route: &mut Object<'_>, cx: &mut Context) -> Policy {
         answer: redirect.or(respond),
         access: route.object(cx, "access").map(|access| self::access(access, cx)),
         rate_limits: route.objects(cx, "rate_limit").into_iter().map(|limit| rate_limit(limit, cx)).collect(),
+        max_body: route.opt(cx, "max_body"),
         request_headers,
         response_headers,
         rewrite: route.object(cx, "rewrite").map(|rewrite| self::rewrite(rewrite, cx)),

@@ -16,6 +16,7 @@ pub(super) fn policy(map: Map, policy: &Policy) -> Map {
         .some("request", header_edits(&policy.request_headers))
         .some("response", header_edits(&policy.response_headers));
     let map = map.opt("access", access).some("rate_limit", rate_limits);
+    let map = map.opt("max_body", policy.max_body);
     map.some("headers", headers).opt("rewrite", policy.rewrite.as_ref().map(rewrite))
 }
 

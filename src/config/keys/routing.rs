@@ -177,6 +177,12 @@ pub(in crate::config) static ROUTE: Shape = Shape {
             Kind::OneOrMore(&Kind::Object(&RATE_LIMIT)),
             "How often it may be asked: one limit, or a list of which all must agree.",
         ),
+        optional(
+            "max_body",
+            Kind::Scalar(Scalar::Size { min: 1, max: 1 << 40 }),
+            "How large a request's body may be; at most 1 TiB. What is larger gets 413, before anything of it goes to a backend where its \
+             length is told, else as soon as it is known. Without it, any size.",
+        ),
         optional("headers", Kind::Object(&ROUTE_HEADERS), "Changes of header fields."),
         optional("rewrite", Kind::Object(&REWRITE), "Another path or Host for the backend."),
         optional("retry", Kind::Object(&RETRY), "What is sent again, beside what certainly was not seen."),

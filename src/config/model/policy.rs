@@ -13,6 +13,8 @@ pub struct Policy {
     pub access: Option<Access>,
     /// How often it may be asked; all must agree.
     pub rate_limits: Vec<RateLimit>,
+    /// Most bytes of a request's body.
+    pub max_body: Option<u64>,
     /// Changes of what goes to the backend.
     pub request_headers: HeaderEdits,
     /// Changes of what goes to the client.

@@ -133,7 +133,7 @@ impl<'a, 'c> Bridge<'a, 'c> {
             upstream,
             decoder: BodyDecoder::new(facts.framing),
             out: Outgoing::new(worker.buffers.take_outgoing(), Coding::Plain),
-            upload: if bodiless { Pump::finished() } else { Pump::default() },
+            upload: if bodiless { Pump::finished() } else { Pump::limited(limits.max_body) },
             upload_broken: false,
             download: Pump::default(),
             deadlines: Deadlines {
@@ -334,6 +334,7 @@ impl<'a, 'c> Bridge<'a, 'c> {
             }
             Poll::Ready(Err(RelayError::Write(_))) => self.upload_broken = true,
             Poll::Ready(Err(RelayError::Chunked(_))) => return Err(ProxyError::ClientBody),
+            Poll::Ready(Err(RelayError::TooLarge)) => return Err(ProxyError::TooLarge),
             Poll::Ready(Err(RelayError::Read(_) | RelayError::Truncated)) => {
                 return Err(ProxyError::ClientGone);
             }

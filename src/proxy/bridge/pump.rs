@@ -25,6 +25,8 @@ pub(super) struct Pump {
     read: bool,
     /// Whether all was handed over.
     done: bool,
+    /// Most data bytes that are taken.
+    limit: Option<u64>,
     /// Data bytes that were taken from the source.
     pub(super) data: u64,
     /// Set when a frame moved; cleared by whoever looks.
@@ -37,6 +39,11 @@ impl Pump {
     /// A direction that has nothing to move.
     pub(super) fn finished() -> Self {
         Self { read: true, done: true, ..Self::default() }
+    }
+
+    /// A direction that takes no more data than this.
+    pub(super) fn limited(limit: Option<u64>) -> Self {
+        Self { limit, ..Self::default() }
     }
 
     /// A direction that has nothing to move but what its sink holds already.
@@ -86,9 +93,16 @@ impl Pump {
             };
             let frame = frame?;
             self.moved = true;
+            let known = match source {
+                Source::Connection(body) => body.decoder.known_left(),
+                Source::Stream(_) => 0,
+            };
             match &frame {
                 Frame::Data { bytes, last } => {
                     self.data += bytes.len() as u64;
+                    if self.limit.is_some_and(|limit| self.data + known > limit) {
+                        return Poll::Ready(Err(RelayError::TooLarge));
+                    }
                     self.read = *last;
                 }
                 Frame::Trailers(_) | Frame::End => self.read = true,

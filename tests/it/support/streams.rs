@@ -100,3 +100,27 @@ pub(crate) fn respond(mut to: SendResponse<Bytes>, status: u16, body: &'static s
         drop(stream.send_data(Bytes::from_static(body.as_bytes()), true));
     }
 }
+
+/// Asks over HTTP/2 in the clear with a body of these pieces, as far as they are wanted; gives the response and its body.
+pub(crate) fn ask(
+    address: SocketAddr,
+    request: http::Request<()>,
+    body: &[&'static [u8]],
+) -> (http::Response<()>, Vec<u8>) {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (mut sender, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let (response, mut sending) = sender.send_request(request, body.is_empty()).unwrap();
+        for (at, piece) in body.iter().enumerate() {
+            drop(sending.send_data(Bytes::from_static(piece), at + 1 == body.len()));
+        }
+        let (head, mut body) = response.await.unwrap().into_parts();
+        let mut bytes = Vec::new();
+        while let Some(piece) = body.data().await {
+            bytes.extend_from_slice(&piece.unwrap());
+        }
+        (http::Response::from_parts(head, ()), bytes)
+    })
+}
