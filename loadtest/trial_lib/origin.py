@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """An origin that behaves as it is told: streams, uploads, WebSockets; and, for the fault campaign, badly.
 
-    origin.py PORT [MODE_FILE]
+    origin.py PORT [MODE_FILE [FOLDER]]     in TLS, with the certificate of FOLDER
 
 GET /s/events?n=20&ms=50 sends events, GET /s/chunks?n=.. chunks without pauses, POST /s/upload answers with the count of bytes,
 /s/ws is a WebSocket that echoes, everything else is answered with 128 bytes. The word in MODE_FILE, read again for each request,
@@ -11,6 +11,7 @@ says how to misbehave: `ok`, `hang`, `slow`, `die` (within the body), `garbage`,
 import asyncio
 import base64
 import hashlib
+import ssl
 import sys
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -52,7 +53,9 @@ class Origin:
             return await echo(reader, writer, fields)
         received = await drain_body(reader, fields)
         mode = self.mode()
-        if mode != "ok" and url.path != "/healthz":
+        if mode == "slow":
+            await asyncio.sleep(0.3)
+        elif mode != "ok" and url.path != "/healthz":
             return await misbehave(mode, writer)
         if url.path in ("/s/events", "/s/chunks"):
             await stream(writer, query.get("n", 20), query.get("ms", 0 if url.path == "/s/chunks" else 50))
@@ -111,10 +114,6 @@ async def misbehave(mode, writer):
     """Whether the connection lives on after it."""
     if mode == "hang":
         await asyncio.sleep(3600)
-    if mode == "slow":
-        await asyncio.sleep(0.3)
-        await answer(writer, BODY)
-        return True
     if mode == "error":
         await answer(writer, b"broken\n", "500 Internal Server Error")
         return True
@@ -129,7 +128,11 @@ async def misbehave(mode, writer):
 
 async def main():
     mode_file = Path(sys.argv[2]) if len(sys.argv) > 2 else None
-    server = await asyncio.start_server(Origin(mode_file).serve, "127.0.0.1", int(sys.argv[1]), backlog=1024)
+    tls = None
+    if len(sys.argv) > 3:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(Path(sys.argv[3]) / "certificate.pem", Path(sys.argv[3]) / "key.pem")
+    server = await asyncio.start_server(Origin(mode_file).serve, "127.0.0.1", int(sys.argv[1]), backlog=1024, ssl=tls)
     await server.serve_forever()
 
 

@@ -223,6 +223,10 @@ impl Forwarder<'_> {
         let mut repeats = false;
         if tries.next.is_none() && !stands_in {
             policy?;
+            // The baseline is a better bet than who has just failed.
+            if self.may_shield(state, failure) {
+                return None;
+            }
             tries.tried.clear();
             repeats = true;
             tries.next = self.pick(state, &tries.tried);

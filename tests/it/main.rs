@@ -23,6 +23,8 @@ mod handover;
 mod headers;
 mod health;
 mod hosts;
+mod http2;
+mod http2_limits;
 mod jwt;
 mod keep_alive;
 mod limits;

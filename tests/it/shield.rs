@@ -109,20 +109,24 @@ fn a_kill_switch_is_not_undone_by_shielding() {
 }
 
 #[test]
-fn the_canary_has_its_own_retries_first() {
-    let canary = Origin::scripted(|peer| {
-        let mut number = 0;
-        while peer.request().is_some() {
-            number += 1;
-            peer.send(if number % 2 == 1 { BROKEN.to_owned() } else { ok("canary") });
-        }
-    });
+fn other_endpoints_of_the_canary_come_before_stable_and_stable_before_another_try() {
     let stable = Origin::named("stable");
-    let keys = "shield: true, retry: { attempts: 2, on: 500, backoff: { base: 0s } }";
-    let weir = before(stable.address, canary.address, keys);
+    let keys = "shield: true, retry: { attempts: 3, on: 500, backoff: { base: 0s } }";
+    let broken = Origin::answering(BROKEN);
+    let weir = before(stable.address, broken.address, keys);
+    assert_eq!(weir.client().ask(GET).text(), "stable");
+    assert_eq!(broken.requests().len(), 1, "the only endpoint is not asked again");
+
+    let well = Origin::named("canary");
+    let weir = Setup::new()
+        .backend("stable", &[stable.address])
+        .backend("canary", &[broken.address, well.address])
+        .route(&format!("name: all, split: {{ key: none, backends: {{ stable: 0, canary: 1 }} }}, {keys}"))
+        .start();
     let mut client = weir.client();
-    let answers: Vec<String> = (0..4).map(|_| client.ask(GET).text()).collect();
-    assert!(answers.iter().any(|answer| answer == "canary"), "{answers:?}");
+    for _ in 0..10 {
+        assert_eq!(client.ask(GET).text(), "canary");
+    }
     assert!(weir.retries() > 0);
 }
 

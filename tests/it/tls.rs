@@ -81,7 +81,7 @@ fn a_request_in_tls_is_one_of_https() {
     let seen = origin.requests();
     assert_eq!(seen.iter().map(|request| request.target().to_owned()).collect::<Vec<_>>(), ["/a", "/b"]);
     assert_eq!(seen[0].get("x-forwarded-proto"), Some("https"));
-    assert_eq!(handshakes(&weir, "full"), 1);
+    weir.counts("weir_tls_handshakes_total", &format!("result=\"{}\"", "full"), 1);
     let log = eventually("the log", || {
         fs::read_to_string(folder.path().join("log")).ok().filter(|log| !log.is_empty())
     });
@@ -134,11 +134,11 @@ fn versions_and_protocols_are_those_that_both_speak() {
     assert!(Client::try_tls(weir.address(), &none, "shop.example").is_err());
     let mut old = Client::tls(weir.address(), &Wants::versions(&[&TLS12]), "shop.example");
     assert_eq!(old.ask(GET).status, 200);
-    assert_eq!(handshakes(&weir, "incompatible"), 1);
+    weir.counts("weir_tls_handshakes_total", &format!("result=\"{}\"", "incompatible"), 1);
     let weir = setup.listener(&folder.listener(&["shop"], "min_version: \"1.3\"")).start();
     assert!(Client::try_tls(weir.address(), &Wants::versions(&[&TLS12]), "shop.example").is_err());
     assert_eq!(Client::tls(weir.address(), &Wants::versions(&[&TLS13]), "shop.example").ask(GET).status, 200);
-    assert_eq!(handshakes(&weir, "incompatible"), 1);
+    weir.counts("weir_tls_handshakes_total", &format!("result=\"{}\"", "incompatible"), 1);
 }
 
 #[test]
@@ -309,7 +309,7 @@ fn who_a_client_is_goes_to_the_backend_and_nobody_can_say_it_himself() {
     let stranger = Wants::anything().showing(&Authority::new("a stranger's").issue(&["billing.internal"]));
     let mut client = Client::tls(weir.address(), &stranger, "shop.example");
     assert!(!client.try_send(FORGED) || client.try_response().is_err());
-    assert_eq!(handshakes(&weir, "client_certificate"), 1);
+    weir.counts("weir_tls_handshakes_total", &format!("result=\"{}\"", "client_certificate"), 1);
 }
 
 #[test]
@@ -332,7 +332,7 @@ fn a_client_without_a_certificate_is_refused_where_one_is_required() {
         };
         assert!(refused, "{versions:?}");
     }
-    assert_eq!(handshakes(&weir, "client_certificate"), 2);
+    weir.counts("weir_tls_handshakes_total", &format!("result=\"{}\"", "client_certificate"), 2);
     assert_eq!(origin.requests().len(), 2);
 }
 

@@ -141,6 +141,11 @@ impl Client {
         self.wire.exactly(len).unwrap_or_else(|broken| panic!("not {len} bytes: {broken}"))
     }
 
+    /// The same, if so many come.
+    pub(crate) fn try_bytes(&mut self, len: usize) -> Result<Vec<u8>, Broken> {
+        self.wire.exactly(len)
+    }
+
     /// How the connection ends, whatever comes before.
     pub(crate) fn end(&mut self) -> End {
         self.wire.end()

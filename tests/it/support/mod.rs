@@ -8,6 +8,7 @@
 pub(crate) mod client;
 pub(crate) mod dns;
 pub(crate) mod gate;
+pub(crate) mod h2;
 pub(crate) mod origin;
 pub(crate) mod process;
 pub(crate) mod setup;

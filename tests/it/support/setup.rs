@@ -73,6 +73,12 @@ impl Setup {
         self.listener(&format!("name: web, bind: \"127.0.0.1:0\", limits: {{ {limits} }}"))
     }
 
+    /// The usual listener, for HTTP/2 in the clear as well, with these limits.
+    pub(crate) fn h2c(self, limits: &str) -> Self {
+        let protocols = "protocols: [h2c, http/1.1]";
+        self.listener(&format!("name: web, bind: \"127.0.0.1:0\", {protocols}, limits: {{ {limits} }}"))
+    }
+
     /// Adds a route; the first one replaces the usual.
     pub(crate) fn route(mut self, keys: &str) -> Self {
         self.routes.push(keys.to_owned());

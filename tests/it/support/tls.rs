@@ -187,6 +187,11 @@ impl Wants {
         self
     }
 
+    /// For clients that bring a connection of their own.
+    pub(crate) fn config(self) -> ClientConfig {
+        self.config
+    }
+
     pub(crate) fn session(&self, name: &str) -> Session {
         let name = ServerName::try_from(name.to_owned()).unwrap();
         Session::Client(Box::new(ClientConnection::new(Arc::new(self.config.clone()), name).unwrap()))
