@@ -150,6 +150,10 @@ codes! {
     NoBody = "E0144";
     /// Rules on a route that answers itself, without a backend.
     NoSplit = "E0145";
+    /// No origin as browsers send it: scheme, host and port.
+    CorsOrigin = "E0146";
+    /// Cross-origin rules that are open to everybody and allow credentials.
+    CorsCredentials = "E0147";
     /// A status below 400 among those that are sent again; it is no failure.
     RetryStatus = "E0150";
     /// Pauses between attempts that begin above what they may grow to.
@@ -170,6 +174,8 @@ codes! {
     Unverified = "W0205";
     /// `shield: true` on a route with one backend, which nobody can shield.
     ShieldAlone = "W0210";
+    /// `cors` on a route that takes no OPTIONS, which preflights are.
+    PreflightElsewhere = "W0211";
     /// A jwt provider that no route names.
     UnusedJwtProvider = "W0220";
 }

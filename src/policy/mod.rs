@@ -5,6 +5,7 @@
 
 mod access;
 mod answer;
+mod cors;
 mod headers;
 pub mod jwt;
 mod rate_limit;
@@ -14,6 +15,7 @@ use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 pub use access::Access;
 pub use answer::{Answer, Asked, PathChange, Redirect, Respond};
+pub use cors::{Cors, CorsRule};
 pub use headers::HeaderEdits;
 pub use rate_limit::{Limiter, RateKey, RateRule, TooMany};
 pub use rewrite::Rewrite;
@@ -23,6 +25,8 @@ pub use rewrite::Rewrite;
 pub struct Policy {
     /// Who may ask.
     pub access: Option<Access>,
+    /// Which pages of other origins may use it.
+    pub cors: Option<Cors>,
     /// How often it may be asked; all must agree.
     pub rate_limits: Vec<Arc<Limiter>>,
     /// Most bytes of a request's body.

@@ -270,7 +270,7 @@ impl Forwarder<'_> {
             self.request.head.keep_alive && !ends_with_connection && !early && !self.worker.draining.get();
         let begun = self.worker.with_date(|date| {
             let set_cookie = self.set_cookie.as_deref();
-            let edits = Edits::of_response(self.route);
+            let edits = Edits::of_response(self.route, self.request);
             attempt
                 .begin_response(head, &ClientHead { version, keep_alive, chunked, set_cookie, date, edits })
         });

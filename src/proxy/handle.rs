@@ -49,11 +49,14 @@ pub(super) struct Request<'a> {
     secured: Option<Rc<Secured>>,
     /// The version of TLS.
     pub(super) tls_version: Option<&'static str>,
+    /// The origin of the page that asks, on routes that go by it.
+    pub(super) origin: Option<Box<[u8]>>,
 }
 
 /// Where a request goes.
 struct Decision<'s> {
     route: &'s Route,
+    origin: Option<Box<[u8]>>,
     onward: Result<Onward, policy::Answer<'s>>,
 }
 
@@ -81,7 +84,7 @@ pub(super) async fn handle(
         let text = "there is no memory for this request now";
         return client.respond(worker, &local(worker, head, client, (503, false, text))).await;
     }
-    let request = match understand(&snapshot, client, head) {
+    let mut request = match understand(&snapshot, client, head) {
         Ok(request) => request,
         Err((status, refusal, text)) => {
             inlet.shard(worker).refused(refusal);
@@ -89,12 +92,14 @@ pub(super) async fn handle(
         }
     };
     let listener = snapshot.listeners.get(&inlet.name);
-    let Some(Decision { route, onward }) = decide(worker, &snapshot, listener, client, &request) else {
+    let Some(Decision { route, origin, onward }) = decide(worker, &snapshot, listener, client, &request)
+    else {
         inlet.shard(worker).refused(Refusal::NoRoute);
         let reusable = head.framing == Framing::None;
         let text = "no route takes this request";
         return client.respond(worker, &local(worker, head, client, (404, reusable, text))).await;
     };
+    request.origin = origin;
     let Onward { assignment, set_cookie, claims, key } = match onward {
         Ok(onward) => onward,
         Err(answer) => return policy::answer(worker, (&snapshot, route), client, &request, answer).await,
@@ -151,6 +156,7 @@ fn understand<'a>(
         trusted,
         tls_version: client.secured().map(|secured| secured.version),
         secured: client.secured().cloned(),
+        origin: None,
     })
 }
 
@@ -191,10 +197,11 @@ fn decide<'s>(
         let route = &snapshot.routes[place];
         route.shards.worker(worker.index).matched();
         let authority = request.target.authority.clone().map_or(&b""[..], |authority| &bytes[authority]);
+        let origin = policy::origin_of(route, &view);
         let now_unix_secs = clock::unix_now().as_secs();
         let claims = match policy::judge((worker, route), (request, authority), &view, now_unix_secs) {
             Ok(claims) => claims,
-            Err(answer) => return Decision { route, onward: Err(answer) },
+            Err(answer) => return Decision { route, origin, onward: Err(answer) },
         };
         let context = AssignContext {
             keyring: &snapshot.keyring,
@@ -208,7 +215,7 @@ fn decide<'s>(
         let key = if route.needs_key { key_of(route, &view, &context, (entropy, &assignment)) } else { 0 };
         let set_cookie =
             assignment.set_cookie.and_then(|value| route.plan.set_cookie_header(&value, &context));
-        Decision { route, onward: Ok(Onward { assignment, set_cookie, claims, key }) }
+        Decision { route, origin, onward: Ok(Onward { assignment, set_cookie, claims, key }) }
     });
     worker.put_scratch(host);
     decided
@@ -237,7 +244,7 @@ async fn answer_error(forwarder: &Forwarder<'_>, client: &mut Downstream<'_>, er
     let reusable = request.head.framing == Framing::None && client.may_ask_again();
     let text = error.public_text();
     let local = local(worker, request.head, client, (error.status(), reusable, text));
-    client.respond(worker, &Local { edits: Edits::of_response(forwarder.route), ..local }).await
+    client.respond(worker, &Local { edits: Edits::of_response(forwarder.route, request), ..local }).await
 }
 
 fn local(

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     http::{Framing, RequestView},
-    policy::{self, Asked, HeaderEdits, Limiter, Policy, TooMany},
+    policy::{self, Asked, Cors, HeaderEdits, Limiter, Policy, TooMany},
     snapshot::{Route, Snapshot},
     split::Claims,
     telemetry::{Outcome, PolicyLabel},
@@ -39,30 +39,49 @@ pub(super) struct Answer<'a> {
 
 /// A route's changes of header fields in one direction, if it has any.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Edits<'a>(Option<&'a HeaderEdits>);
+pub(super) struct Edits<'a> {
+    edits: Option<&'a HeaderEdits>,
+    /// What pages of other origins are told, and the one that asks.
+    cors: Option<(&'a Cors, Option<&'a [u8]>)>,
+}
 
 // === impl Edits ===
 
 impl<'a> Edits<'a> {
     /// Of what goes to the backend.
     pub(super) fn of_request(route: &'a Route) -> Self {
-        Self(route.policy.as_ref().and_then(|policy| policy.request_headers.as_ref()))
+        Self { edits: route.policy.as_ref().and_then(|policy| policy.request_headers.as_ref()), cors: None }
     }
 
-    /// Of what goes to the client.
-    pub(super) fn of_response(route: &'a Route) -> Self {
-        Self(route.policy.as_ref().and_then(|policy| policy.response_headers.as_ref()))
+    /// Of what goes to the client that sent `request`.
+    pub(super) fn of_response(route: &'a Route, request: &'a Request<'_>) -> Self {
+        let Some(policy) = route.policy.as_deref() else { return Self::default() };
+        let cors = policy.cors.as_ref().map(|cors| (cors, request.origin.as_deref()));
+        Self { edits: policy.response_headers.as_ref(), cors }
     }
 
-    /// Whether a field that would be written is not.
+    /// Whether a field that was received does not pass.
     pub(super) fn drops(self, name: &[u8]) -> bool {
-        self.0.is_some_and(|edits| edits.drops(name))
+        self.replaces(name) || (self.cors.is_some() && Cors::owns(name))
+    }
+
+    /// Whether a field that Weir would write is not.
+    pub(super) fn replaces(self, name: &[u8]) -> bool {
+        self.edits.is_some_and(|edits| edits.drops(name))
     }
 
     /// Writes the fields that are added.
     pub(super) fn write(self, out: &mut impl Fields) {
-        for (name, value) in self.0.into_iter().flat_map(HeaderEdits::added) {
+        for (name, value) in self.edits.into_iter().flat_map(HeaderEdits::added) {
             out.field(name.as_bytes(), value.as_bytes());
+        }
+        if let Some((cors, origin)) = self.cors {
+            cors.permission(origin, |name, value| {
+                // `Vary` is a list over all its lines, so an edit of it does not take this away.
+                if name == "vary" || !self.replaces(name.as_bytes()) {
+                    out.field(name.as_bytes(), value);
+                }
+            });
         }
     }
 }
@@ -72,6 +91,12 @@ impl<'a> Edits<'a> {
 impl<'a> Answer<'a> {
     pub(super) fn refusing(by: PolicyLabel, status: u16, text: &'static str) -> Self {
         Self { by, status, body: Body::Sentence(text), fields: Vec::new() }
+    }
+
+    /// To a browser that asks whether a page may ask.
+    fn preflight(cors: &Cors, view: &RequestView<'_>) -> Self {
+        let body = Body::Content { content_type: "", text: "" };
+        Self { by: PolicyLabel::Cors, status: 204, body, fields: cors.preflight(view.headers) }
     }
 
     /// For who has asked too often. The `RateLimit` fields are those of draft-ietf-httpapi-ratelimit-headers-10.
@@ -138,10 +163,20 @@ pub(super) fn judge<'s>(
     Ok(claims)
 }
 
-/// What is said to who may not ask, or has asked too often.
+/// The origin of the page that asks, where the route goes by it.
+pub(super) fn origin_of(route: &Route, view: &RequestView<'_>) -> Option<Box<[u8]>> {
+    route.policy.as_ref()?.cors.as_ref()?;
+    view.headers.get("origin").map(Into::into)
+}
+
+/// What is said to who may not ask, or has asked too often, and to browsers that ask first.
 fn refuse<'s>(policy: &'s Policy, view: &RequestView<'_>) -> Option<Answer<'s>> {
     if policy.access.as_ref().is_some_and(|access| !access.admits(view.client_ip)) {
         return Some(Answer::refusing(PolicyLabel::Access, 403, "your address may not ask for this"));
+    }
+    // A browser sends no credentials and no keys with it, so nothing that goes by those comes before.
+    if let Some(cors) = policy.cors.as_ref().filter(|_| Cors::is_preflight(view.method, view.headers)) {
+        return Some(Answer::preflight(cors, view));
     }
     for limiter in &policy.rate_limits {
         if let Err(refused) = limiter.admit(view) {
@@ -167,7 +202,7 @@ pub(super) async fn answer(
         to_head: request.is_head(),
         version: request.head.version,
         keep_alive: reusable && request.head.keep_alive && !worker.draining.get(),
-        edits: Edits::of_response(route),
+        edits: Edits::of_response(route, request),
     };
     route.shards.worker(worker.index).answered(answer.by);
     let after = client.respond(worker, &local).await;

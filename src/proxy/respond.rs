@@ -105,7 +105,7 @@ impl<'a> Local<'a> {
     fn write_fields(&self, date: &str, length: usize, out: &mut impl Fields) {
         out.field(b"date", date.as_bytes());
         let mut own = |name: &[u8], value: &[u8]| {
-            if !self.edits.drops(name) {
+            if !self.edits.replaces(name) {
                 out.field(name, value);
             }
         };

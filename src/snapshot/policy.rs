@@ -6,8 +6,8 @@ use super::Snapshot;
 use crate::{
     config::model,
     policy::{
-        Access, Answer, BodyRate, HeaderEdits, Limiter, PathChange, Policy, RateKey, RateRule, Redirect,
-        Respond, Rewrite,
+        Access, Answer, BodyRate, Cors, CorsRule, HeaderEdits, Limiter, PathChange, Policy, RateKey,
+        RateRule, Redirect, Respond, Rewrite,
     },
     types::Name,
 };
@@ -53,6 +53,7 @@ pub(super) fn policy(route: &model::Route, limiters: &mut Limiters) -> Option<Bo
     }
     Some(Box::new(Policy {
         access: written.access.as_ref().map(access),
+        cors: written.cors.as_ref().map(cors),
         rate_limits: written.rate_limits.iter().map(|limit| limiters.of(&route.name, limit)).collect(),
         max_body: written.max_body,
         min_body_rate: written
@@ -66,6 +67,17 @@ pub(super) fn policy(route: &model::Route, limiters: &mut Limiters) -> Option<Bo
         }),
         answer: written.answer.as_ref().map(|answer| self::answer(answer, route)),
     }))
+}
+
+fn cors(written: &model::Cors) -> Cors {
+    Cors::new(&CorsRule {
+        origins: &written.origins,
+        methods: &written.methods,
+        headers: &written.headers,
+        expose: &written.expose,
+        credentials: written.credentials,
+        max_age_secs: written.max_age.map(|age| age.as_secs()),
+    })
 }
 
 fn answer(answer: &model::Answer, route: &model::Route) -> Answer {

@@ -117,6 +117,8 @@ pub enum Handshake {
 pub enum PolicyLabel {
     /// The client's address may not ask (403).
     Access,
+    /// A browser asked whether a page may use the route.
+    Cors,
     /// It was asked too often (429).
     RateLimit,
     /// The request's body is larger than the route takes (413).
@@ -234,7 +236,7 @@ labels!(Handshake:
     Full = "full", Resumed = "resumed", Timeout = "timeout", Plaintext = "plaintext", Incompatible = "incompatible",
     ClientCertificate = "client_certificate", Alert = "alert", Malformed = "malformed", Gone = "gone");
 labels!(PolicyLabel:
-    Access = "access", RateLimit = "rate_limit", MaxBody = "max_body", MinBodyRate = "min_body_rate", Redirect = "redirect",
+    Access = "access", Cors = "cors", RateLimit = "rate_limit", MaxBody = "max_body", MinBodyRate = "min_body_rate", Redirect = "redirect",
     Respond = "respond", Jwt = "jwt");
 labels!(TokenLabel:
     Verified = "verified", Known = "known", Missing = "missing", Malformed = "malformed", NoKey = "no_key",

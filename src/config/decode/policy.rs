@@ -10,7 +10,8 @@ use super::{
 use crate::config::{
     keys::{Kind, MIN_BODY_RATE, RATE_KEY, Scalar},
     model::{
-        Access, Answer, BodyRate, HeaderEdits, Policy, RateKey, RateLimit, Redirect, Respond, Rewrite, Scheme,
+        Access, Answer, BodyRate, Cors, HeaderEdits, Policy, RateKey, RateLimit, Redirect, Respond, Rewrite,
+        Scheme,
     },
     source::join,
     yaml::Value,
@@ -27,6 +28,7 @@ pub(super) fn policy(route: &mut Object<'_>, cx: &mut Context) -> Policy {
     Policy {
         answer: redirect.or(respond),
         access: route.object(cx, "access").map(|access| self::access(access, cx)),
+        cors: route.object(cx, "cors").map(|cors| self::cors(cors, cx)),
         rate_limits: route.objects(cx, "rate_limit").into_iter().map(|limit| rate_limit(limit, cx)).collect(),
         max_body: route.opt(cx, "max_body"),
         min_body_rate: route.child(cx, "min_body_rate").map(|place| body_rate(&place, cx)),
@@ -38,6 +40,21 @@ pub(super) fn policy(route: &mut Object<'_>, cx: &mut Context) -> Policy {
 
 fn access(mut object: Object<'_>, cx: &mut Context) -> Access {
     Access { allow: object.list(cx, "allow"), deny: object.list(cx, "deny") }
+}
+
+fn cors(mut object: Object<'_>, cx: &mut Context) -> Cors {
+    let mut methods: Vec<String> = object.list(cx, "methods");
+    if methods.is_empty() {
+        methods = ["GET", "HEAD", "POST"].map(str::to_owned).to_vec();
+    }
+    Cors {
+        origins: object.list(cx, "origins"),
+        methods,
+        headers: object.list(cx, "headers"),
+        expose: object.list(cx, "expose"),
+        credentials: object.get(cx, "credentials"),
+        max_age: object.opt(cx, "max_age"),
+    }
 }
 
 fn rate_limit(mut object: Object<'_>, cx: &mut Context) -> RateLimit {

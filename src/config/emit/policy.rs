@@ -2,7 +2,7 @@
 
 use super::{Map, Out, duration, texts};
 use crate::config::model::{
-    Answer, HeaderEdits, Policy, RateKey, RateLimit, Redirect, Respond, Rewrite, Scheme,
+    Answer, Cors, HeaderEdits, Policy, RateKey, RateLimit, Redirect, Respond, Rewrite, Scheme,
 };
 
 /// Adds the keys of a route that are policy.
@@ -15,7 +15,8 @@ pub(super) fn policy(map: Map, policy: &Policy) -> Map {
     let headers = Map::default()
         .some("request", header_edits(&policy.request_headers))
         .some("response", header_edits(&policy.response_headers));
-    let map = map.opt("access", access).some("rate_limit", rate_limits);
+    let cors = policy.cors.as_ref().map(cors);
+    let map = map.opt("access", access).opt("cors", cors).some("rate_limit", rate_limits);
     let body_rate = policy.min_body_rate.map(|rate| {
         Map::default().put("per_second", rate.per_second.get()).put("grace", duration(rate.grace))
     });
@@ -31,6 +32,16 @@ fn header_edits(edits: &HeaderEdits) -> Map {
         .some("add", fields(&edits.add))
         .some("set", fields(&edits.set))
         .some("remove", edits.remove.clone())
+}
+
+fn cors(cors: &Cors) -> Map {
+    Map::default()
+        .put("origins", cors.origins.clone())
+        .put("methods", cors.methods.clone())
+        .some("headers", cors.headers.clone())
+        .some("expose", cors.expose.clone())
+        .put("credentials", cors.credentials)
+        .opt("max_age", cors.max_age.map(duration))
 }
 
 fn rate_limit(limit: &RateLimit) -> Map {

@@ -96,6 +96,47 @@ pub(in crate::config) static RATE_LIMIT: Shape = Shape {
     ],
 };
 
+/// Pages of other origins.
+pub(in crate::config) static CORS: Shape = Shape {
+    name: "cors",
+    doc: "Which pages of other origins may use a route. Weir answers preflights itself, and writes the `Access-Control-*` fields of all \
+          responses in place of the backend.",
+    choice: Choice::Free,
+    keys: &[
+        required(
+            "origins",
+            Kind::OneOrMore(&Kind::Scalar(Scalar::Word)),
+            "Origins as browsers send them: `https://shop.example.com`; `https://*.example.com`, any host below it; or `*`, everybody.",
+        ),
+        optional(
+            "methods",
+            Kind::OneOrMore(&Kind::Scalar(Scalar::Method)),
+            "Methods that pages may use; `*` is any. Without it, GET, HEAD and POST.",
+        ),
+        optional(
+            "headers",
+            Kind::OneOrMore(&Kind::Scalar(Scalar::HeaderName)),
+            "Headers that pages may send beside those that need no permission; `*` is any.",
+        ),
+        optional(
+            "expose",
+            Kind::OneOrMore(&Kind::Scalar(Scalar::HeaderName)),
+            "Response headers that pages may read beside those that need no permission.",
+        ),
+        default(
+            "credentials",
+            Kind::Scalar(Scalar::Bool),
+            "false",
+            "Whether requests may carry cookies and other credentials. Not with origin `*`.",
+        ),
+        optional(
+            "max_age",
+            Kind::Scalar(Scalar::Duration { min: 0 }),
+            "How long a browser may remember the answer to a preflight. Without it, what the browser likes, mostly 5s.",
+        ),
+    ],
+};
+
 /// How fast bodies must come.
 pub(in crate::config) static MIN_BODY_RATE: Shape = Shape {
     name: "min_body_rate",

@@ -1,8 +1,8 @@
 //! The keys of conditions, routes, rules and splits.
 
 use super::{
-    ACCESS, CLAIM_MATCH, Choice, Key, Kind, MIN_BODY_RATE, RATE_LIMIT, REDIRECT, RESPOND, RETRY, REWRITE,
-    ROUTE_HEADERS, ROUTE_JWT, Scalar, Shape, default, optional, required,
+    ACCESS, CLAIM_MATCH, CORS, Choice, Key, Kind, MIN_BODY_RATE, RATE_LIMIT, REDIRECT, RESPOND, RETRY,
+    REWRITE, ROUTE_HEADERS, ROUTE_JWT, Scalar, Shape, default, optional, required,
 };
 
 const ANY_DURATION: Kind = Kind::Scalar(Scalar::Duration { min: 0 });
@@ -172,6 +172,7 @@ pub(in crate::config) static ROUTE: Shape = Shape {
         optional("respond", Kind::Object(&RESPOND), "Instead of `split`: answers always the same."),
         optional("timeouts", Kind::Object(&TIMEOUTS), "Upstream timeouts."),
         optional("access", Kind::Object(&ACCESS), "Which client addresses it takes."),
+        optional("cors", Kind::Object(&CORS), "Which pages of other origins may use it."),
         optional(
             "rate_limit",
             Kind::OneOrMore(&Kind::Object(&RATE_LIMIT)),

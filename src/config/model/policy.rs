@@ -14,6 +14,8 @@ use crate::types::Rate;
 pub struct Policy {
     /// Who may ask; `None` is everybody.
     pub access: Option<Access>,
+    /// Which pages of other origins may use it.
+    pub cors: Option<Cors>,
     /// How often it may be asked; all must agree.
     pub rate_limits: Vec<RateLimit>,
     /// Most bytes of a request's body.
@@ -37,6 +39,23 @@ pub struct Access {
     pub allow: Vec<IpNet>,
     /// Not these.
     pub deny: Vec<IpNet>,
+}
+
+/// Which pages of other origins may use a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cors {
+    /// Origins; `*` in front of a host is any below it, and by itself everybody.
+    pub origins: Vec<String>,
+    /// Methods that pages may use; `*` is any. Default GET, HEAD and POST.
+    pub methods: Vec<String>,
+    /// Headers that pages may send; `*` is any.
+    pub headers: Vec<String>,
+    /// Response headers that pages may read.
+    pub expose: Vec<String>,
+    /// Whether requests may carry cookies and other credentials.
+    pub credentials: bool,
+    /// How long a browser may remember the answer to a preflight.
+    pub max_age: Option<Duration>,
 }
 
 /// How often a route may be asked.

@@ -212,6 +212,14 @@ const WRONG: &[(Code, &str)] = &[
     (Code::NoPrefix, "@head\nroutes: [ { name: a, redirect: { prefix: /b } } ]\n"),
     (Code::NoBody, "@head\nroutes: [ { name: a, respond: { status: 204, body: none } } ]\n"),
     (
+        Code::CorsOrigin,
+        "@head\nroutes: [ { name: a, backend: stable, cors: { origins: [shop.example, 'https://a.example/', 'https://A.example', 'https://a.example:443', 'https://a.*.example', 'http://a:0'] } } ]\n",
+    ),
+    (
+        Code::CorsCredentials,
+        "@head\nroutes: [ { name: a, backend: stable, cors: { origins: ['*', 'null'], credentials: true, expose: '*' } } ]\n",
+    ),
+    (
         Code::RetryStatus,
         "@head\nroutes: [ { name: a, backend: stable, retry: { on: [200, 503, 5xx, 304-404] } } ]\n",
     ),
@@ -249,6 +257,10 @@ const ODD: &[(Code, &str)] = &[
     (
         Code::ShieldAlone,
         "@head\nroutes: [ { name: a, backend: stable, shield: true }, { name: b, match: { method: GET }, backend: canary } ]\n",
+    ),
+    (
+        Code::PreflightElsewhere,
+        "@head\nroutes: [ { name: a, backend: stable, match: { method: [GET, POST] }, cors: { origins: '*' } }, { name: b, backend: canary } ]\n",
     ),
     (
         Code::Unverified,

@@ -3,6 +3,7 @@
 //! Errors come first, over everything at once; warnings only about a file without errors, since what looks unused may be
 //! used by the part that could not be read.
 
+mod cors;
 mod jwt;
 mod overlap;
 mod policy;
@@ -39,6 +40,7 @@ pub(super) fn check(config: &Config, cx: &mut Context) {
     protocols::check(config, cx);
     sockets::check(config, cx);
     policy::check(config, cx);
+    cors::check(config, cx);
     jwt::check(config, cx);
     // Replacements of what could not be read look alike; only a file that was read whole has real overlaps.
     if decoded {
@@ -47,6 +49,7 @@ pub(super) fn check(config: &Config, cx: &mut Context) {
     if !cx.sink.has_errors() {
         unused(config, cx);
         resilience::shields(config, cx);
+        cors::preflights(config, cx);
         unreachable_rules(config, cx);
         protocols::warn(config, cx);
     }
