@@ -2,7 +2,7 @@
 
 use weir::control::Change;
 
-use crate::support::{GET, Origin, Setup, Weir, ok, origin::nobody};
+use crate::support::{GET, Origin, Setup, Weir, origin::nobody};
 
 const BROKEN: &str = "HTTP/1.1 500 No\r\nContent-Length: 6\r\n\r\nbroken";
 const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
