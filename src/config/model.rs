@@ -16,7 +16,7 @@ use ipnet::IpNet;
 
 pub use self::jwt::{JwtProvider, KeyFile, RouteJwt, TokenSource};
 pub use self::policy::{
-    Access, Answer, HeaderEdits, Policy, RateKey, RateLimit, Redirect, Respond, Rewrite, Scheme,
+    Access, Answer, BodyRate, HeaderEdits, Policy, RateKey, RateLimit, Redirect, Respond, Rewrite, Scheme,
 };
 pub use self::{
     edge::{Dns, ProxyProtocol, TotalLimits},

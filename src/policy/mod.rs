@@ -10,7 +10,7 @@ pub mod jwt;
 mod rate_limit;
 mod rewrite;
 
-use std::sync::Arc;
+use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 pub use access::Access;
 pub use answer::{Answer, Asked, PathChange, Redirect, Respond};
@@ -27,6 +27,8 @@ pub struct Policy {
     pub rate_limits: Vec<Arc<Limiter>>,
     /// Most bytes of a request's body.
     pub max_body: Option<u64>,
+    /// How fast it must come.
+    pub min_body_rate: Option<BodyRate>,
     /// Changes of what goes to the backend.
     pub request_headers: Option<HeaderEdits>,
     /// Changes of what goes to the client.
@@ -35,4 +37,13 @@ pub struct Policy {
     pub rewrite: Option<Rewrite>,
     /// What it answers itself, in place of a backend.
     pub answer: Option<Answer>,
+}
+
+/// How fast a request's body must come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodyRate {
+    /// Bytes in a second, over the whole body.
+    pub bytes_per_second: NonZeroU64,
+    /// How long the client may take beside that.
+    pub grace: Duration,
 }

@@ -26,8 +26,8 @@ use crate::{
 
 /// How long a client may go on sending after its connection was given up, and how much is thrown away meanwhile. Closing
 /// at once would reset the connection, and the reset could overtake the response.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 1024 * 1024;
+pub(super) const LINGER: Duration = Duration::from_secs(1);
+pub(super) const LINGER_BYTES: usize = 1024 * 1024;
 /// How long a connection that is new when Weir stops may take to send its first request.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::pace::Pace;
+use crate::{policy::BodyRate, types::clock};
+
 /// How long a client that has closed its sending side is still served when nothing can be written to it. It may have
 /// half-closed (as `nc -N` does) or left; only writing tells, and until then this is the compromise.
 pub(super) const HALF_CLOSE_GRACE: Duration = Duration::from_millis(500);
@@ -24,6 +27,8 @@ pub(super) struct Limits {
     pub(super) tunnel_idle: Duration,
     /// Most bytes of the request's body.
     pub(super) max_body: Option<u64>,
+    /// How fast it must come.
+    pub(super) min_body_rate: Option<BodyRate>,
 }
 
 /// The deadlines of an attempt.
@@ -35,6 +40,10 @@ pub(super) struct Deadlines {
     pub(super) client: Option<Instant>,
     /// When Weir says 100 itself.
     pub(super) go_on: Option<Instant>,
+    /// When the client's body is too slow.
+    pub(super) body: Option<Instant>,
+    /// What that goes by, until the response begins.
+    pace: Option<Pace>,
 }
 
 /// What an attempt waits for.
@@ -49,9 +58,26 @@ pub(super) enum Phase {
 // === impl Deadlines ===
 
 impl Deadlines {
+    /// For an attempt with these limits; `client` is when a client that closed its sending side is taken for gone.
+    pub(super) fn new(limits: &Limits, client: Option<Instant>) -> Self {
+        Self { client, pace: limits.min_body_rate.map(Pace::new), ..Self::default() }
+    }
+
     /// The next one.
     pub(super) fn first(&self) -> Option<Instant> {
-        [self.phase.map(|(at, _)| at), self.client, self.go_on].into_iter().flatten().min()
+        [self.phase.map(|(at, _)| at), self.client, self.go_on, self.body].into_iter().flatten().min()
+    }
+
+    /// The response begins: what was waited for is there.
+    pub(super) fn head_is_there(&mut self) {
+        *self = Self { client: self.client, ..Self::default() };
+    }
+
+    /// Whether the client is to blame that its body is not there yet, of which `bytes` are.
+    pub(super) fn watch_body(&mut self, is_clients_turn: bool, bytes: u64) {
+        if let Some(pace) = &mut self.pace {
+            self.body = pace.observe(clock::now(), is_clients_turn, bytes);
+        }
     }
 }
 

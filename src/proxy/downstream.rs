@@ -53,6 +53,14 @@ impl Downstream<'_> {
         }
     }
 
+    /// Whether the request is a gRPC call.
+    pub(super) fn is_grpc(&self) -> bool {
+        match self {
+            Self::H1(_) => false,
+            Self::H2(client) => client.grpc,
+        }
+    }
+
     /// Whether a part of the body is there already.
     pub(super) fn has_body_at_hand(&self) -> bool {
         match self {

@@ -22,6 +22,9 @@ pub(super) enum ProxyError {
     /// The client's body is larger than the route takes.
     #[error("the request's body is too large")]
     TooLarge,
+    /// The client's body came slower than the route wants.
+    #[error("the request's body came too slowly")]
+    TooSlow,
     /// The client sent nothing of its body, or took nothing of the response, for too long.
     #[error("the client kept still")]
     ClientIdle,
@@ -86,7 +89,7 @@ impl ProxyError {
             Self::ClientGone => 499,
             Self::ClientBody => 400,
             Self::TooLarge => 413,
-            Self::ClientIdle => 408,
+            Self::ClientIdle | Self::TooSlow => 408,
             Self::Unavailable | Self::Overload(_) => 503,
             Self::Connect(ConnectError::Timeout { .. }) | Self::ResponseTimeout(_) | Self::StreamIdle(_) => {
                 504
@@ -110,6 +113,7 @@ impl ProxyError {
             Self::ClientGone => "the client went away",
             Self::ClientBody => "the request's body is malformed",
             Self::TooLarge => "the request's body is too large",
+            Self::TooSlow => "the request's body came too slowly",
             Self::ClientIdle => "the request's body did not arrive in time",
             Self::Unavailable => "no backend is available",
             Self::Overload(_) => "the backend is busy",
@@ -129,7 +133,7 @@ impl ProxyError {
     pub(super) fn kind(&self) -> Option<ErrorKind> {
         match self {
             Self::ClientGone | Self::ClientIdle => Some(ErrorKind::AbortedByClient),
-            Self::ClientBody | Self::TooLarge | Self::Status(_) => None,
+            Self::ClientBody | Self::TooLarge | Self::TooSlow | Self::Status(_) => None,
             Self::Unavailable => Some(ErrorKind::Unavailable),
             Self::Overload(_) => Some(ErrorKind::Overload),
             Self::Connect(ConnectError::Timeout { .. }) | Self::ResponseTimeout(_) | Self::StreamIdle(_) => {
@@ -162,6 +166,7 @@ impl ProxyError {
             Self::ClientGone
             | Self::ClientBody
             | Self::TooLarge
+            | Self::TooSlow
             | Self::ClientIdle
             | Self::Unavailable
             | Self::Overload(_)
@@ -172,12 +177,19 @@ impl ProxyError {
 
     /// Whether it is the client's doing, so that no response is of use any more, or that it shall be told.
     pub(super) fn is_clients(&self) -> bool {
-        matches!(self, Self::ClientGone | Self::ClientBody | Self::TooLarge | Self::ClientIdle)
+        matches!(
+            self,
+            Self::ClientGone | Self::ClientBody | Self::TooLarge | Self::TooSlow | Self::ClientIdle
+        )
     }
 
     /// What of the route's policy it is, if it is.
     pub(super) fn policy(&self) -> Option<PolicyLabel> {
-        matches!(self, Self::TooLarge).then_some(PolicyLabel::MaxBody)
+        match self {
+            Self::TooLarge => Some(PolicyLabel::MaxBody),
+            Self::TooSlow => Some(PolicyLabel::MinBodyRate),
+            _ => None,
+        }
     }
 
     /// Whether another endpoint must be tried, because this one cannot be reached at all.

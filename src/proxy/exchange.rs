@@ -84,10 +84,8 @@ impl<'a> Exchange<'a> {
         (facts, limits): (RequestFacts, Limits),
     ) -> Self {
         upload.limit(limits.max_body);
-        let deadlines = Deadlines {
-            client: client.ended.then(|| clock::now() + HALF_CLOSE_GRACE),
-            ..Deadlines::default()
-        };
+        let gone = client.ended.then(|| clock::now() + HALF_CLOSE_GRACE);
+        let deadlines = Deadlines::new(&limits, gone);
         Self {
             worker,
             client,
@@ -132,8 +130,7 @@ impl<'a> Exchange<'a> {
         self.upstream_buffer.consume(head.head_len);
         let coding = if client_head.chunked { Coding::Chunked } else { Coding::Plain };
         self.download.begin(BodyDecoder::new(head.framing), coding);
-        self.deadlines.phase = None;
-        self.deadlines.go_on = None;
+        self.deadlines.head_is_there();
         Ok(())
     }
 
@@ -240,6 +237,8 @@ impl<'a> Exchange<'a> {
         if sent_up || self.deadlines.phase.is_none() {
             self.touch_head();
         }
+        let wanted = self.is_body_wanted() && !self.expects_continue;
+        self.deadlines.watch_body(wanted, self.upload.data_written);
         self.poll_deadlines(cx)
     }
 
@@ -431,6 +430,9 @@ impl<'a> Exchange<'a> {
             if self.deadlines.client.take_if(|at| *at <= now).is_some() && !self.is_client_half_closed() {
                 return Poll::Ready(Err(ProxyError::ClientGone));
             }
+            if self.deadlines.body.is_some_and(|at| at <= now) {
+                return Poll::Ready(Err(ProxyError::TooSlow));
+            }
             if let Some((_, phase)) = self.deadlines.phase.filter(|(at, _)| *at <= now) {
                 return Poll::Ready(Err(self.timed_out(phase)));
             }
@@ -448,9 +450,13 @@ impl<'a> Exchange<'a> {
         self.written_since_end && matches!(self.client.stream.socket().take_error(), Ok(None))
     }
 
+    /// Whether all that came of the request went up, and more is to come.
+    fn is_body_wanted(&self) -> bool {
+        self.upload_state == Upload::Running && !self.upload.is_read() && self.upload.is_flushed()
+    }
+
     fn timed_out(&self, phase: Phase) -> ProxyError {
-        let uploading = self.upload_state == Upload::Running && !self.upload.is_read();
-        let client_sends_nothing = uploading && self.upload.is_flushed() && !self.answered;
+        let client_sends_nothing = self.is_body_wanted() && !self.answered;
         let client_takes_nothing = !self.download.is_flushed();
         match phase {
             Phase::ResponseHead => ProxyError::ResponseTimeout(self.limits.response_headers),

@@ -179,7 +179,7 @@ impl Forwarder<'_> {
         leased: Leased,
         endpoint: &Endpoint,
     ) -> Result<Attempt<'a, 'c>, ProxyError> {
-        let about = (self.facts(), self.limits());
+        let about = (self.facts(), self.limits(client));
         match leased {
             Leased::Stream(lease) => {
                 let request = self.request.upstream_request(self, client.bytes(), endpoint);
@@ -331,13 +331,18 @@ impl Forwarder<'_> {
         }
     }
 
-    pub(super) fn limits(&self) -> Limits {
+    pub(super) fn limits(&self, client: &Downstream<'_>) -> Limits {
         let timeouts = &self.route.timeouts;
+        let policy = self.route.policy.as_ref();
         Limits {
             response_headers: timeouts.response_headers,
             stream_idle: timeouts.stream_idle,
             tunnel_idle: timeouts.tunnel_idle,
-            max_body: self.route.policy.as_ref().and_then(|policy| policy.max_body),
+            max_body: policy.and_then(|policy| policy.max_body),
+            // Who calls by gRPC may have nothing to say for hours.
+            min_body_rate: policy
+                .and_then(|policy| policy.min_body_rate)
+                .filter(|_| self.request.head.upgrade.is_none() && !client.is_grpc()),
         }
     }
 }

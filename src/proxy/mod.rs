@@ -22,6 +22,7 @@ mod headers;
 mod identity;
 mod listener;
 mod log;
+mod pace;
 mod pick;
 mod plane;
 mod policy;

@@ -336,7 +336,7 @@ impl Forwarder<'_> {
     ) -> Result<Delivered, ProxyError> {
         let Waiting { held, head, backend, endpoint, timing } = waiting;
         let _in_flight = InFlight::new(self.shard(backend), endpoint.shards.worker(self.worker.index));
-        let about = (self.facts(), self.limits());
+        let about = (self.facts(), self.limits(client));
         let attempt = Attempt::Bridge(Bridge::resume(self.worker, client, held, about));
         let delivered = self.complete(attempt, &head, timing, endpoint).await;
         self.worker.put_response_head(head);

@@ -6,8 +6,8 @@ use super::Snapshot;
 use crate::{
     config::model,
     policy::{
-        Access, Answer, HeaderEdits, Limiter, PathChange, Policy, RateKey, RateRule, Redirect, Respond,
-        Rewrite,
+        Access, Answer, BodyRate, HeaderEdits, Limiter, PathChange, Policy, RateKey, RateRule, Redirect,
+        Respond, Rewrite,
     },
     types::Name,
 };
@@ -55,6 +55,9 @@ pub(super) fn policy(route: &model::Route, limiters: &mut Limiters) -> Option<Bo
         access: written.access.as_ref().map(access),
         rate_limits: written.rate_limits.iter().map(|limit| limiters.of(&route.name, limit)).collect(),
         max_body: written.max_body,
+        min_body_rate: written
+            .min_body_rate
+            .map(|rate| BodyRate { bytes_per_second: rate.per_second, grace: rate.grace }),
         request_headers: header_edits(&written.request_headers),
         response_headers: header_edits(&written.response_headers),
         rewrite: written.rewrite.as_ref().map(|rewrite| {

@@ -121,6 +121,8 @@ pub enum PolicyLabel {
     RateLimit,
     /// The request's body is larger than the route takes (413).
     MaxBody,
+    /// The request's body came too slowly (408).
+    MinBodyRate,
     /// The route sends clients elsewhere.
     Redirect,
     /// The route always answers the same.
@@ -232,7 +234,7 @@ labels!(Handshake:
     Full = "full", Resumed = "resumed", Timeout = "timeout", Plaintext = "plaintext", Incompatible = "incompatible",
     ClientCertificate = "client_certificate", Alert = "alert", Malformed = "malformed", Gone = "gone");
 labels!(PolicyLabel:
-    Access = "access", RateLimit = "rate_limit", MaxBody = "max_body", Redirect = "redirect",
+    Access = "access", RateLimit = "rate_limit", MaxBody = "max_body", MinBodyRate = "min_body_rate", Redirect = "redirect",
     Respond = "respond", Jwt = "jwt");
 labels!(TokenLabel:
     Verified = "verified", Known = "known", Missing = "missing", Malformed = "malformed", NoKey = "no_key",

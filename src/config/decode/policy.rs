@@ -1,6 +1,6 @@
 //! Traffic policy of routes.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 
 use super::{
     Context,
@@ -8,8 +8,11 @@ use super::{
     top::number,
 };
 use crate::config::{
-    keys::{Kind, RATE_KEY, Scalar},
-    model::{Access, Answer, HeaderEdits, Policy, RateKey, RateLimit, Redirect, Respond, Rewrite, Scheme},
+    keys::{Kind, MIN_BODY_RATE, RATE_KEY, Scalar},
+    model::{
+        Access, Answer, BodyRate, HeaderEdits, Policy, RateKey, RateLimit, Redirect, Respond, Rewrite, Scheme,
+    },
+    source::join,
     yaml::Value,
 };
 use crate::types::Rate;
@@ -26,6 +29,7 @@ pub(super) fn policy(route: &mut Object<'_>, cx: &mut Context) -> Policy {
         access: route.object(cx, "access").map(|access| self::access(access, cx)),
         rate_limits: route.objects(cx, "rate_limit").into_iter().map(|limit| rate_limit(limit, cx)).collect(),
         max_body: route.opt(cx, "max_body"),
+        min_body_rate: route.child(cx, "min_body_rate").map(|place| body_rate(&place, cx)),
         request_headers,
         response_headers,
         rewrite: route.object(cx, "rewrite").map(|rewrite| self::rewrite(rewrite, cx)),
@@ -44,6 +48,25 @@ fn rate_limit(mut object: Object<'_>, cx: &mut Context) -> RateLimit {
         rate,
         burst: burst.unwrap_or(rate.number()),
         max_keys: number(object.get(cx, "max_keys")),
+    }
+}
+
+fn body_rate(place: &Place<'_>, cx: &mut Context) -> BodyRate {
+    let (mut object, short) = match &place.node.value {
+        Value::Scalar { .. } => {
+            // In canonical form the number stands in `per_second`.
+            let inner = Place { node: place.node, pointer: join(&place.pointer, "per_second") };
+            cx.places.note(&inner.pointer, None, place.node.span);
+            let size = Kind::Scalar(Scalar::Size { min: 1, max: 1 << 40 });
+            let blank = Object::blank(&MIN_BODY_RATE, &place.pointer, place.node.span);
+            (blank, Some(reader::scalar::<u64>(cx, &inner, &size)))
+        }
+        _ => (Object::open(cx, place, &MIN_BODY_RATE), None),
+    };
+    let per_second = object.get(cx, "per_second");
+    BodyRate {
+        per_second: NonZeroU64::new(short.unwrap_or(per_second)).unwrap_or(NonZeroU64::MIN),
+        grace: object.get(cx, "grace"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Traffic policy of routes.
 
-use super::{Map, Out, texts};
+use super::{Map, Out, duration, texts};
 use crate::config::model::{
     Answer, HeaderEdits, Policy, RateKey, RateLimit, Redirect, Respond, Rewrite, Scheme,
 };
@@ -16,7 +16,10 @@ pub(super) fn policy(map: Map, policy: &Policy) -> Map {
         .some("request", header_edits(&policy.request_headers))
         .some("response", header_edits(&policy.response_headers));
     let map = map.opt("access", access).some("rate_limit", rate_limits);
-    let map = map.opt("max_body", policy.max_body);
+    let body_rate = policy.min_body_rate.map(|rate| {
+        Map::default().put("per_second", rate.per_second.get()).put("grace", duration(rate.grace))
+    });
+    let map = map.opt("max_body", policy.max_body).opt("min_body_rate", body_rate);
     map.some("headers", headers).opt("rewrite", policy.rewrite.as_ref().map(rewrite))
 }
 

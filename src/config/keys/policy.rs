@@ -96,6 +96,22 @@ pub(in crate::config) static RATE_LIMIT: Shape = Shape {
     ],
 };
 
+/// How fast bodies must come.
+pub(in crate::config) static MIN_BODY_RATE: Shape = Shape {
+    name: "min_body_rate",
+    doc: "How fast a request's body must come, on average over the time in which Weir waits for the client.",
+    choice: Choice::Free,
+    keys: &[
+        required("per_second", Kind::Scalar(Scalar::Size { min: 1, max: 1 << 40 }), "Bytes in a second."),
+        default(
+            "grace",
+            Kind::Scalar(Scalar::Duration { min: 1 }),
+            "5s",
+            "How long the client may take beside that; at least 1ms.",
+        ),
+    ],
+};
+
 /// A header that a limit counts by.
 pub(in crate::config) static RATE_KEY: Shape = Shape {
     name: "rate_key",

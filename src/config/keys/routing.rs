@@ -1,8 +1,8 @@
 //! The keys of conditions, routes, rules and splits.
 
 use super::{
-    ACCESS, CLAIM_MATCH, Choice, Key, Kind, RATE_LIMIT, REDIRECT, RESPOND, RETRY, REWRITE, ROUTE_HEADERS,
-    ROUTE_JWT, Scalar, Shape, default, optional, required,
+    ACCESS, CLAIM_MATCH, Choice, Key, Kind, MIN_BODY_RATE, RATE_LIMIT, REDIRECT, RESPOND, RETRY, REWRITE,
+    ROUTE_HEADERS, ROUTE_JWT, Scalar, Shape, default, optional, required,
 };
 
 const ANY_DURATION: Kind = Kind::Scalar(Scalar::Duration { min: 0 });
@@ -182,6 +182,15 @@ pub(in crate::config) static ROUTE: Shape = Shape {
             Kind::Scalar(Scalar::Size { min: 1, max: 1 << 40 }),
             "How large a request's body may be; at most 1 TiB. What is larger gets 413, before anything of it goes to a backend where its \
              length is told, else as soon as it is known. Without it, any size.",
+        ),
+        optional(
+            "min_body_rate",
+            Kind::Either(&[
+                Kind::Scalar(Scalar::Size { min: 1, max: 1 << 40 }),
+                Kind::Object(&MIN_BODY_RATE),
+            ]),
+            "How many bytes of a request's body must come in a second; who is slower gets 408. Not of gRPC calls, nor once the response has \
+             begun. Without it, `stream_idle` alone.",
         ),
         optional("headers", Kind::Object(&ROUTE_HEADERS), "Changes of header fields."),
         optional("rewrite", Kind::Object(&REWRITE), "Another path or Host for the backend."),

@@ -1,6 +1,9 @@
 //! Traffic policy as it is declared: what a route does to requests beside sending them somewhere.
 
-use std::num::NonZeroU32;
+use std::{
+    num::{NonZeroU32, NonZeroU64},
+    time::Duration,
+};
 
 use ipnet::IpNet;
 
@@ -15,6 +18,8 @@ pub struct Policy {
     pub rate_limits: Vec<RateLimit>,
     /// Most bytes of a request's body.
     pub max_body: Option<u64>,
+    /// How fast it must come.
+    pub min_body_rate: Option<BodyRate>,
     /// Changes of what goes to the backend.
     pub request_headers: HeaderEdits,
     /// Changes of what goes to the client.
@@ -45,6 +50,15 @@ pub struct RateLimit {
     pub burst: NonZeroU32,
     /// How many keys are remembered. Default 100,000.
     pub max_keys: u32,
+}
+
+/// How fast a request's body must come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodyRate {
+    /// Bytes in a second, over the whole body.
+    pub per_second: NonZeroU64,
+    /// How long the client may take beside that. Default 5s.
+    pub grace: Duration,
 }
 
 /// What a limit counts by.

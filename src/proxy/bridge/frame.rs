@@ -98,6 +98,17 @@ impl StreamBody {
         Poll::Ready(Ok(frame))
     }
 
+    /// Takes what comes and throws it away; ready at the end, or when `left` bytes came.
+    pub(in crate::proxy) fn poll_discard(&mut self, cx: &mut Context<'_>, left: &mut usize) -> Poll<()> {
+        self.tape = None;
+        loop {
+            match ready!(self.poll_frame(cx)) {
+                Ok(Frame::Data { bytes, last: false }) if bytes.len() < *left => *left -= bytes.len(),
+                _ => return Poll::Ready(()),
+            }
+        }
+    }
+
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, RelayError>> {
         if let Some(data) = ready!(self.stream.poll_data(cx)) {
             let bytes = data.map_err(broken)?;

@@ -136,10 +136,7 @@ impl<'a, 'c> Bridge<'a, 'c> {
             upload: if bodiless { Pump::finished() } else { Pump::limited(limits.max_body) },
             upload_broken: false,
             download: Pump::default(),
-            deadlines: Deadlines {
-                client: ended.then(|| clock::now() + HALF_CLOSE_GRACE),
-                ..Deadlines::default()
-            },
+            deadlines: Deadlines::new(&limits, ended.then(|| clock::now() + HALF_CLOSE_GRACE)),
             limits,
             expects_continue: facts.expects_continue,
             version: facts.version,
@@ -180,7 +177,7 @@ impl<'a, 'c> Bridge<'a, 'c> {
         self.begun = true;
         self.upstream.consume_head(head);
         self.upstream.begin_body(BodyDecoder::new(head.framing));
-        self.deadlines = Deadlines { client: self.deadlines.client, ..Deadlines::default() };
+        self.deadlines.head_is_there();
         if bodiless {
             // What an endpoint sends behind such a head would be taken for the next answer.
             self.download = match self.client {
@@ -282,6 +279,8 @@ impl<'a, 'c> Bridge<'a, 'c> {
         if sent_up || self.deadlines.phase.is_none() {
             self.touch_head();
         }
+        let wanted = self.is_body_wanted() && !self.expects_continue;
+        self.deadlines.watch_body(wanted, self.upload.data);
         self.poll_deadlines(cx)
     }
 
@@ -444,6 +443,9 @@ impl<'a, 'c> Bridge<'a, 'c> {
             if self.deadlines.client.take_if(|at| *at <= now).is_some() {
                 return Poll::Ready(Err(ProxyError::ClientGone));
             }
+            if self.deadlines.body.is_some_and(|at| at <= now) {
+                return Poll::Ready(Err(ProxyError::TooSlow));
+            }
             if let Some((_, phase)) = self.deadlines.phase.filter(|(at, _)| *at <= now) {
                 return Poll::Ready(Err(self.timed_out(phase)));
             }
@@ -458,11 +460,13 @@ impl<'a, 'c> Bridge<'a, 'c> {
         }
     }
 
+    /// Whether all that came of the request went up, and more is to come.
+    fn is_body_wanted(&self) -> bool {
+        !self.upload.is_read() && !self.upload.is_stuck() && self.upstream.is_request_flushed()
+    }
+
     fn timed_out(&self, phase: Phase) -> ProxyError {
-        let client_sends_nothing = !self.begun
-            && !self.upload.is_read()
-            && !self.upload.is_stuck()
-            && self.upstream.is_request_flushed();
+        let client_sends_nothing = !self.begun && self.is_body_wanted();
         let client_takes_nothing = self.download.is_stuck() || !self.out.is_flushed();
         match phase {
             Phase::ResponseHead => ProxyError::ResponseTimeout(self.limits.response_headers),

@@ -172,6 +172,7 @@ impl Serving {
             if client.is_cancelled() {
                 cancelled.set(cancelled.get() + 1);
             }
+            client.linger().await;
             client.finish(&worker);
         });
     }

@@ -1,6 +1,7 @@
 //! The client's end of one stream.
 
 use std::{
+    future::poll_fn,
     net::SocketAddr,
     rc::Rc,
     task::{Context, Poll},
@@ -13,9 +14,15 @@ use h2::{Reason, RecvStream, SendStream, server::SendResponse};
 use crate::{
     http::grpc,
     proxy::{
-        bridge::StreamBody, connection::After, error::ProxyError, handshake::Secured, respond::Local,
-        timer::Timer, worker::Worker,
+        bridge::StreamBody,
+        connection::{After, LINGER, LINGER_BYTES},
+        error::ProxyError,
+        handshake::Secured,
+        respond::Local,
+        timer::Timer,
+        worker::Worker,
     },
+    types::clock,
 };
 
 /// A stream that a client has opened, and what was read from it.
@@ -31,8 +38,10 @@ pub(in crate::proxy) struct StreamClient {
     pub(in crate::proxy) timer: Timer,
     respond: SendResponse<Bytes>,
     /// Whether the request is a gRPC call.
-    grpc: bool,
+    pub(in crate::proxy) grpc: bool,
     cancelled: bool,
+    /// Whether the response is our own.
+    answered: bool,
     /// The response's body, once its head was sent.
     sending: Option<SendStream<Bytes>>,
 }
@@ -56,8 +65,26 @@ impl StreamClient {
             respond,
             grpc: content_type.is_some_and(|value| grpc::is_grpc(value.as_bytes())),
             cancelled: false,
+            answered: false,
             sending: None,
         }
+    }
+
+    /// After an answer of our own, takes what the client still sends of its request. It is told that the rest is not wanted only
+    /// then (RFC 9113, section 8.1): many take that for the end of the response as well.
+    pub(super) async fn linger(&mut self) {
+        if !self.answered || self.body.is_ended() || self.cancelled {
+            return;
+        }
+        let mut left = LINGER_BYTES;
+        self.timer.set(clock::now(), LINGER);
+        poll_fn(|cx| {
+            if self.body.poll_discard(cx, &mut left).is_ready() || self.poll_gone(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            self.timer.poll(cx)
+        })
+        .await;
     }
 
     /// Gives the memory back.
@@ -71,6 +98,7 @@ impl StreamClient {
             let grpc = if self.grpc { local.grpc_response(date) } else { None };
             grpc.unwrap_or_else(|| local.response(date))
         });
+        self.answered = true;
         if self.begin(response, body.is_empty()).is_ok()
             && !body.is_empty()
             && let Some(sending) = &mut self.sending
