@@ -74,7 +74,7 @@ pub(in crate::config) static BACKEND_TLS: Shape = Shape {
         optional(
             "server_name",
             Kind::Scalar(Scalar::Domain),
-            "The name that their certificates must have, and that is asked for (SNI). Without it, the endpoint's address.",
+            "The name that their certificates must have, and that is asked for (SNI). Without it, the endpoint's name, or its address where it has none.",
         ),
         default(
             "verify",
