@@ -1,3 +1,5 @@
+//! Origins that are told that they may, and those that are not.
+
 use super::*;
 use crate::http::HeaderList;
 
