@@ -30,6 +30,7 @@ fn entry(path: &str) -> AccessEntry {
         reason: None,
         revision: Revision(3),
         policy: None,
+        fault_delay: None,
         endpoint: None,
         retries: 0,
     }
@@ -49,6 +50,7 @@ fn full_entry() -> AccessEntry {
         error_message: Some("no connection to 10.0.0.1:80: refused".into()),
         tls_version: Some("1.3"),
         policy: Some(crate::telemetry::PolicyLabel::Access),
+        fault_delay: Some(Duration::from_millis(250)),
         upstream_duration: Some(Duration::from_micros(1500)),
         route: name("shop"),
         backend: name("v2"),
