@@ -26,6 +26,7 @@ mod health;
 mod hosts;
 mod http2;
 mod http2_limits;
+mod http2_streams;
 mod jwt;
 mod keep_alive;
 mod limits;
