@@ -48,3 +48,5 @@ mod timeouts;
 mod tls;
 mod unix;
 mod upstream_tls;
+mod websocket;
+mod websocket_life;
