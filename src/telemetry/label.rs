@@ -144,6 +144,8 @@ pub enum TokenLabel {
     Missing,
     /// It is no signed token.
     Malformed,
+    /// There was more than one.
+    Ambiguous,
     /// No key is for it.
     NoKey,
     /// Its signature is wrong.
@@ -239,7 +241,7 @@ labels!(PolicyLabel:
     Access = "access", Cors = "cors", RateLimit = "rate_limit", MaxBody = "max_body", MinBodyRate = "min_body_rate", Redirect = "redirect",
     Respond = "respond", Jwt = "jwt");
 labels!(TokenLabel:
-    Verified = "verified", Known = "known", Missing = "missing", Malformed = "malformed", NoKey = "no_key",
+    Verified = "verified", Known = "known", Missing = "missing", Malformed = "malformed", Ambiguous = "ambiguous", NoKey = "no_key",
     Signature = "signature", Expired = "expired", Early = "early", Issuer = "issuer", Audience = "audience");
 labels!(ChangeSource: File = "file", Api = "api", Rollout = "rollout", Fleet = "fleet");
 labels!(ChangeResult: Applied = "applied", Unchanged = "unchanged", Refused = "refused");
