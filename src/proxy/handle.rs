@@ -23,7 +23,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    http::{Framing, Headers, Known, RequestHead, RequestView, Target},
+    http::{Framing, Headers, Known, RequestHead, RequestView, Target, Upgrade, Version},
     policy::Rewrite,
     snapshot::{Listener, Route, Snapshot},
     split::{self, AssignContext, Assignment, Claims},
@@ -136,6 +136,10 @@ fn understand<'a>(
     }
     if let Some(refused) = last_hop(head, bytes) {
         return Err(refused);
+    }
+    if head.version == Version::Http2 && head.upgrade == Some(Upgrade::Other) {
+        // RFC 9220, section 3.
+        return Err((501, Refusal::Unsupported, "of tunnels over HTTP/2 only WebSocket is offered here"));
     }
     let peer_ip = client.peer().ip().to_canonical();
     let trusted = snapshot.trusted_proxies.contains(peer_ip);

@@ -34,6 +34,9 @@ const FRAME: u32 = 16 * 1024;
 const HEADER_LIST: u32 = 64 * 1024;
 /// What may wait to be sent on a stream.
 const SEND_BUFFER: usize = 64 * 1024;
+/// What DATA frames of less than 256 bytes may cost that clients do not take, each by what it is short of 256. One more ends the
+/// connection, with the streams of all other clients, so it is what the windows of 20 streams hold of the smallest messages of gRPC.
+const SMALL_FRAMES: usize = 64 * 1024 * 1024;
 /// Streams assumed to be allowed until the endpoint has said how many are (RFC 9113, section 6.5.2).
 const FIRST_STREAMS: usize = 100;
 /// Most connections of a worker to one endpoint.
@@ -185,6 +188,7 @@ fn builder() -> h2::client::Builder {
         .max_frame_size(FRAME)
         .max_header_list_size(HEADER_LIST)
         .max_send_buffer_size(SEND_BUFFER)
+        .data_frame_budget(SMALL_FRAMES)
         .initial_max_send_streams(FIRST_STREAMS);
     builder
 }

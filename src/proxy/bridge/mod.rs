@@ -128,14 +128,20 @@ impl<'a, 'c> Bridge<'a, 'c> {
         (facts, limits): (RequestFacts<'a>, Limits),
     ) -> Self {
         let ended = matches!(client, Downstream::H1(client) if client.ended);
-        let bodiless = facts.framing == Framing::None && matches!(upstream, Upstream::Stream { .. });
+        // A stream that asks for a tunnel may go on, but what comes on it belongs to the tunnel. An endpoint that opens none would
+        // take it for another request.
+        let upload = match (&upstream, facts.framing) {
+            (Upstream::Stream { .. }, Framing::None) => Pump::finished(),
+            (Upstream::Connection { .. }, Framing::None) => Pump::without_body(),
+            _ => Pump::limited(limits.max_body),
+        };
         Self {
             worker,
             client,
             upstream,
             decoder: BodyDecoder::new(facts.framing),
             out: Outgoing::new(worker.buffers.take_outgoing(), Coding::Plain),
-            upload: if bodiless { Pump::finished() } else { Pump::limited(limits.max_body) },
+            upload,
             upload_broken: false,
             download: Pump::default(),
             deadlines: Deadlines::new(&limits, ended.then(|| clock::now() + HALF_CLOSE_GRACE)),

@@ -19,6 +19,10 @@ const HEADER_LIST: u32 = 16 * 1024;
 const HEADER_TABLE: u32 = 4096;
 /// What may wait to be sent on a stream.
 const SEND_BUFFER: usize = 64 * 1024;
+/// What DATA frames of less than 256 bytes may cost that wait to be passed on, each by what it is short of 256: windows count bytes,
+/// and a frame costs memory besides. One more ends the connection. It is what the window of one stream holds of the smallest messages
+/// there are, 5 bytes of gRPC, behind an endpoint that does not take them.
+const SMALL_FRAMES: usize = 4 * 1024 * 1024;
 /// Streams that the client has reset and that no task has looked at yet: one more ends the connection, which stops rapid
 /// resets (CVE-2023-44487).
 const PENDING_RESETS: usize = 20;
@@ -45,6 +49,7 @@ pub(super) fn builder(settings: &ListenerSettings) -> Builder {
         .max_header_list_size(header_list)
         .header_table_size(HEADER_TABLE)
         .max_send_buffer_size(SEND_BUFFER)
+        .data_frame_budget(SMALL_FRAMES)
         .max_pending_accept_reset_streams(PENDING_RESETS)
         .max_local_error_reset_streams(Some(LOCAL_RESETS))
         .max_concurrent_reset_streams(REMEMBERED_RESETS)

@@ -178,6 +178,8 @@ async fn spawn<S>(builder: &mut Builder, stream: S) -> Opened
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    // Cases may leave as many small messages unread as they like.
+    builder.data_frame_budget(usize::MAX);
     let (sender, connection) = builder.handshake(stream).await.unwrap();
     (sender, tokio::spawn(connection))
 }

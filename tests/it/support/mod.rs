@@ -16,6 +16,7 @@ pub(crate) mod streams;
 pub(crate) mod tls;
 pub(crate) mod weir;
 pub(crate) mod wire;
+pub(crate) mod ws;
 
 use std::time::Duration;
 
