@@ -164,6 +164,8 @@ codes! {
     UnknownJwtProvider = "E0160";
     /// A claim is asked for on a route that verifies no token.
     ClaimWithoutToken = "E0161";
+    /// A header that is to carry a claim, and something else as well.
+    ClaimHeader = "E0162";
     /// A backend that no route uses.
     UnusedBackend = "W0201";
     /// A segment that nothing uses.

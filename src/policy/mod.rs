@@ -19,6 +19,7 @@ pub use answer::{Answer, Asked, PathChange, Redirect, Respond};
 pub use cors::{Cors, CorsRule};
 pub use fault::{Fault, Injected};
 pub use headers::HeaderEdits;
+pub(crate) use headers::is_same;
 pub use rate_limit::{Limiter, RateKey, RateRule, TooMany};
 pub use rewrite::Rewrite;
 

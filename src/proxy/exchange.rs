@@ -23,6 +23,7 @@ use super::{
     error::ProxyError,
     headers::{self, ClientHead},
     relay::{Coding, Ends, Relay, RelayError, poll_fill},
+    trailing::Trailing,
     worker::Worker,
 };
 use crate::{
@@ -37,9 +38,9 @@ pub(super) struct Exchange<'a> {
     client: &'a mut Client,
     upstream: UpstreamConnection,
     upstream_buffer: Buffer,
-    upload: Relay,
+    upload: Relay<'a>,
     upload_state: Upload,
-    download: Relay,
+    download: Relay<'a>,
     deadlines: Deadlines,
     limits: Limits,
     /// Whether any byte of a response has come.
@@ -58,10 +59,12 @@ pub(super) struct Exchange<'a> {
 
 /// What an exchange needs to know of its request.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct RequestFacts {
+pub(super) struct RequestFacts<'a> {
     pub(super) version: Version,
     pub(super) framing: Framing,
     pub(super) expects_continue: bool,
+    /// What is kept back of fields behind the body.
+    pub(super) trailing: Trailing<'a>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,8 +83,8 @@ impl<'a> Exchange<'a> {
         worker: &'a Worker,
         client: &'a mut Client,
         upstream: UpstreamConnection,
-        mut upload: Relay,
-        (facts, limits): (RequestFacts, Limits),
+        mut upload: Relay<'a>,
+        (facts, limits): (RequestFacts<'a>, Limits),
     ) -> Self {
         upload.limit(limits.max_body);
         let gone = client.ended.then(|| clock::now() + HALF_CLOSE_GRACE);

@@ -1,9 +1,7 @@
 //! One attempt on an endpoint: a connection, the request up it, and the response to the client. `tries` makes as many as are
 //! needed.
 
-use std::{pin::pin, time::Duration};
-
-use std::rc::Rc;
+use std::{pin::pin, rc::Rc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -17,8 +15,10 @@ use super::{
     exchange::{Exchange, RequestFacts},
     handle::Request,
     headers::{ClientHead, body_of},
+    identity::Testimony,
     policy::Edits,
     relay::Relay,
+    trailing::Trailing,
     tries::{Timing, Tries},
     worker::Worker,
 };
@@ -192,7 +192,7 @@ impl Forwarder<'_> {
                 match client {
                     Downstream::H1(client) => {
                         let (decoder, coding) = body_of(self.request.head.framing);
-                        let upload = Relay::new(decoder, coding, out);
+                        let upload = Relay::new(decoder, coding, out).keeping_back(about.0.trailing);
                         Ok(Attempt::Exchange(Exchange::new(self.worker, client, connection, upload, about)))
                     }
                     Downstream::H2(_) => {
@@ -323,11 +323,16 @@ impl Forwarder<'_> {
         opened && self.request.head.upgrade.is_some()
     }
 
-    pub(super) fn facts(&self) -> RequestFacts {
+    pub(super) fn facts(&self) -> RequestFacts<'_> {
         RequestFacts {
             version: self.request.head.version,
             framing: self.request.head.framing,
             expects_continue: self.request.waits_for_continue,
+            trailing: Trailing {
+                edits: Edits::of_request(self.route),
+                testimony: Testimony::new(self.route, self.claims.as_deref()),
+                regions: Some((&self.snapshot.regions.headers, self.request.peer_ip)),
+            },
         }
     }
 

@@ -42,7 +42,7 @@ pub(super) struct Request<'a> {
     /// When its head was complete, and it was not held up on purpose any more.
     pub(super) start: Instant,
     pub(super) client_ip: IpAddr,
-    peer_ip: IpAddr,
+    pub(super) peer_ip: IpAddr,
     /// Whether the peer's forwarding headers are believed.
     trusted: bool,
     /// What the client said of itself in its TLS handshake.

@@ -6,10 +6,11 @@
 use std::{fmt::Write as _, net::IpAddr};
 
 use super::{
-    fields::{FieldMap, Fields, List, is_disguised, may_trail, write_hops_left},
+    fields::{FieldMap, Fields, List, is_disguised, write_hops_left},
     identity::Testimony,
     policy::Edits,
     trace::{hex, is_traceparent},
+    trailing::{Trailing, is_forged_region},
 };
 use crate::{
     http::{BodyDecoder, Framing, Headers, Known, ResponseHead, Version, framing},
@@ -193,14 +194,8 @@ impl UpstreamHead<'_> {
     /// Whether the field says under another name what only those may say who are believed: it passes every rule, and a
     /// backend might believe it.
     fn is_withheld(&self, known: Known, name: &[u8]) -> bool {
-        known == Known::Other && (is_disguised(name) || self.is_forged_region(name))
-    }
-
-    /// Whether the field names a region and the peer is not one that may.
-    fn is_forged_region(&self, name: &[u8]) -> bool {
-        self.region_headers.iter().any(|header| {
-            header.name.as_bytes().eq_ignore_ascii_case(name) && !header.from.contains(self.peer_ip)
-        })
+        known == Known::Other
+            && (is_disguised(name) || is_forged_region(self.region_headers, self.peer_ip, name))
     }
 
     /// X-Forwarded-For is appended to where it is believed, and begun anew where not; the others are set where missing.
@@ -352,8 +347,8 @@ pub(super) fn write_interim(head: &ResponseHead, bytes: &[u8], out: &mut Vec<u8>
 }
 
 /// Appends trailer fields, given as lines, without those that would mean something to framing, routing or trust
-/// (RFC 9110, section 6.5.1).
-pub(super) fn write_trailers(lines: &[u8], out: &mut Vec<u8>) {
+/// (RFC 9110, section 6.5.1), and those that are kept back.
+pub(super) fn write_trailers(lines: &[u8], trailing: Trailing<'_>, out: &mut Vec<u8>) {
     if lines.is_empty() {
         return;
     }
@@ -364,7 +359,7 @@ pub(super) fn write_trailers(lines: &[u8], out: &mut Vec<u8>) {
     };
     for field in fields {
         let name = field.name.as_bytes();
-        if may_trail(name) {
+        if trailing.passes(name) {
             out.field(name, field.value);
         }
     }

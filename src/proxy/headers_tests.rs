@@ -132,9 +132,28 @@ fn trailers_that_would_mean_more_are_dropped() {
     let mut out = Vec::new();
     write_trailers(
         b"X-Sum: 1\r\nContent-Length: 5\r\nHost: b\r\nAuthorization: x\r\ngrpc-status: 0\r\n",
+        Trailing::default(),
         &mut out,
     );
     assert_eq!(out, b"X-Sum: 1\r\ngrpc-status: 0\r\n");
+}
+
+#[test]
+fn trailers_that_a_route_keeps_back_are_dropped() {
+    let edits = crate::policy::HeaderEdits::new(["X-Debug"], [("X-Tenant", "shop")], [("X-Added", "1")]);
+    let regions = [RegionHeader { name: "X-Country".into(), from: std::iter::empty().collect() }];
+    let trailing = Trailing {
+        edits: Edits::of(&edits),
+        regions: Some((&regions, "203.0.113.9".parse().unwrap())),
+        ..Trailing::default()
+    };
+    let mut out = Vec::new();
+    write_trailers(
+        b"X-Sum: 1\r\nx_debug: 1\r\nX-TENANT: evil\r\nX-Country: DE\r\nx_country: DE\r\nX-Added: 2\r\n",
+        trailing,
+        &mut out,
+    );
+    assert_eq!(out, b"X-Sum: 1\r\nX-Added: 2\r\n");
 }
 
 #[test]

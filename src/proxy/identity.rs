@@ -7,8 +7,9 @@ use crate::{
     http::RequestView,
     policy::jwt::{Identity, RouteJwt, TokenError},
     snapshot::Route,
-    split::Claims,
+    split::{Claim, Claims},
     telemetry::{PolicyLabel, TokenLabel},
+    types::Name,
 };
 
 /// What the route's backend learns of the user.
@@ -28,15 +29,21 @@ pub(super) fn identify<'s>(
     let Some(jwt) = &route.jwt else { return Ok(None) };
     let found = jwt.provider.identify(view, now_unix_secs, &mut worker.tokens.borrow_mut());
     route.shards.worker(worker.index).token(label(&found));
-    // RFC 6750, section 3: nothing is said of an error where there was no token.
-    let (text, challenge) = match found {
+    let (text, error) = match found {
         Identity::Verified { claims, .. } => return Ok(Some(claims)),
         _ if !jwt.required => return Ok(None),
-        Identity::Missing => ("a token is needed", "Bearer"),
-        Identity::Bad(_) => ("the token is not trusted", "Bearer error=\"invalid_token\""),
+        Identity::Missing => ("a token is needed", None),
+        Identity::Bad(error) => ("the token is not trusted", Some(error)),
     };
-    let fields = vec![("www-authenticate", challenge.into())];
+    let fields = vec![("www-authenticate", challenge(jwt.provider.name(), error).into_bytes())];
     Err(Answer { fields, ..Answer::refusing(PolicyLabel::Jwt, 401, text) })
+}
+
+/// What a client is asked for (RFC 6750, section 3). Nothing is said of an error where there was no token. Neither names nor errors
+/// have characters that a quoted text would have to escape.
+fn challenge(provider: &Name, error: Option<TokenError>) -> String {
+    let error = error.map(|error| format!(", error=\"invalid_token\", error_description=\"{error}\""));
+    format!("Bearer realm=\"{provider}\"{}", error.unwrap_or_default())
 }
 
 // === impl Testimony ===
@@ -55,24 +62,38 @@ impl<'a> Testimony<'a> {
     pub(super) fn write(self, out: &mut impl Fields) {
         let (Some(jwt), Some(claims)) = (self.jwt, self.claims) else { return };
         for (header, claim) in &jwt.claims {
-            // A claim is any text; what no field can hold is not cut, but left out.
-            let mut values = claims.values(claim).filter(|text| can_stand(text)).peekable();
-            if values.peek().is_none() {
-                continue;
+            match claims.get(claim) {
+                Some(Claim::One(text)) if can_stand(text) => out.field(header.as_bytes(), text.as_bytes()),
+                Some(Claim::Several(texts)) => write_list(header, texts, out),
+                Some(Claim::One(_)) | None => {}
             }
-            out.begin(header.as_bytes());
-            for (at, text) in values.enumerate() {
-                out.part(if at == 0 { b"" } else { b", " });
-                out.part(text.as_bytes());
-            }
-            out.end();
         }
     }
 }
 
-/// Whether a field can have this value, alone or in a list of values.
+fn write_list(header: &str, texts: &[Box<str>], out: &mut impl Fields) {
+    // A value with a comma would be two to whoever reads the list.
+    let mut texts = texts.iter().filter(|text| can_stand(text) && !text.contains(',')).peekable();
+    if texts.peek().is_none() {
+        return;
+    }
+    out.begin(header.as_bytes());
+    for (at, text) in texts.enumerate() {
+        out.part(if at == 0 { b"" } else { b", " });
+        out.part(text.as_bytes());
+    }
+    out.end();
+}
+
+/// Whether a backend would get this value as it is. A claim is any text; what no field can hold is not cut, but left out. So is
+/// white space at an end: it is no part of a field's value (RFC 9110, section 5.5), and `root ` would arrive as `root`.
 fn can_stand(text: &str) -> bool {
-    !text.is_empty() && !text.bytes().any(|byte| byte.is_ascii_control())
+    let at_ends = |byte: Option<&u8>| byte == Some(&b' ');
+    let bytes = text.as_bytes();
+    !bytes.is_empty()
+        && !at_ends(bytes.first())
+        && !at_ends(bytes.last())
+        && !bytes.iter().any(u8::is_ascii_control)
 }
 
 fn label(found: &Identity) -> TokenLabel {
@@ -82,6 +103,7 @@ fn label(found: &Identity) -> TokenLabel {
         Identity::Missing => TokenLabel::Missing,
         Identity::Bad(error) => match error {
             TokenError::Malformed => TokenLabel::Malformed,
+            TokenError::Ambiguous => TokenLabel::Ambiguous,
             TokenError::NoKey => TokenLabel::NoKey,
             TokenError::Signature => TokenLabel::Signature,
             TokenError::Endless | TokenError::Expired => TokenLabel::Expired,
@@ -89,5 +111,50 @@ fn label(found: &Identity) -> TokenLabel {
             TokenError::Issuer => TokenLabel::Issuer,
             TokenError::Audience => TokenLabel::Audience,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_stand_as_they_are_or_not_at_all() {
+        for (text, stands) in [
+            ("anna", true),
+            ("a b", true),
+            ("Doe, Anna", true),
+            ("\u{e4}", true),
+            ("", false),
+            (" root", false),
+            ("root ", false),
+            ("root\t", false),
+            ("a\r\nX-Evil: 1", false),
+            ("a\0b", false),
+            ("a\u{7f}", false),
+        ] {
+            assert_eq!(can_stand(text), stands, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_has_no_value_that_would_be_two() {
+        let text = |values: &[&str]| {
+            let values: Vec<Box<str>> = values.iter().map(|value| (*value).into()).collect();
+            let mut out = Vec::new();
+            write_list("X-Groups", &values, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(text(&["a", "b, admin", "c"]), "X-Groups: a, c\r\n");
+        assert_eq!(text(&[",", " "]), "");
+        assert_eq!(text(&[]), "");
+    }
+
+    #[test]
+    fn a_challenge_names_the_provider_and_the_error() {
+        let name = Name::new("id").unwrap();
+        assert_eq!(challenge(&name, None), "Bearer realm=\"id\"");
+        let expected = "Bearer realm=\"id\", error=\"invalid_token\", error_description=\"it has expired\"";
+        assert_eq!(challenge(&name, Some(TokenError::Expired)), expected);
     }
 }

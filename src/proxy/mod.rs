@@ -32,6 +32,7 @@ mod retry;
 mod source;
 mod timer;
 mod trace;
+mod trailing;
 mod tries;
 mod worker;
 

@@ -53,6 +53,12 @@ impl<'a> Edits<'a> {
         Self { edits: route.policy.as_ref().and_then(|policy| policy.request_headers.as_ref()), cors: None }
     }
 
+    /// These.
+    #[cfg(test)]
+    pub(super) fn of(edits: &'a HeaderEdits) -> Self {
+        Self { edits: Some(edits), cors: None }
+    }
+
     /// Of what goes to the client that sent `request`.
     pub(super) fn of_response(route: &'a Route, request: &'a Request<'_>) -> Self {
         let Some(policy) = route.policy.as_deref() else { return Self::default() };

@@ -13,7 +13,10 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::buffer::{Buffer, BufferPool, SIZE};
+use super::{
+    buffer::{Buffer, BufferPool, SIZE},
+    trailing::Trailing,
+};
 use crate::http::{BodyDecoder, chunked, chunked::Piece};
 
 /// Pieces up to this are copied behind what waits to be sent; larger ones are sent from where they are.
@@ -23,9 +26,10 @@ const OUT_MAX: usize = 16 * 1024;
 
 /// One direction.
 #[derive(Debug)]
-pub(super) struct Relay {
+pub(super) struct Relay<'a> {
     decoder: BodyDecoder,
     coding: Coding,
+    trailing: Trailing<'a>,
     /// Bytes to send, from `sent` on: a head, chunk sizes, small data.
     out: Vec<u8>,
     sent: usize,
@@ -73,12 +77,13 @@ pub(super) enum RelayError {
 
 // === impl Relay ===
 
-impl Relay {
+impl<'a> Relay<'a> {
     /// A direction that begins with the bytes in `out`.
     pub(super) fn new(decoder: BodyDecoder, coding: Coding, out: Vec<u8>) -> Self {
         Self {
             decoder,
             coding,
+            trailing: Trailing::default(),
             out,
             sent: 0,
             direct: 0..0,
@@ -88,6 +93,11 @@ impl Relay {
             kept_back: false,
             ended: false,
         }
+    }
+
+    /// Keeps back what the route keeps back of fields behind the body.
+    pub(super) fn keeping_back(self, trailing: Trailing<'a>) -> Self {
+        Self { trailing, ..self }
     }
 
     /// From here on, no more data than this is taken.
@@ -260,7 +270,7 @@ impl Relay {
         self.ended = true;
         if self.coding == Coding::Chunked {
             self.out.extend_from_slice(b"0\r\n");
-            super::headers::write_trailers(self.decoder.trailers(), &mut self.out);
+            super::headers::write_trailers(self.decoder.trailers(), self.trailing, &mut self.out);
             self.out.extend_from_slice(b"\r\n");
         }
     }

@@ -20,20 +20,10 @@ use self::{
     names::Names,
     sockets::{Listening, Wanted},
 };
-use super::{
-    certificates::Material,
-    inherited::Inherited,
-    note,
-    token_keys::{self, TokenKeys},
-};
+use super::{certificates::Material, inherited::Inherited, note, token_keys::TokenKeys};
 use crate::{
     config::{Config, model::LogTarget},
-    control::{
-        Publisher,
-        applier::CompileError,
-        command::Digest,
-        watch::{self, FileEvent},
-    },
+    control::{Publisher, applier::CompileError, command::Digest},
     net::{Bound, ListeningSocket},
     proxy::{DataPlane, OpenListener, Queue},
     snapshot::{Compiler, Reader, Resources, Snapshot, Writer, cell},
@@ -109,7 +99,7 @@ impl Stage {
             listeners: BTreeMap::new(),
             database: None,
             database_path: channel::channel(None).0,
-            token_keys: TokenKeys::new(),
+            token_keys: TokenKeys::default(),
             token_key_files: channel::channel(BTreeSet::new()).0,
             certificates: Material::default(),
             certificate_files: channel::channel(Vec::new()).0,
@@ -159,50 +149,6 @@ impl Stage {
             Some(plane) => plane.drain(timeout, if handed_over { Queue::Leave } else { Queue::Take }).await,
             None => 0,
         }
-    }
-
-    /// Watches the database of the control file, whichever it is, and puts a changed one in force. A damaged one is
-    /// reported, and the old one stays.
-    pub(super) async fn follow_database(self) {
-        let mut wanted = self.lock().database_path.subscribe();
-        loop {
-            let path = wanted.borrow_and_update().clone();
-            let replace = |event: &FileEvent| self.replace_database(event);
-            tokio::select! {
-                changed = wanted.changed() => if changed.is_err() { return },
-                () = follow(path.into_iter().collect(), replace) => return,
-            }
-        }
-    }
-
-    /// The same for the key files of jwt providers.
-    pub(super) async fn follow_token_keys(self) {
-        let mut wanted = self.lock().token_key_files.subscribe();
-        loop {
-            let files = wanted.borrow_and_update().clone();
-            let replace = |event: &FileEvent| self.replace_token_keys(event);
-            tokio::select! {
-                changed = wanted.changed() => if changed.is_err() { return },
-                () = follow(files, replace) => return,
-            }
-        }
-    }
-
-    fn replace_database(&self, event: &FileEvent) -> Result<(), String> {
-        let database =
-            GeoDatabase::from_bytes(event.content.clone()?.to_vec()).map_err(|error| chain(&error))?;
-        let mut inner = self.lock();
-        inner.database = Some((event.path.clone(), Arc::new(database)));
-        inner.publish_anew()
-    }
-
-    fn replace_token_keys(&self, event: &FileEvent) -> Result<(), String> {
-        let content = event.content.clone()?;
-        let mut inner = self.lock();
-        if token_keys::replace(&mut inner.token_keys, &event.path, &content)? {
-            inner.publish_anew()?;
-        }
-        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -267,11 +213,11 @@ impl Inner {
         take(self.log(config).map(|log| resources.log = log));
         let mut opened = Vec::new();
         take(self.bind(config).map(|bound| opened = bound));
-        let token_keys = token_keys::read(config, &self.token_keys).unwrap_or_else(|wrong| {
+        let token_keys = self.token_keys.for_config(config).unwrap_or_else(|wrong| {
             errors.extend(wrong);
-            TokenKeys::new()
+            TokenKeys::default()
         });
-        resources.token_keys = token_keys::by_provider(&token_keys);
+        resources.token_keys = token_keys.by_provider();
         let snapshot = self.compiler.compile(config, overlay, revision, &resources);
         match snapshot {
             Ok(snapshot) if errors.is_empty() => Ok(Compiled {
@@ -323,8 +269,8 @@ impl Inner {
             *current = path;
             changed
         });
-        self.token_keys = token_keys;
-        let files: BTreeSet<PathBuf> = token_keys::files(&self.token_keys);
+        let keys_overtaken = self.token_keys.give_way_to(token_keys);
+        let files = self.token_keys.paths();
         self.token_key_files.send_if_modified(|current| {
             let changed = *current != files;
             *current = files;
@@ -339,6 +285,9 @@ impl Inner {
         }
         self.last = Some((Arc::clone(&config), overlay, revision));
         self.follow_names_of(&config, resources.names);
+        if keys_overtaken && let Err(error) = self.publish_anew() {
+            note(&format!("the keys that were read last cannot be used: {error}"));
+        }
     }
 
     /// The database that the file names: the one that is there, or read anew when the path has changed.
@@ -370,32 +319,6 @@ impl Inner {
         let log =
             AccessLog::start(sink, report).map_err(|error| format!("access_log {target:?}: {error}"))?;
         Ok(Some(Arc::new(log)))
-    }
-}
-
-/// Watches files for as long as it is polled. The first event of each tells its content as it is, which may be newer than what was
-/// read at the start. What cannot be taken is reported, and what was read before stays.
-async fn follow(paths: BTreeSet<PathBuf>, take: impl Fn(&FileEvent) -> Result<(), String>) {
-    if paths.is_empty() {
-        return std::future::pending().await;
-    }
-    let paths = paths.into_iter().map(|path| (path, None)).collect();
-    let (watcher, mut events, _rescan) = watch::watch(paths, watch::POLL);
-    let watching = tokio::spawn(watcher.run());
-    let _ends = EndsWith(watching.abort_handle());
-    while let Some(event) = events.recv().await {
-        if let Err(error) = take(&event) {
-            note(&format!("{}: {error}; what was read before stays in force", event.path.display()));
-        }
-    }
-}
-
-/// Ends a task when it is dropped.
-struct EndsWith(tokio::task::AbortHandle);
-
-impl Drop for EndsWith {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

@@ -75,6 +75,7 @@ impl SystemView {
         }
         (gauges.certificates, gauges.certificates_good) = self.stage.certificates();
         gauges.names = self.stage.names();
+        gauges.token_keys = self.stage.token_keys();
         let state = self.control.state();
         for route in &state.file.config.routes {
             gauges.kill_switches.insert(route.name.clone(), state.kill_switch(&route.name).is_some());
@@ -153,6 +154,7 @@ impl View for SystemView {
     fn warnings(&self) -> Vec<String> {
         let mut warnings = self.stage.certificate_warnings();
         warnings.extend(self.stage.name_warnings());
+        warnings.extend(self.stage.token_key_warnings());
         warnings
     }
 

@@ -11,9 +11,12 @@ use serde_json::{Map, Value};
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Claims(BTreeMap<Box<str>, Claim>);
 
+/// A claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Claim {
+pub enum Claim {
+    /// A text, a number or a boolean.
     One(Box<str>),
+    /// Those in a list, in order.
     Several(Box<[Box<str>]>),
 }
 
@@ -31,6 +34,12 @@ impl Claims {
             Some((name.into_boxed_str(), claim))
         });
         Self(claims.collect())
+    }
+
+    /// The claim of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Claim> {
+        self.0.get(name)
     }
 
     /// The claim's only text, for an identity; `None` for a list, and where it is missing or empty.

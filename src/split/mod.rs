@@ -21,7 +21,7 @@ mod weights;
 
 pub use assign::{AssignContext, Assignment, affinity, assign};
 pub use bucket::Salt;
-pub use claims::Claims;
+pub use claims::{Claim, Claims};
 pub use condition::{Condition, Segment};
 pub use cookie::{CookieError, CookieSettings, CookieValue, Keyring, SameSite, day_of, pin_of};
 pub use explain::{Explanation, Outcome, Step, explain};

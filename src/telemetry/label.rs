@@ -146,6 +146,8 @@ pub enum TokenLabel {
     Missing,
     /// It is no signed token.
     Malformed,
+    /// There was more than one.
+    Ambiguous,
     /// No key is for it.
     NoKey,
     /// Its signature is wrong.
@@ -250,7 +252,7 @@ labels!(PolicyLabel:
     Access = "access", Cors = "cors", RateLimit = "rate_limit", MaxBody = "max_body", MinBodyRate = "min_body_rate", Fault = "fault", Redirect = "redirect",
     Respond = "respond", Jwt = "jwt");
 labels!(TokenLabel:
-    Verified = "verified", Known = "known", Missing = "missing", Malformed = "malformed", NoKey = "no_key",
+    Verified = "verified", Known = "known", Missing = "missing", Malformed = "malformed", Ambiguous = "ambiguous", NoKey = "no_key",
     Signature = "signature", Expired = "expired", Early = "early", Issuer = "issuer", Audience = "audience");
 labels!(FaultLabel: Delay = "delay", Abort = "abort");
 labels!(ChangeSource: File = "file", Api = "api", Rollout = "rollout", Fleet = "fleet");

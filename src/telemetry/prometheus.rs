@@ -18,9 +18,7 @@ use super::{
     access_log::AccessLogCounts,
     control::ControlStats,
     family::{Family, Sample},
-    label::{
-        ChangeResult, ChangeSource, CodeClass, ErrorKind, FaultLabel, MethodLabel, PolicyLabel, TokenLabel,
-    },
+    label::{ChangeResult, ChangeSource, CodeClass, ErrorKind, FaultLabel, MethodLabel, PolicyLabel},
     registry::Registry,
     totals::{BackendEndpoint, Code, RouteBackend, RouteBackendStats, StatsSnapshot},
     windows::Windows,
@@ -30,9 +28,11 @@ use crate::types::{Name, Reason, Revision};
 mod backends;
 mod listeners;
 mod names;
+mod tokens;
 
 pub use backends::{BackendGauges, EjectionGauges};
 pub use names::NameGauges;
+pub use tokens::KeyGauges;
 
 /// The content type of what [`Exporter::render`] gives.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -75,6 +75,8 @@ pub struct Gauges {
     pub certificates_good: bool,
     /// How looking up each name of endpoints goes.
     pub names: BTreeMap<Arc<str>, NameGauges>,
+    /// How it is with the keys of each jwt provider.
+    pub token_keys: BTreeMap<Name, KeyGauges>,
     /// How many keys each route's limits have forgotten too soon.
     pub forgotten_keys: BTreeMap<Name, u64>,
     /// How each backend is.
@@ -118,6 +120,7 @@ impl Exporter {
         families.extend(gauge_families(gauges));
         families.extend(backends::families(&gauges.backends));
         families.extend(names::families(gauges));
+        families.extend(tokens::families(gauges));
         families.push(self.observed());
         families.extend(self.control_families());
         families.push(
@@ -257,7 +260,7 @@ fn request_families(stats: &StatsSnapshot) -> [MetricFamily; 6] {
         )
         .extend(answered)
         .build(),
-        token_family(stats),
+        tokens::seen(stats),
         fault_family(stats),
     ]
 }
@@ -270,20 +273,6 @@ fn fault_family(stats: &StatsSnapshot) -> MetricFamily {
     Family::new("weir_faults_injected_total", "Failures made on purpose.", MetricType::COUNTER)
         .extend(faults)
         .build()
-}
-
-fn token_family(stats: &StatsSnapshot) -> MetricFamily {
-    let tokens = stats.routes.iter().flat_map(|(route, stats)| {
-        let counts = TokenLabel::ALL.into_iter().zip(stats.tokens).filter(|(_, count)| *count > 0);
-        counts.map(|(result, count)| of_route(route).label("result", result.as_str()).value(float(count)))
-    });
-    Family::new(
-        "weir_jwt_tokens_total",
-        "Requests on routes that verify tokens, by what became of theirs.",
-        MetricType::COUNTER,
-    )
-    .extend(tokens)
-    .build()
 }
 
 fn duration_families(stats: &StatsSnapshot) -> [MetricFamily; 4] {

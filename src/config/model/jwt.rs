@@ -22,7 +22,7 @@ pub struct JwtProvider {
 }
 
 /// A file of keys.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KeyFile {
     /// Public keys in PEM.
     Pem(PathBuf),

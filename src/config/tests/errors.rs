@@ -200,6 +200,10 @@ const WRONG: &[(Code, &str)] = &[
         "@head\njwt: { accounts: { keys_file: /keys.pem } }\nroutes:\n  - { name: a, backend: stable, jwt: { provider: accounts, claims: { Host: sub, X-Real-IP: ip, X-User: sub } } }\n",
     ),
     (
+        Code::ClaimHeader,
+        "@head\njwt: { accounts: { keys_file: /keys.pem, token: { header: X-Token } } }\nroutes:\n  - name: a\n    backend: stable\n    headers: { request: { set: { X_Tenant: a } } }\n    jwt: { provider: accounts, claims: { X-Token: sub, X-Tenant: org, X-User: sub, x_user: email } }\n",
+    ),
+    (
         Code::Choice,
         "@head\njwt: { accounts: { keys_file: /keys.pem, jwks_file: /keys.json, algorithms: [none], token: {} } }\nroutes:\n  - { name: a, backend: stable, jwt: {} }\n",
     ),

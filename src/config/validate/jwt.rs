@@ -1,6 +1,6 @@
 //! Tokens and claims that fit each other: claims are asked for where a token is verified, and headers are free to carry them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{policy::reserved, segments::used_by};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
         code::Code,
         decode::Context,
         diagnostic::Diagnostic,
-        model::{Condition, Config, KeySource, Route},
+        model::{Condition, Config, KeySource, Route, RouteJwt, TokenSource},
     },
     types::Name,
 };
@@ -17,21 +17,51 @@ pub(super) fn check(config: &Config, cx: &mut Context) {
     let mut telling = None;
     for (index, route) in config.routes.iter().enumerate() {
         match &route.jwt {
-            Some(jwt) => {
-                for (header, _) in &jwt.claims {
-                    if let Some(why) = reserved(header) {
-                        let message = format!("`{header}` cannot carry a claim: {why}");
-                        let pointer = format!("/routes/{index}/jwt/claims/{header}");
-                        let reserved = Diagnostic::new(Code::ReservedHeader, &pointer, message);
-                        cx.complain(reserved.help("use a header of your own"));
-                    }
-                }
-            }
+            Some(jwt) => claim_headers(cx, (config, route, jwt), index),
             None => {
                 let telling = telling.get_or_insert_with(|| segments_with_claims(config));
                 claims_without_token(cx, route, index, telling);
             }
         }
+    }
+}
+
+/// Complains about headers that cannot carry a claim alone. With `_` for `-` it is the same header to CGI and WSGI servers.
+fn claim_headers(cx: &mut Context, (config, route, jwt): (&Config, &Route, &RouteJwt), index: usize) {
+    let plain = |name: &str| name.to_ascii_lowercase().replace('_', "-");
+    let provider = config.jwt.get(&jwt.provider);
+    let token: Vec<String> = provider
+        .into_iter()
+        .flat_map(|provider| &provider.token)
+        .filter_map(|source| match source {
+            TokenSource::Header(name) => Some(plain(name)),
+            TokenSource::Cookie(_) | TokenSource::Query(_) => None,
+        })
+        .collect();
+    let edits = &route.policy.request_headers;
+    let written: Vec<String> = edits.set.iter().chain(&edits.add).map(|(name, _)| plain(name)).collect();
+    let mut seen = BTreeMap::new();
+    for (header, claim) in &jwt.claims {
+        let pointer = format!("/routes/{index}/jwt/claims/{header}");
+        if let Some(why) = reserved(header) {
+            let message = format!("`{header}` cannot carry a claim: {why}");
+            let reserved = Diagnostic::new(Code::ReservedHeader, &pointer, message);
+            cx.complain(reserved.help("use a header of your own"));
+            continue;
+        }
+        let name = plain(header);
+        let other = if token.contains(&name) {
+            "it carries the token".to_owned()
+        } else if written.contains(&name) {
+            "`headers.request` writes it too".to_owned()
+        } else if let Some(first) = seen.insert(name, claim) {
+            format!("it carries the claim `{first}` already")
+        } else {
+            continue;
+        };
+        let message = format!("`{header}` cannot carry the claim `{claim}`: {other}");
+        let taken = Diagnostic::new(Code::ClaimHeader, &pointer, message);
+        cx.complain(taken.help("give each claim a header of its own"));
     }
 }
 

@@ -16,7 +16,7 @@ pub enum TokenSource {
 
 /// The token in the first of the sources that has one.
 ///
-/// Two fields of one name are refused: nobody could say which of them a backend takes.
+/// Two of one name are refused: nobody could say which of them a backend takes.
 pub(super) fn token<'a>(
     sources: &[TokenSource],
     request: &RequestView<'a>,
@@ -24,24 +24,30 @@ pub(super) fn token<'a>(
     for source in sources {
         let found = match source {
             TokenSource::Header(name) => {
-                let mut fields = request.headers.all(name);
-                let first = fields.next();
-                if fields.next().is_some() {
-                    return Err(TokenError::Malformed);
-                }
                 let only_bearer = name.eq_ignore_ascii_case("authorization");
-                first.and_then(|value| {
+                only(request.headers.all(name))?.and_then(|value| {
                     bearer(value).or_else(|| Some(value).filter(|value| !only_bearer && !value.is_empty()))
                 })
             }
-            TokenSource::Cookie(name) => request.headers.cookies(name).find(|value| !value.is_empty()),
-            TokenSource::Query(name) => request.query.and_then(|query| parameter(query, name.as_bytes())),
+            TokenSource::Cookie(name) => {
+                only(request.headers.cookies(name).filter(|value| !value.is_empty()))?
+            }
+            TokenSource::Query(name) => match request.query {
+                Some(query) => only(parameters(query, name.as_bytes()))?,
+                None => None,
+            },
         };
         if found.is_some() {
             return Ok(found);
         }
     }
     Ok(None)
+}
+
+/// The one there is, if any.
+fn only<T>(mut all: impl Iterator<Item = T>) -> Result<Option<T>, TokenError> {
+    let first = all.next();
+    if all.next().is_some() { Err(TokenError::Ambiguous) } else { Ok(first) }
 }
 
 /// What follows `Bearer`, in any case.
@@ -51,10 +57,10 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
     (scheme.eq_ignore_ascii_case(b"Bearer ") && !token.is_empty()).then_some(token)
 }
 
-/// The first parameter of this name; a token has no character that would be encoded.
-fn parameter<'q>(query: &'q [u8], name: &[u8]) -> Option<&'q [u8]> {
+/// The parameters of this name that are not empty; a token has no character that would be encoded.
+fn parameters<'q>(query: &'q [u8], name: &[u8]) -> impl Iterator<Item = &'q [u8]> {
     query
         .split(|byte| *byte == b'&')
-        .filter_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
-        .find(|value| !value.is_empty())
+        .filter_map(move |pair| pair.strip_prefix(name)?.strip_prefix(b"="))
+        .filter(|value| !value.is_empty())
 }

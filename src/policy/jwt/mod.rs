@@ -94,12 +94,23 @@ impl Provider {
         &self.name
     }
 
-    /// Whether this header carries tokens.
+    /// Whether this header carries tokens, or passes for one that does.
     #[must_use]
     pub fn is_carried_by(&self, header: &[u8]) -> bool {
-        self.trust.sources.iter().any(|source| match source {
-            TokenSource::Header(name) => name.as_bytes().eq_ignore_ascii_case(header),
-            TokenSource::Cookie(_) | TokenSource::Query(_) => false,
+        self.carrier(header).is_some()
+    }
+
+    /// Whether this header only passes for one that carries tokens, with `_` for `-`: its token would be one that nobody has
+    /// looked at.
+    #[must_use]
+    pub fn is_feigned_by(&self, header: &[u8]) -> bool {
+        self.carrier(header).is_some_and(|name| !name.as_bytes().eq_ignore_ascii_case(header))
+    }
+
+    fn carrier(&self, header: &[u8]) -> Option<&str> {
+        self.trust.sources.iter().find_map(|source| match source {
+            TokenSource::Header(name) => is_same(name.as_bytes(), header).then_some(&**name),
+            TokenSource::Cookie(_) | TokenSource::Query(_) => None,
         })
     }
 
@@ -135,11 +146,12 @@ impl Provider {
 
 impl RouteJwt {
     /// Whether a field of the client does not go on: one of a name that only verified claims have, or the token itself where it is
-    /// kept.
+    /// kept, and what passes for either.
     #[must_use]
     pub fn drops(&self, name: &[u8]) -> bool {
         self.claims.iter().any(|(header, _)| is_same(header.as_bytes(), name))
             || (!self.forward && self.provider.is_carried_by(name))
+            || self.provider.is_feigned_by(name)
     }
 }
 

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::http::HeaderList;
 
+mod attacks;
+
 const NOW: u64 = 1_800_000_000;
 /// 32 bytes in base64url.
 const SECRET: &str = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LTAwMDA";
@@ -319,7 +321,9 @@ fn the_first_source_that_has_a_token_gives_it() {
     let (a, b, c, d) = (named("a"), named("b"), named("c"), named("d"));
     let bearer = format!("bEARER  {a}");
     let cookie = format!("x=1; session={c}");
-    let query = format!("q=1&access_token={d}&access_token=x");
+    let cookies = format!("session={c}; session=x");
+    let query = format!("q=1&access_token={d}&access_token=");
+    let twice = format!("access_token={d}&q=1&access_token=x");
     let basic = ("Authorization", "Basic eDp5");
     for (headers, query, expected) in [
         (vec![("authorization", &*bearer), ("X-Token", &b), ("Cookie", &cookie)], &*query, "a"),
@@ -327,14 +331,28 @@ fn the_first_source_that_has_a_token_gives_it() {
         (vec![("X-Token", &*bearer)], "", "a"),
         (vec![basic, ("Cookie", &cookie)], &query, "c"),
         (vec![("Cookie", "session=")], &query, "d"),
+        (vec![("Cookie", &cookie)], &twice, "c"),
+        (vec![], &twice, "Ambiguous"),
+        (vec![("Cookie", &cookies)], &query, "Ambiguous"),
+        (vec![("Cookie", &cookie), ("Cookie", &cookie)], &query, "Ambiguous"),
         (vec![basic], "access_token=&other=1", "missing"),
         (vec![("Authorization", "Bearer ")], "", "missing"),
-        (vec![("Authorization", &bearer), ("Authorization", &bearer)], "", "Malformed"),
+        (vec![("Authorization", &bearer), ("Authorization", &bearer)], "", "Ambiguous"),
+        (vec![("Authorization", &bearer), ("authorization", "Basic eDp5")], "", "Ambiguous"),
         (vec![("Authorization", "Bearer nonsense"), ("X-Token", &b)], "", "Malformed"),
     ] {
         assert_eq!(fate(&ask(&provider, &headers, query)), expected, "{headers:?} {query}");
     }
-    assert!(provider.is_carried_by(b"x-token") && !provider.is_carried_by(b"cookie"));
+    for (header, carries, feigns) in [
+        ("x-token", true, false),
+        ("X_Token", true, true),
+        ("authorization", true, false),
+        ("cookie", false, false),
+        ("x-tokens", false, false),
+    ] {
+        let seen = (provider.is_carried_by(header.as_bytes()), provider.is_feigned_by(header.as_bytes()));
+        assert_eq!(seen, (carries, feigns), "{header}");
+    }
 }
 
 #[test]

@@ -11,8 +11,6 @@ use crate::split::Claims;
 
 /// The longest token, in bytes.
 const MAX_TOKEN: usize = 8 << 10;
-/// Signatures that are tried for one token. One suffices where tokens name their key; a few are there while keys roll over.
-const MAX_TRIES: usize = 4;
 
 /// Why a token is not trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +18,9 @@ pub enum TokenError {
     /// No signed token of at most 8 KiB: another form, `alg: none`, a header that must be understood and is not.
     #[error("it is no signed token")]
     Malformed,
+    /// Two where one is expected: nobody could say which of them a backend takes.
+    #[error("it is there more than once")]
+    Ambiguous,
     /// No key is for its key id and algorithm.
     #[error("no key is for it")]
     NoKey,
@@ -58,13 +59,11 @@ pub(super) fn verify(
     if header.crit.is_some() {
         return Err(TokenError::Malformed);
     }
-    let allowed = trust.algorithms.is_empty() || trust.algorithms.contains(&header.alg);
-    let fitting = |key: &&Key| {
-        let named = header.kid.is_none() || key.id.is_none() || key.id == header.kid;
-        allowed && named && key.takes(header.alg)
-    };
+    if !trust.algorithms.is_empty() && !trust.algorithms.contains(&header.alg) {
+        return Err(TokenError::NoKey);
+    }
     let mut error = TokenError::NoKey;
-    for key in keys.iter().filter(fitting).take(MAX_TRIES) {
+    for key in keys.fitting(header.kid.as_deref(), header.alg) {
         match signed(token, key, header.alg) {
             Ok(payload) => {
                 let expires = check(&payload, trust, now_unix_secs)?;

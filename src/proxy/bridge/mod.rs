@@ -30,6 +30,7 @@ use super::{
     fields::FieldMap,
     headers::{self, ClientHead},
     relay::{Coding, RelayError, poll_fill},
+    trailing::Trailing,
     worker::Worker,
 };
 use crate::{
@@ -53,6 +54,7 @@ pub(super) struct Bridge<'a, 'c> {
     deadlines: Deadlines,
     limits: Limits,
     expects_continue: bool,
+    trailing: Trailing<'a>,
     version: Version,
     /// Interim responses so far.
     interim: u32,
@@ -72,7 +74,7 @@ impl<'a, 'c> Bridge<'a, 'c> {
         worker: &'a Worker,
         client: &'a mut Downstream<'c>,
         (connection, head): (UpstreamConnection, Vec<u8>),
-        (facts, limits): (RequestFacts, Limits),
+        (facts, limits): (RequestFacts<'a>, Limits),
     ) -> Self {
         let coding = if facts.framing == Framing::Chunked { Coding::Chunked } else { Coding::Plain };
         let upstream = Upstream::connection(connection, Outgoing::new(head, coding));
@@ -84,7 +86,7 @@ impl<'a, 'c> Bridge<'a, 'c> {
         worker: &'a Worker,
         client: &'a mut Downstream<'c>,
         (lease, request): (Lease, ::http::Request<()>),
-        (facts, limits): (RequestFacts, Limits),
+        (facts, limits): (RequestFacts<'a>, Limits),
     ) -> Result<Self, ProxyError> {
         let ended = facts.framing == Framing::None;
         let upstream = Upstream::stream(worker, lease, request, ended).await?;
@@ -97,7 +99,7 @@ impl<'a, 'c> Bridge<'a, 'c> {
         worker: &'a Worker,
         client: &'a mut Downstream<'c>,
         held: Held,
-        (facts, limits): (RequestFacts, Limits),
+        (facts, limits): (RequestFacts<'a>, Limits),
     ) -> Self {
         let mut bridge = Self::new(worker, client, held.upstream, (facts, limits));
         if facts.framing == Framing::None {
@@ -123,7 +125,7 @@ impl<'a, 'c> Bridge<'a, 'c> {
         worker: &'a Worker,
         client: &'a mut Downstream<'c>,
         upstream: Upstream,
-        (facts, limits): (RequestFacts, Limits),
+        (facts, limits): (RequestFacts<'a>, Limits),
     ) -> Self {
         let ended = matches!(client, Downstream::H1(client) if client.ended);
         // A stream that asks for a tunnel may go on, but what comes on it belongs to the tunnel. An endpoint that opens none would
@@ -145,6 +147,7 @@ impl<'a, 'c> Bridge<'a, 'c> {
             deadlines: Deadlines::new(&limits, ended.then(|| clock::now() + HALF_CLOSE_GRACE)),
             limits,
             expects_continue: facts.expects_continue,
+            trailing: facts.trailing,
             version: facts.version,
             interim: 0,
             begun: false,
@@ -328,7 +331,8 @@ impl<'a, 'c> Bridge<'a, 'c> {
             }),
             Downstream::H2(client) => Source::Stream(&mut client.body),
         };
-        let polled = self.upload.poll(cx, (&mut source, &mut self.upstream.sink()), &self.worker.buffers);
+        let sides = (&mut source, &mut self.upstream.sink());
+        let polled = self.upload.poll(cx, sides, self.trailing, &self.worker.buffers);
         match polled {
             Poll::Pending => {}
             Poll::Ready(Ok(())) => {
@@ -359,7 +363,7 @@ impl<'a, 'c> Bridge<'a, 'c> {
                 None => return Poll::Ready(Ok(())),
             },
         };
-        self.download.poll(cx, (&mut source, &mut sink), &self.worker.buffers)
+        self.download.poll(cx, (&mut source, &mut sink), Trailing::default(), &self.worker.buffers)
     }
 
     /// Sends interim responses to an HTTP/1.1 client.

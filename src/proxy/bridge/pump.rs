@@ -7,7 +7,9 @@ use super::{
     frame::{ConnectionBody, Frame, StreamBody},
     sink::Sink,
 };
-use crate::proxy::{buffer::BufferPool, relay::RelayError};
+use ::http::{HeaderMap, header::Entry};
+
+use crate::proxy::{buffer::BufferPool, relay::RelayError, trailing::Trailing};
 
 /// One side's sending end.
 pub(super) enum Source<'a> {
@@ -65,11 +67,12 @@ impl Pump {
         self.waiting.is_some()
     }
 
-    /// Moves what can be moved; ready when all was.
+    /// Moves what can be moved, but for fields behind the body that are kept back; ready when all was.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         (source, sink): (&mut Source<'_>, &mut Sink<'_>),
+        trailing: Trailing<'_>,
         pool: &BufferPool,
     ) -> Poll<Result<(), RelayError>> {
         loop {
@@ -91,13 +94,13 @@ impl Pump {
                 ready!(sink.poll_flush(cx)).map_err(RelayError::Write)?;
                 return Poll::Pending;
             };
-            let frame = frame?;
+            let mut frame = frame?;
             self.moved = true;
             let known = match source {
                 Source::Connection(body) => body.decoder.known_left(),
                 Source::Stream(_) => 0,
             };
-            match &frame {
+            match &mut frame {
                 Frame::Data { bytes, last } => {
                     self.data += bytes.len() as u64;
                     if self.limit.is_some_and(|limit| self.data + known > limit) {
@@ -105,9 +108,24 @@ impl Pump {
                     }
                     self.read = *last;
                 }
-                Frame::Trailers(_) | Frame::End => self.read = true,
+                Frame::Trailers(fields) => {
+                    keep_back(fields, trailing);
+                    self.read = true;
+                }
+                Frame::End => self.read = true,
             }
             self.waiting = Some(frame);
+        }
+    }
+}
+
+/// Takes out what the route keeps from its backend.
+fn keep_back(fields: &mut HeaderMap, trailing: Trailing<'_>) {
+    let names: Vec<_> =
+        fields.keys().filter(|name| trailing.keeps(name.as_str().as_bytes())).cloned().collect();
+    for name in names {
+        if let Entry::Occupied(entry) = fields.entry(name) {
+            entry.remove_entry_mult();
         }
     }
 }
