@@ -156,6 +156,8 @@ codes! {
     CorsCredentials = "E0147";
     /// A fault that neither delays nor aborts.
     NoFault = "E0148";
+    /// A mirror on a route that answers itself, which sends nothing on.
+    NothingToMirror = "E0149";
     /// A status below 400 among those that are sent again; it is no failure.
     RetryStatus = "E0150";
     /// Pauses between attempts that begin above what they may grow to.

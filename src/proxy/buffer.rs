@@ -142,6 +142,12 @@ impl Buffer {
         self.kept > 0 || self.fills == mark.fills
     }
 
+    /// The bytes that were unread at `mark`, and what came after them; `None` when they are gone.
+    pub(super) fn kept(&self, mark: Mark) -> Option<&[u8]> {
+        let end = if self.kept == 0 { mark.end } else { self.end };
+        self.can_rewind(mark).then(|| &self.data[mark.start..end])
+    }
+
     /// Makes the bytes that were unread at `mark` unread again, and what came after them; false when they are gone.
     pub(super) fn rewind(&mut self, mark: Mark) -> bool {
         if !self.can_rewind(mark) {

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, rc::Rc, time::Duration};
 
+use bytes::Bytes;
+
 use super::{
     buffer::Mark,
     connection::{After, Client},
@@ -10,6 +12,7 @@ use super::{
     respond::Local,
     worker::Worker,
 };
+use crate::http::{BodyDecoder, Framing, chunked::Piece};
 
 /// The client's end of a request.
 pub(super) enum Downstream<'c> {
@@ -17,6 +20,25 @@ pub(super) enum Downstream<'c> {
     H1(&'c mut Client),
     /// A stream of an HTTP/2 connection.
     H2(&'c mut StreamClient),
+}
+
+/// The data of a body that is here as a whole.
+fn data_of(mut bytes: &[u8], framing: Framing, limit: usize) -> Option<Bytes> {
+    let mut decoder = BodyDecoder::new(framing);
+    let mut body = Vec::new();
+    loop {
+        match decoder.next(bytes).ok()? {
+            Piece::Data(range) => {
+                body.extend_from_slice(&bytes[range.clone()]);
+                bytes = &bytes[range.end..];
+            }
+            Piece::End(_) => return Some(body.into()),
+            Piece::NeedMore => return None,
+        }
+        if body.len() > limit {
+            return None;
+        }
+    }
 }
 
 /// A place in a request's body to come back to.
@@ -115,6 +137,15 @@ impl Downstream<'_> {
             (Self::H1(client), BodyMark::H1(mark)) => client.buffer.can_rewind(mark),
             (Self::H2(client), BodyMark::H2) => client.body.can_rewind(),
             _ => false,
+        }
+    }
+
+    /// The whole body from `mark` on, as data; `None` when it was not kept, or is more than `limit` bytes.
+    pub(super) fn kept_body(&self, mark: BodyMark, framing: Framing, limit: usize) -> Option<Bytes> {
+        match (self, mark) {
+            (Self::H1(client), BodyMark::H1(mark)) => data_of(client.buffer.kept(mark)?, framing, limit),
+            (Self::H2(client), BodyMark::H2) => client.body.kept().filter(|body| body.len() <= limit),
+            _ => None,
         }
     }
 

@@ -16,6 +16,7 @@ use super::{
     handle::Request,
     headers::{ClientHead, body_of},
     identity::Testimony,
+    lease::{Opening, lease},
     policy::Edits,
     relay::Relay,
     trailing::Trailing,
@@ -28,7 +29,7 @@ use crate::{
     split::Claims,
     telemetry::{EndpointShard, Outcome, RouteBackendShard},
     types::{Reason, clock},
-    upstream::{Endpoint, Protocol, UpstreamConnection, connect},
+    upstream::Endpoint,
 };
 
 /// A request on its way: what every attempt needs.
@@ -43,6 +44,8 @@ pub(super) struct Forwarder<'a> {
     pub(super) claims: Option<Rc<Claims>>,
     /// Who is asking, hashed; 0 where no backend of the route chooses endpoints by it.
     pub(super) key: u64,
+    /// How much of its body is kept for a copy.
+    pub(super) copied_body: usize,
 }
 
 /// How it went.
@@ -115,7 +118,7 @@ impl Forwarder<'_> {
         let _admitted = self.admit(backend)?;
         let _in_flight = InFlight::new(self.shard(state.backend), endpoint.shards.worker(self.worker.index));
         let deadline = self.deadline();
-        let leased = within(deadline, self.lease(endpoint, backend, tries.fresh)).await?;
+        let leased = within(deadline, lease(&self.opening(endpoint, backend, tries.fresh))).await?;
         let pooled = leased.is_reused();
         let sent_at = clock::now();
         let asked = self.request.upgrade_asked(client.bytes()).map(<[u8]>::to_vec);
@@ -166,6 +169,11 @@ impl Forwarder<'_> {
         }
     }
 
+    fn opening<'o>(&'o self, endpoint: &'o Endpoint, backend: &'o Backend, fresh: bool) -> Opening<'o> {
+        let (now, timeout) = (self.request.start, self.route.timeouts.connect);
+        Opening { worker: self.worker, endpoint, backend, now, timeout, fresh }
+    }
+
     /// When an attempt that begins now must have a response's head, and how long that is.
     fn deadline(&self) -> Option<(Instant, Duration)> {
         let timeout = self.route.retry.as_ref()?.per_try_timeout?;
@@ -214,41 +222,6 @@ impl Forwarder<'_> {
             (Some(switched), Some(asked)) if switched.eq_ignore_ascii_case(asked) => Ok(()),
             _ => Err(ProxyError::Switched),
         }
-    }
-
-    /// A connection to send the request over, or a place on one.
-    async fn lease(&self, endpoint: &Endpoint, backend: &Backend, fresh: bool) -> Result<Leased, ProxyError> {
-        let sessions = &self.worker.sessions;
-        if backend.protocol.may_be_h2()
-            && !fresh
-            && let Some(lease) = sessions.take(endpoint.id, backend.keeping())
-        {
-            return Ok(Leased::Stream(lease));
-        }
-        if backend.protocol.may_be_h1()
-            && !fresh
-            && let Some(pooled) = self.worker.pools.take(endpoint.id, self.request.start, backend.keeping())
-        {
-            return Ok(Leased::Connection(pooled));
-        }
-        let _pending = self.wait_in_line(backend)?;
-        let _opening = if backend.protocol == Protocol::Http11 {
-            None
-        } else {
-            let opening = sessions.opening(endpoint.id).await;
-            if let Some(lease) = sessions.take(endpoint.id, backend.keeping()) {
-                return Ok(Leased::Stream(lease));
-            }
-            opening
-        };
-        let permit = self.permit(backend)?;
-        let stream = connect::open(endpoint, backend.tls.as_deref(), self.route.timeouts.connect).await?;
-        if backend.protocol.is_h2(&stream) {
-            let opened = sessions.open(endpoint.id, (stream, backend.tls.clone(), permit)).await;
-            return Ok(Leased::Stream(opened.map_err(ProxyError::Session)?));
-        }
-        let tls = backend.tls.clone();
-        Ok(Leased::Connection(UpstreamConnection { stream, reused: false, permit, tls }))
     }
 
     /// Streams the response to the client; says how it went, and whether it was complete.

@@ -18,6 +18,7 @@ use super::{
     identity::Testimony,
     listener::Inlet,
     log,
+    mirror::Mirroring,
     policy::{self, Edits},
     respond::{Body, Local},
     worker::Worker,
@@ -77,7 +78,7 @@ struct Onward {
 
 /// Serves one request; says what becomes of the connection.
 pub(super) async fn handle(
-    worker: &Worker,
+    worker: &Rc<Worker>,
     inlet: &Inlet,
     client: &mut Downstream<'_>,
     head: &RequestHead,
@@ -114,14 +115,19 @@ pub(super) async fn handle(
         Ok(onward) => onward,
         Err(answer) => return policy::answer(worker, (&snapshot, route), client, &request, answer).await,
     };
-    let forwarder =
-        Forwarder { worker, snapshot: &snapshot, route, request: &request, set_cookie, claims, key };
+    let (snapshot_now, request) = (&snapshot, &request);
+    let mut forwarder =
+        Forwarder { worker, snapshot: snapshot_now, route, request, set_cookie, claims, key, copied_body: 0 };
+    let mirroring = Mirroring::begin((worker, &snapshot), &mut forwarder, client);
     let shard = forwarder.shard(assignment.backend);
     shard.assigned(assignment.reason);
     if assignment.new_bucket {
         shard.new_bucket();
     }
     let forwarded = forwarder.forward(client, assignment.backend).await;
+    if let Some(mirroring) = mirroring {
+        mirroring.primary_ended(&forwarder, client, &forwarded);
+    }
     let after = match &forwarded.result {
         Ok(delivered) => delivered.after,
         Err(error) => answer_error(&forwarder, client, error).await,

@@ -1,8 +1,11 @@
 //! Which endpoint an attempt goes to, what the backend may be asked, and what is learnt from how it went.
 
+use std::sync::Arc;
+
 use super::{
     error::ProxyError,
     forward::{Delivered, Forwarded, Forwarder},
+    worker::Worker,
 };
 use crate::{
     snapshot::Backend,
@@ -10,7 +13,7 @@ use crate::{
     upstream::{
         Endpoint,
         balance::{Candidates, Draw},
-        breaker::{Admitted, Permit},
+        breaker::Admitted,
         outlier::Answer,
     },
 };
@@ -70,20 +73,6 @@ impl Forwarder<'_> {
         breaker.request().map_err(ProxyError::Overload)
     }
 
-    /// A place among the requests that may wait for a connection to the backend.
-    pub(super) fn wait_in_line<'b>(&self, backend: &'b Backend) -> Result<Option<Admitted<'b>>, ProxyError> {
-        let Some(breaker) = &backend.breaker else { return Ok(None) };
-        breaker.pending().map_err(ProxyError::Overload)
-    }
-
-    /// The right to open another connection to the backend, if need be in place of one that is idle.
-    pub(super) fn permit(&self, backend: &Backend) -> Result<Option<Permit>, ProxyError> {
-        let Some(breaker) = &backend.breaker else { return Ok(None) };
-        let ids = || backend.endpoints.iter().map(|endpoint| endpoint.id);
-        let give_up = || self.worker.pools.give_up(ids()) || self.worker.sessions.give_up(ids());
-        breaker.connection(self.worker.index, give_up).map_err(ProxyError::Overload)
-    }
-
     /// Takes how an attempt went into account, for later choices.
     pub(super) fn learn(&self, backend: usize, endpoint: &Endpoint, result: &Result<Delivered, ProxyError>) {
         let backend = self.backend(backend);
@@ -99,6 +88,18 @@ impl Forwarder<'_> {
             self.worker.balancing.observe(endpoint.id, took, delivered.head_at);
         }
     }
+}
+
+/// An available endpoint of any backend, for a copy of a request by whoever has this key.
+pub(super) fn pick_for_copy(
+    worker: &Worker,
+    backend: &Backend,
+    (key, now): (u64, tokio::time::Instant),
+) -> Option<Arc<Endpoint>> {
+    let draw = Draw { bits: worker.random(), key, now };
+    let choice = Choice { backend, worker: worker.index, tried: &[], panic: false, now };
+    let picked = backend.balancer.pick(&draw, &worker.balancing, &choice);
+    picked.map(|place| Arc::clone(&backend.endpoints[place]))
 }
 
 /// How an attempt ended, as far as its endpoint is to blame; `None` when it is not at all.

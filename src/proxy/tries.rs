@@ -166,7 +166,7 @@ impl Forwarder<'_> {
     /// Counts the request for the budget, and sees to it that its body can be sent again.
     fn prepare(&self, client: &mut Downstream<'_>) {
         let max_body = match &self.route.retry {
-            None if !self.route.shield => return,
+            None if !self.route.shield => 0,
             None => SHIELDED_BODY,
             Some(policy) => {
                 let now = self.request.start;
@@ -174,8 +174,9 @@ impl Forwarder<'_> {
                 policy.max_body
             }
         };
-        if !self.is_bodiless() {
-            client.keep(max_body);
+        let kept = max_body.max(self.copied_body);
+        if kept > 0 && !self.is_bodiless() {
+            client.keep(kept);
         }
     }
 

@@ -9,8 +9,8 @@ use std::{
 };
 
 use super::{
-    Backend, Logging, Retry, Route, RouteBackend, Snapshot, Timeouts, balancing, endpoints, jwt, listeners,
-    lower, policy, retry,
+    Backend, Logging, Mirror, Retry, Route, RouteBackend, Snapshot, Timeouts, balancing, endpoints, jwt,
+    listeners, lower, policy, retry,
 };
 use crate::{
     config::model,
@@ -247,10 +247,27 @@ impl Compiler {
                 tunnel_idle: route.timeouts.tunnel_idle,
             },
             policy: policy::policy(route, &mut self.limiters).map_err(|error| error.to_string())?,
+            mirror: mirror(route, place)?,
             jwt: None,
             shards: self.registry.route(&route.name),
         })
     }
+}
+
+/// Where copies of its requests go.
+fn mirror(
+    route: &model::Route,
+    place: impl Fn(&Name) -> Result<usize, String>,
+) -> Result<Option<Box<Mirror>>, String> {
+    let Some(written) = &route.policy.mirror else { return Ok(None) };
+    Ok(Some(Box::new(Mirror {
+        backend: place(&written.backend)?,
+        share: written.share,
+        methods: written.methods.iter().map(|method| method.as_str().into()).collect(),
+        max_body: usize::try_from(written.max_body).unwrap_or(usize::MAX),
+        room: Arc::new(tokio::sync::Semaphore::new(written.max_in_flight)),
+        timeout: written.timeout,
+    })))
 }
 
 fn plan(

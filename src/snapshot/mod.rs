@@ -18,7 +18,7 @@ pub use endpoints::Names;
 pub use listeners::{Listener, ListenerSettings, ProxyProtocol, TotalLimits, listeners};
 pub use retry::Retry;
 
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     net::tls::ClientTls,
@@ -26,7 +26,7 @@ use crate::{
     routing::RouteTable,
     split::{Keyring, NetworkSet, RegionSources, SplitPlan},
     telemetry::{AccessLog, RouteBackendShard, RouteShard, Sharded},
-    types::{Name, OnUnavailable, Revision},
+    types::{Fraction, Name, OnUnavailable, Revision},
     upstream::{
         CircuitBreaker, Endpoint, Keeping, OutlierDetection, Protocol, balance::Balancer, health::HealthCheck,
     },
@@ -78,10 +78,29 @@ pub struct Route {
     pub needs_key: bool,
     /// What it does to requests beside sending them somewhere, if anything.
     pub policy: Option<Box<Policy>>,
+    /// Where copies of its requests go, if anywhere.
+    pub mirror: Option<Box<Mirror>>,
     /// What it does with tokens, if anything.
     pub jwt: Option<Box<RouteJwt>>,
     /// Its statistics.
     pub shards: Arc<Sharded<RouteShard>>,
+}
+
+/// Where copies of a route's requests go.
+#[derive(Debug)]
+pub struct Mirror {
+    /// The place of the backend among the snapshot's.
+    pub backend: usize,
+    /// How many requests are copied, drawn one by one.
+    pub share: Fraction,
+    /// Methods of requests that are copied.
+    pub methods: Box<[Box<str>]>,
+    /// The largest body that is copied, in bytes.
+    pub max_body: usize,
+    /// Room for copies under way, over all workers.
+    pub room: Arc<Semaphore>,
+    /// How long a copy may take.
+    pub timeout: Duration,
 }
 
 /// A backend as one route uses it.

@@ -11,6 +11,7 @@ mod counter;
 mod family;
 pub mod histogram;
 pub mod label;
+mod mirror;
 pub mod prometheus;
 pub mod registry;
 pub mod stats;
@@ -25,6 +26,7 @@ pub use label::{
     AdminResult, ChangeResult, ChangeSource, CodeClass, ErrorKind, FaultLabel, Handshake, MethodLabel,
     PolicyLabel, Refusal, Shed, TokenLabel,
 };
+pub use mirror::MirrorSide;
 pub use registry::{Live, Registry, Sharded};
 pub use stats::{EndpointShard, ListenerShard, Outcome, RouteBackendShard, RouteShard};
 pub use totals::StatsSnapshot;

@@ -27,6 +27,7 @@ use crate::types::{Name, Reason, Revision};
 
 mod backends;
 mod listeners;
+mod mirrors;
 mod names;
 mod tokens;
 
@@ -117,6 +118,7 @@ impl Exporter {
         families.extend(duration_families(&stats));
         families.extend(choice_families(&stats));
         families.extend(listeners::families(&stats));
+        families.extend(mirrors::families(&stats));
         families.extend(gauge_families(gauges));
         families.extend(backends::families(&gauges.backends));
         families.extend(names::families(gauges));

@@ -13,6 +13,7 @@ use super::{
     label::{
         CodeClass, ErrorKind, FaultLabel, Handshake, MethodLabel, PolicyLabel, Refusal, Shed, TokenLabel,
     },
+    mirror::{MirrorShard, MirrorSide},
     totals::{Code, EndpointStats, ListenerStats, RouteBackendStats, RouteStats},
 };
 use crate::types::Reason;
@@ -62,6 +63,7 @@ pub struct RouteShard {
     answered: [Counter; PolicyLabel::ALL.len()],
     tokens: [Counter; TokenLabel::ALL.len()],
     faults: [Counter; FaultLabel::ALL.len()],
+    mirror: OnceLock<Box<MirrorShard>>,
 }
 
 /// One worker's counts of a backend's endpoint.
@@ -226,6 +228,16 @@ impl RouteShard {
         self.faults[fault.index()].add(1);
     }
 
+    /// A request and its copy have ended.
+    pub fn mirrored(&self, primary: MirrorSide, copy: MirrorSide) {
+        self.mirror.get_or_init(Box::default).record(primary, copy);
+    }
+
+    /// There was no room for a copy of a request.
+    pub fn mirror_dropped(&self) {
+        self.mirror.get_or_init(Box::default).dropped.add(1);
+    }
+
     /// The time that a request spent in Weir itself: everything but waiting for the client and the upstream.
     #[inline]
     pub fn overhead(&self, time: Duration) {
@@ -238,6 +250,9 @@ impl RouteShard {
         add_read(&mut total.answered, &self.answered);
         add_read(&mut total.tokens, &self.tokens);
         add_read(&mut total.faults, &self.faults);
+        if let Some(mirror) = self.mirror.get() {
+            mirror.add_to(total.mirror.get_or_insert_default());
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     label::{
         CodeClass, ErrorKind, FaultLabel, Handshake, MethodLabel, PolicyLabel, Refusal, Shed, TokenLabel,
     },
+    mirror::MirrorStats,
 };
 use crate::types::{Name, Reason};
 
@@ -77,6 +78,8 @@ pub struct RouteStats {
     pub tokens: [u64; TokenLabel::ALL.len()],
     /// Requests that were made to fail or to wait, in the order of [`FaultLabel::ALL`].
     pub faults: [u64; FaultLabel::ALL.len()],
+    /// Copies of its requests, if there ever were any.
+    pub mirror: Option<Box<MirrorStats>>,
 }
 
 /// The totals of an endpoint.

@@ -32,6 +32,7 @@ mod jwt;
 mod keep_alive;
 mod limits;
 mod log;
+mod mirror;
 mod names;
 mod overload;
 mod policy;

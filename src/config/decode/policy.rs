@@ -3,7 +3,7 @@
 use std::num::{NonZeroU32, NonZeroU64};
 
 use super::{
-    Context,
+    Context, Referent,
     conditions::named_matches,
     reader::{self, Object, Place},
     top::number,
@@ -11,13 +11,13 @@ use super::{
 use crate::config::{
     keys::{Kind, MIN_BODY_RATE, RATE_KEY, Scalar},
     model::{
-        Access, Answer, BodyRate, Cors, Fault, HeaderEdits, Policy, RateKey, RateLimit, Redirect, Respond,
-        Rewrite, Scheme,
+        Access, Answer, BodyRate, Cors, Fault, HeaderEdits, Mirror, Policy, RateKey, RateLimit, Redirect,
+        Respond, Rewrite, Scheme,
     },
     source::join,
     yaml::Value,
 };
-use crate::types::Rate;
+use crate::types::{Fraction, Rate};
 
 /// The keys of a route that are policy.
 pub(super) fn policy(route: &mut Object<'_>, cx: &mut Context) -> Policy {
@@ -34,6 +34,7 @@ pub(super) fn policy(route: &mut Object<'_>, cx: &mut Context) -> Policy {
         max_body: route.opt(cx, "max_body"),
         min_body_rate: route.child(cx, "min_body_rate").map(|place| body_rate(&place, cx)),
         fault: route.object(cx, "fault").map(|fault| self::fault(fault, cx)),
+        mirror: route.object(cx, "mirror").map(|mirror| self::mirror(mirror, cx)),
         request_headers,
         response_headers,
         rewrite: route.object(cx, "rewrite").map(|rewrite| self::rewrite(rewrite, cx)),
@@ -107,6 +108,35 @@ fn fault(mut object: Object<'_>, cx: &mut Context) -> Fault {
             .map(|mut abort| (abort.get(cx, "percent"), number(abort.get(cx, "status")))),
         headers: named_matches(&mut object, cx, "header"),
     }
+}
+
+fn mirror(mut object: Object<'_>, cx: &mut Context) -> Mirror {
+    let mut methods: Vec<String> = object.list(cx, "methods");
+    if methods.is_empty() {
+        methods = ["GET", "HEAD"].map(str::to_owned).to_vec();
+    }
+    Mirror {
+        backend: object.reference(cx, "backend", Referent::Backend),
+        share: object.child(cx, "percent").map_or_else(whole, |place| share(&place, cx)),
+        methods,
+        max_body: object.get(cx, "max_body"),
+        max_in_flight: number(object.get(cx, "max_in_flight")),
+        timeout: object.get(cx, "timeout"),
+    }
+}
+
+fn whole() -> Fraction {
+    Fraction::from_percent(100.0).expect("100 is a percentage")
+}
+
+/// A percentage, or its number alone.
+fn share(place: &Place<'_>, cx: &mut Context) -> Fraction {
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !matches!(&place.node.value, Value::Scalar { text, .. } if digits(text)) {
+        return reader::scalar(cx, place, &Kind::Scalar(Scalar::Percent));
+    }
+    let number = reader::scalar::<u64>(cx, place, &Kind::Scalar(Scalar::Integer { min: 0, max: 100 }));
+    u32::try_from(number).ok().and_then(|number| Fraction::from_percent(number.into())).unwrap_or_else(whole)
 }
 
 fn directions(mut object: Object<'_>, cx: &mut Context) -> (HeaderEdits, HeaderEdits) {

@@ -2,7 +2,7 @@
 
 use super::{Map, Out, duration, named_match, texts};
 use crate::config::model::{
-    Answer, Cors, Fault, HeaderEdits, Policy, RateKey, RateLimit, Redirect, Respond, Rewrite, Scheme,
+    Answer, Cors, Fault, HeaderEdits, Mirror, Policy, RateKey, RateLimit, Redirect, Respond, Rewrite, Scheme,
 };
 
 /// Adds the keys of a route that are policy.
@@ -22,6 +22,7 @@ pub(super) fn policy(map: Map, policy: &Policy) -> Map {
     });
     let map = map.opt("max_body", policy.max_body).opt("min_body_rate", body_rate);
     let map = map.opt("fault", policy.fault.as_ref().map(fault));
+    let map = map.opt("mirror", policy.mirror.as_ref().map(mirror));
     map.some("headers", headers).opt("rewrite", policy.rewrite.as_ref().map(rewrite))
 }
 
@@ -54,6 +55,16 @@ fn fault(fault: &Fault) -> Map {
         .map(|(share, status)| Map::default().put("status", status).put("percent", share.to_string()));
     let headers: Vec<_> = fault.headers.iter().map(named_match).collect();
     Map::default().opt("delay", delay).opt("abort", abort).some("header", headers)
+}
+
+fn mirror(mirror: &Mirror) -> Map {
+    Map::default()
+        .put("backend", mirror.backend.to_string())
+        .put("percent", mirror.share.to_string())
+        .put("methods", mirror.methods.clone())
+        .put("max_body", mirror.max_body)
+        .put("max_in_flight", mirror.max_in_flight as u64)
+        .put("timeout", duration(mirror.timeout))
 }
 
 fn rate_limit(limit: &RateLimit) -> Map {

@@ -2,7 +2,7 @@
 
 /// Keys that this version does not have yet: shape and key. An issue that brings one moves it into its shape's table.
 pub(in crate::config) static UNAVAILABLE: &[(&str, &str)] =
-    &[("admin", "socket"), ("admin", "tokens_file"), ("route", "mirror"), ("route", "rollout")];
+    &[("admin", "socket"), ("admin", "tokens_file"), ("route", "rollout")];
 
 /// Words that this version does not have yet: shape, key and word.
 pub(in crate::config) static UNAVAILABLE_WORDS: &[(&str, &str, &str)] = &[];

@@ -166,6 +166,48 @@ pub(in crate::config) static RATE_KEY: Shape = Shape {
     )],
 };
 
+/// Copies of requests.
+pub(in crate::config) static MIRROR: Shape = Shape {
+    name: "mirror",
+    doc: "Sends copies of requests to another backend as well, and compares what comes of both. Nobody waits for a copy, and its response goes \
+          to nobody. It has `X-Weir-Mirror: true`. Upgrades are not copied.",
+    choice: Choice::Free,
+    keys: &[
+        required("backend", Kind::Scalar(Scalar::Name), "The backend that gets the copies."),
+        optional(
+            "percent",
+            Kind::Either(&[
+                Kind::Scalar(Scalar::Percent),
+                Kind::Scalar(Scalar::Integer { min: 0, max: 100 }),
+            ]),
+            "How many requests are copied, drawn one by one: `1%`, or `1`. Without it, all.",
+        ),
+        optional(
+            "methods",
+            Kind::OneOrMore(&Kind::Scalar(Scalar::Method)),
+            "Only requests with these methods. Without it, GET and HEAD, which change nothing.",
+        ),
+        default(
+            "max_body",
+            Kind::Scalar(Scalar::Size { min: 0, max: 1 << 20 }),
+            "64KiB",
+            "The largest body that is copied; at most 1 MiB. It is kept in memory until the primary has ended.",
+        ),
+        default(
+            "max_in_flight",
+            Kind::Scalar(Scalar::Integer { min: 1, max: 10_000 }),
+            "64",
+            "Copies under way at once, over all workers. What is over is dropped.",
+        ),
+        default(
+            "timeout",
+            Kind::Scalar(Scalar::Duration { min: 1 }),
+            "10s",
+            "How long a copy may take; at least 1ms.",
+        ),
+    ],
+};
+
 /// Failures made on purpose.
 pub(in crate::config) static FAULT: Shape = Shape {
     name: "fault",

@@ -1,8 +1,8 @@
 //! The keys of conditions, routes, rules and splits.
 
 use super::{
-    ACCESS, CLAIM_MATCH, CORS, Choice, FAULT, Key, Kind, MIN_BODY_RATE, RATE_LIMIT, REDIRECT, RESPOND, RETRY,
-    REWRITE, ROUTE_HEADERS, ROUTE_JWT, Scalar, Shape, default, optional, required,
+    ACCESS, CLAIM_MATCH, CORS, Choice, FAULT, Key, Kind, MIN_BODY_RATE, MIRROR, RATE_LIMIT, REDIRECT,
+    RESPOND, RETRY, REWRITE, ROUTE_HEADERS, ROUTE_JWT, Scalar, Shape, default, optional, required,
 };
 
 const ANY_DURATION: Kind = Kind::Scalar(Scalar::Duration { min: 0 });
@@ -194,6 +194,7 @@ pub(in crate::config) static ROUTE: Shape = Shape {
              begun. Without it, `stream_idle` alone.",
         ),
         optional("fault", Kind::Object(&FAULT), "Failures made on purpose."),
+        optional("mirror", Kind::Object(&MIRROR), "Copies of its requests for another backend."),
         optional("headers", Kind::Object(&ROUTE_HEADERS), "Changes of header fields."),
         optional("rewrite", Kind::Object(&REWRITE), "Another path or Host for the backend."),
         optional("retry", Kind::Object(&RETRY), "What is sent again, beside what certainly was not seen."),

@@ -8,7 +8,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::NamedMatch;
-use crate::types::{Fraction, Rate};
+use crate::types::{Fraction, Name, Rate};
 
 /// What a route does to requests and responses.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -31,6 +31,8 @@ pub struct Policy {
     pub rewrite: Option<Rewrite>,
     /// Failures made on purpose.
     pub fault: Option<Fault>,
+    /// Copies of its requests for another backend.
+    pub mirror: Option<Mirror>,
     /// What it answers itself, in place of a split.
     pub answer: Option<Answer>,
 }
@@ -125,6 +127,23 @@ pub struct Fault {
     pub abort: Option<(Fraction, u16)>,
     /// Only requests with all of these header fields.
     pub headers: Vec<NamedMatch>,
+}
+
+/// Copies of a route's requests for another backend.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mirror {
+    /// The backend.
+    pub backend: Name,
+    /// How many requests are copied. Default all.
+    pub share: Fraction,
+    /// Only requests with these methods. Default GET and HEAD.
+    pub methods: Vec<String>,
+    /// The largest body that is copied, in bytes. Default 64 KiB.
+    pub max_body: u64,
+    /// Copies under way at once. Default 64.
+    pub max_in_flight: usize,
+    /// How long a copy may take. Default 10s.
+    pub timeout: Duration,
 }
 
 /// What a route answers itself.

@@ -60,7 +60,7 @@ const WRONG: &[(Code, &str)] = &[
     (Code::NotAvailable, "@head\nroutes: [ { name: a, backend: stable, rollout: { preset: standard } } ]\n"),
     (
         Code::NotAvailable,
-        "listeners: [ { name: a, bind: ':80' } ]\nbackends: { a: { endpoints: [ { address: '1.1.1.1:1' } ] } }\nroutes: [ { name: a, backend: a, mirror: {} } ]\n",
+        "listeners: [ { name: a, bind: ':80' } ]\nbackends: { a: { endpoints: [ { address: '1.1.1.1:1' } ] } }\nroutes: [ { name: a, backend: a, rollout: {} } ]\n",
     ),
     (Code::Duration, "@head\n@routes\ndrain: { delay: 5, timeout: 2 weeks }\n"),
     (
@@ -226,6 +226,10 @@ const WRONG: &[(Code, &str)] = &[
     (
         Code::NoFault,
         "@head\nroutes: [ { name: a, backend: stable, fault: { header: { name: X-Chaos } } }, { name: b, backend: stable, match: { method: GET }, fault: { delay: { percent: 5 }, abort: { status: 200 } } } ]\n",
+    ),
+    (
+        Code::NothingToMirror,
+        "@head\nroutes: [ { name: a, respond: { status: 200 }, mirror: { backend: canary, percent: 101 } } ]\n",
     ),
     (
         Code::RetryStatus,

@@ -76,6 +76,11 @@ fn answer(cx: &mut Context, (route, answer): (&Route, &Answer), pointer: &str) {
         let rules = Diagnostic::new(Code::NoSplit, &format!("{pointer}/rules"), message);
         cx.complain(rules.help("remove the rules, or give the route a `split`"));
     }
+    if route.policy.mirror.is_some() {
+        let message = format!("route `{}` answers itself, so there is nothing to copy", route.name);
+        let nothing = Diagnostic::new(Code::NothingToMirror, &format!("{pointer}/mirror"), message);
+        cx.complain(nothing.help("remove the mirror, or give the route a `split`"));
+    }
     match answer {
         Answer::Redirect(redirect) => self::redirect(cx, (route, redirect), &format!("{pointer}/redirect")),
         Answer::Respond(respond) => {

@@ -71,6 +71,18 @@ impl StreamBody {
         !self.touched || self.tape.is_some()
     }
 
+    /// The whole body; `None` when it was not kept, or has not ended.
+    pub(in crate::proxy) fn kept(&self) -> Option<Bytes> {
+        let tape = self.tape.as_ref().filter(|_| self.ended)?;
+        let mut body = Vec::new();
+        for frame in &tape.frames {
+            if let Frame::Data { bytes, .. } = frame {
+                body.extend_from_slice(bytes);
+            }
+        }
+        Some(body.into())
+    }
+
     /// Begins again; false when what was taken is gone.
     pub(in crate::proxy) fn rewind(&mut self) -> bool {
         if let Some(tape) = &mut self.tape {

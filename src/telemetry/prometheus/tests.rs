@@ -44,6 +44,9 @@ fn exporter() -> Exporter {
     registry.route(&shop).worker(0).matched();
     registry.route(&shop).worker(0).answered(PolicyLabel::Access);
     registry.route(&shop).worker(0).fault(crate::telemetry::FaultLabel::Abort);
+    let ended = Some((200, Duration::from_millis(3)));
+    registry.route(&shop).worker(0).mirrored(ended, ended);
+    registry.route(&shop).worker(0).mirror_dropped();
     registry.route(&shop).worker(0).token(crate::telemetry::TokenLabel::Known);
     registry.route(&shop).worker(0).overhead(Duration::from_micros(7));
     registry.endpoint(&v1, "[::1]:80").worker(1).record(Duration::from_millis(4));

@@ -1,0 +1,79 @@
+//! A connection to send a request over, or a place on one.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{attempt::Leased, error::ProxyError, worker::Worker};
+use crate::{
+    snapshot::Backend,
+    upstream::{
+        Endpoint, Protocol, UpstreamConnection,
+        breaker::{Admitted, Permit},
+        connect,
+    },
+};
+
+/// What a connection is wanted for.
+#[derive(Clone, Copy)]
+pub(super) struct Opening<'a> {
+    pub(super) worker: &'a Worker,
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) backend: &'a Backend,
+    /// When it is wanted; pooled connections age by it.
+    pub(super) now: Instant,
+    /// How long connecting may take; zero is as long as the system tries.
+    pub(super) timeout: Duration,
+    /// Whether it must be a new one.
+    pub(super) fresh: bool,
+}
+
+/// A connection that waits, or a new one.
+pub(super) async fn lease(wanted: &Opening<'_>) -> Result<Leased, ProxyError> {
+    let Opening { worker, endpoint, backend, now, timeout, fresh } = *wanted;
+    let sessions = &worker.sessions;
+    if backend.protocol.may_be_h2()
+        && !fresh
+        && let Some(lease) = sessions.take(endpoint.id, backend.keeping())
+    {
+        return Ok(Leased::Stream(lease));
+    }
+    if backend.protocol.may_be_h1()
+        && !fresh
+        && let Some(pooled) = worker.pools.take(endpoint.id, now, backend.keeping())
+    {
+        return Ok(Leased::Connection(pooled));
+    }
+    let _pending = wait_in_line(backend)?;
+    let _opening = if backend.protocol == Protocol::Http11 {
+        None
+    } else {
+        let opening = sessions.opening(endpoint.id).await;
+        if let Some(lease) = sessions.take(endpoint.id, backend.keeping()) {
+            return Ok(Leased::Stream(lease));
+        }
+        opening
+    };
+    let permit = permit(worker, backend)?;
+    let stream = connect::open(endpoint, backend.tls.as_deref(), timeout).await?;
+    if backend.protocol.is_h2(&stream) {
+        let opened = sessions.open(endpoint.id, (stream, backend.tls.clone(), permit)).await;
+        return Ok(Leased::Stream(opened.map_err(ProxyError::Session)?));
+    }
+    let tls = backend.tls.clone();
+    Ok(Leased::Connection(UpstreamConnection { stream, reused: false, permit, tls }))
+}
+
+/// A place among the requests that may wait for a connection to the backend.
+fn wait_in_line(backend: &Backend) -> Result<Option<Admitted<'_>>, ProxyError> {
+    let Some(breaker) = &backend.breaker else { return Ok(None) };
+    breaker.pending().map_err(ProxyError::Overload)
+}
+
+/// The right to open another connection to the backend, if need be in place of one that is idle.
+fn permit(worker: &Worker, backend: &Backend) -> Result<Option<Permit>, ProxyError> {
+    let Some(breaker) = &backend.breaker else { return Ok(None) };
+    let ids = || backend.endpoints.iter().map(|endpoint| endpoint.id);
+    let give_up = || worker.pools.give_up(ids()) || worker.sessions.give_up(ids());
+    breaker.connection(worker.index, give_up).map_err(ProxyError::Overload)
+}
