@@ -154,6 +154,8 @@ codes! {
     CorsOrigin = "E0146";
     /// Cross-origin rules that are open to everybody and allow credentials.
     CorsCredentials = "E0147";
+    /// A fault that neither delays nor aborts.
+    NoFault = "E0148";
     /// A status below 400 among those that are sent again; it is no failure.
     RetryStatus = "E0150";
     /// Pauses between attempts that begin above what they may grow to.

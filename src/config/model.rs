@@ -16,8 +16,8 @@ use ipnet::IpNet;
 
 pub use self::jwt::{JwtProvider, KeyFile, RouteJwt, TokenSource};
 pub use self::policy::{
-    Access, Answer, BodyRate, Cors, HeaderEdits, Policy, RateKey, RateLimit, Redirect, Respond, Rewrite,
-    Scheme,
+    Access, Answer, BodyRate, Cors, Fault, HeaderEdits, Policy, RateKey, RateLimit, Redirect, Respond,
+    Rewrite, Scheme,
 };
 pub use self::{
     edge::{Dns, ProxyProtocol, TotalLimits},

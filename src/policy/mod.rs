@@ -6,6 +6,7 @@
 mod access;
 mod answer;
 mod cors;
+mod fault;
 mod headers;
 pub mod jwt;
 mod rate_limit;
@@ -16,6 +17,7 @@ use std::{num::NonZeroU64, sync::Arc, time::Duration};
 pub use access::Access;
 pub use answer::{Answer, Asked, PathChange, Redirect, Respond};
 pub use cors::{Cors, CorsRule};
+pub use fault::{Fault, Injected};
 pub use headers::HeaderEdits;
 pub(crate) use headers::is_same;
 pub use rate_limit::{Limiter, RateKey, RateRule, TooMany};
@@ -40,6 +42,8 @@ pub struct Policy {
     pub response_headers: Option<HeaderEdits>,
     /// Another path or Host for the backend.
     pub rewrite: Option<Rewrite>,
+    /// Failures made on purpose.
+    pub fault: Option<Fault>,
     /// What it answers itself, in place of a backend.
     pub answer: Option<Answer>,
 }

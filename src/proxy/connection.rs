@@ -252,6 +252,22 @@ impl Client {
         .await
     }
 
+    /// Does nothing for a while; false when the client left meanwhile. What it sends is kept.
+    pub(super) async fn pause(&mut self, time: Duration) -> bool {
+        self.timer.set(clock::now(), time);
+        poll_fn(|cx| {
+            while !self.ended && !self.buffer.is_full() {
+                match poll_fill(cx, &mut self.stream, &mut self.buffer) {
+                    Poll::Pending => break,
+                    Poll::Ready(Err(_)) => return Poll::Ready(false),
+                    Poll::Ready(Ok(count)) => self.ended = count == 0,
+                }
+            }
+            self.timer.poll(cx).map(|()| true)
+        })
+        .await
+    }
+
     /// Answers a request that cannot be understood; the connection ends.
     async fn refuse(
         &mut self,

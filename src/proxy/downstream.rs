@@ -1,6 +1,6 @@
 //! Who asked: the client's end of one request, whichever protocol it speaks.
 
-use std::{net::SocketAddr, rc::Rc};
+use std::{net::SocketAddr, rc::Rc, time::Duration};
 
 use super::{
     buffer::Mark,
@@ -74,6 +74,14 @@ impl Downstream<'_> {
         match self {
             Self::H1(client) => client.may_ask_again(),
             Self::H2(_) => true,
+        }
+    }
+
+    /// Does nothing for a while; false when the client left meanwhile.
+    pub(super) async fn pause(&mut self, time: Duration) -> bool {
+        match self {
+            Self::H1(client) => client.pause(time).await,
+            Self::H2(client) => client.pause(time).await,
         }
     }
 

@@ -3,7 +3,7 @@
 //! Understand it, find its route, assign a backend, forward, account for it. The snapshot is taken once, so that every
 //! step, retries and the log see one revision.
 
-use std::{net::IpAddr, rc::Rc};
+use std::{net::IpAddr, rc::Rc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -39,7 +39,7 @@ pub(super) struct Request<'a> {
     pub(super) method: MethodLabel,
     /// Whether the client waits for 100 before it sends its body.
     pub(super) waits_for_continue: bool,
-    /// When its head was complete.
+    /// When its head was complete, and it was not held up on purpose any more.
     pub(super) start: Instant,
     pub(super) client_ip: IpAddr,
     pub(super) peer_ip: IpAddr,
@@ -51,12 +51,16 @@ pub(super) struct Request<'a> {
     pub(super) tls_version: Option<&'static str>,
     /// The origin of the page that asks, on routes that go by it.
     pub(super) origin: Option<Box<[u8]>>,
+    /// How long it was held up on purpose, before `start`.
+    pub(super) fault_delay: Option<Duration>,
 }
 
 /// Where a request goes.
 struct Decision<'s> {
     route: &'s Route,
     origin: Option<Box<[u8]>>,
+    /// How long it is held up before.
+    delay: Option<Duration>,
     onward: Result<Onward, policy::Answer<'s>>,
 }
 
@@ -92,7 +96,8 @@ pub(super) async fn handle(
         }
     };
     let listener = snapshot.listeners.get(&inlet.name);
-    let Some(Decision { route, origin, onward }) = decide(worker, &snapshot, listener, client, &request)
+    let Some(Decision { route, origin, delay, onward }) =
+        decide(worker, &snapshot, listener, client, &request)
     else {
         inlet.shard(worker).refused(Refusal::NoRoute);
         let reusable = head.framing == Framing::None;
@@ -100,6 +105,11 @@ pub(super) async fn handle(
         return client.respond(worker, &local(worker, head, client, (404, reusable, text))).await;
     };
     request.origin = origin;
+    if let Some(delay) = delay
+        && !policy::hold_up((worker, &snapshot, route), client, &mut request, delay).await
+    {
+        return After::Reset;
+    }
     let Onward { assignment, set_cookie, claims, key } = match onward {
         Ok(onward) => onward,
         Err(answer) => return policy::answer(worker, (&snapshot, route), client, &request, answer).await,
@@ -161,6 +171,7 @@ fn understand<'a>(
         tls_version: client.secured().map(|secured| secured.version),
         secured: client.secured().cloned(),
         origin: None,
+        fault_delay: None,
     })
 }
 
@@ -205,8 +216,12 @@ fn decide<'s>(
         let now_unix_secs = clock::unix_now().as_secs();
         let claims = match policy::judge((worker, route), (request, authority), &view, now_unix_secs) {
             Ok(claims) => claims,
-            Err(answer) => return Decision { route, origin, onward: Err(answer) },
+            Err(answer) => return Decision { route, origin, delay: None, onward: Err(answer) },
         };
+        let (delay, abort) = policy::strike(worker, route, &view);
+        if let Some(answer) = abort {
+            return Decision { route, origin, delay, onward: Err(answer) };
+        }
         let context = AssignContext {
             keyring: &snapshot.keyring,
             now_unix_secs,
@@ -219,7 +234,7 @@ fn decide<'s>(
         let key = if route.needs_key { key_of(route, &view, &context, (entropy, &assignment)) } else { 0 };
         let set_cookie =
             assignment.set_cookie.and_then(|value| route.plan.set_cookie_header(&value, &context));
-        Decision { route, origin, onward: Ok(Onward { assignment, set_cookie, claims, key }) }
+        Decision { route, origin, delay, onward: Ok(Onward { assignment, set_cookie, claims, key }) }
     });
     worker.put_scratch(host);
     decided

@@ -67,13 +67,14 @@ fn entry(
 ) -> AccessEntry {
     let headers = request.head.headers(bytes);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let held_up = request.fault_delay.unwrap_or_default();
     let shows_query = snapshot.logging.as_ref().is_some_and(|logging| logging.query);
     let shown = |query| match &route.jwt {
         Some(jwt) => text(&jwt.provider.without_tokens(query)),
         None => text(query),
     };
     AccessEntry {
-        time: clock::unix_now().saturating_sub(outcome.duration),
+        time: clock::unix_now().saturating_sub(outcome.duration + held_up),
         trace_id: headers.known(Known::Traceparent).next().and_then(trace_id),
         method: outcome.method,
         path: text(request.target.path(bytes)),
@@ -92,12 +93,13 @@ fn entry(
         error: outcome.error,
         error_message: None,
         tls_version: request.tls_version,
-        duration: outcome.duration,
+        duration: outcome.duration + held_up,
         upstream_duration: outcome.upstream,
         route: Some(route.name.clone()),
         backend: None,
         reason: None,
         policy: None,
+        fault_delay: request.fault_delay,
         revision: snapshot.revision,
         endpoint: None,
         retries: 0,

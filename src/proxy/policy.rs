@@ -3,7 +3,7 @@
 //! The order is told in docs/request-path.md. What decides is in [`crate::policy`]; here requests are shown to it, and what it says is
 //! done.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use super::{
     connection::After,
@@ -20,7 +20,7 @@ use crate::{
     policy::{self, Asked, Cors, HeaderEdits, Limiter, Policy, TooMany},
     snapshot::{Route, Snapshot},
     split::Claims,
-    telemetry::{Outcome, PolicyLabel},
+    telemetry::{ErrorKind, FaultLabel, Outcome, PolicyLabel},
     types::clock,
 };
 
@@ -173,6 +173,49 @@ pub(super) fn judge<'s>(
 pub(super) fn origin_of(route: &Route, view: &RequestView<'_>) -> Option<Box<[u8]>> {
     route.policy.as_ref()?.cors.as_ref()?;
     view.headers.get("origin").map(Into::into)
+}
+
+/// What is done to the request on purpose: how long it waits, and the answer that it gets then.
+pub(super) fn strike<'s>(
+    worker: &Worker,
+    route: &Route,
+    view: &RequestView<'_>,
+) -> (Option<Duration>, Option<Answer<'s>>) {
+    let Some(fault) = route.policy.as_ref().and_then(|policy| policy.fault.as_ref()) else {
+        return (None, None);
+    };
+    let injected = fault.strike(view.headers, || worker.random());
+    let shard = route.shards.worker(worker.index);
+    if injected.delay.is_some() {
+        shard.fault(FaultLabel::Delay);
+    }
+    if injected.abort.is_some() {
+        shard.fault(FaultLabel::Abort);
+    }
+    let text = "this failure was made on purpose";
+    let answer = injected.abort.map(|status| Answer::refusing(PolicyLabel::Fault, status, text));
+    (injected.delay, answer)
+}
+
+/// Holds the request up; false when the client left meanwhile. The time is nobody's: the request counts as begun after it.
+pub(super) async fn hold_up(
+    (worker, snapshot, route): (&Worker, &Snapshot, &Route),
+    client: &mut Downstream<'_>,
+    request: &mut Request<'_>,
+    delay: Duration,
+) -> bool {
+    let stayed = client.pause(delay).await;
+    let now = clock::now();
+    request.fault_delay = Some(now.saturating_duration_since(request.start));
+    request.start = now;
+    if !stayed {
+        let error = Some(ErrorKind::AbortedByClient);
+        let outcome =
+            Outcome { status: 499, method: request.method, duration: Duration::ZERO, upstream: None, error };
+        let bytes = client.bytes();
+        log::log_answer(worker, (snapshot, route), (request, bytes), (PolicyLabel::Fault, 0, &outcome));
+    }
+    stayed
 }
 
 /// What is said to who may not ask, or has asked too often, and to browsers that ask first.

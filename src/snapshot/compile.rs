@@ -246,7 +246,7 @@ impl Compiler {
                 stream_idle: route.timeouts.stream_idle,
                 tunnel_idle: route.timeouts.tunnel_idle,
             },
-            policy: policy::policy(route, &mut self.limiters),
+            policy: policy::policy(route, &mut self.limiters).map_err(|error| error.to_string())?,
             jwt: None,
             shards: self.registry.route(&route.name),
         })

@@ -100,7 +100,8 @@ fn path_matcher(path: &model::PathMatch) -> Result<PathMatcher, MatcherError> {
     }
 }
 
-fn named_matcher(named: &model::NamedMatch) -> Result<NamedMatcher, MatcherError> {
+/// A header, cookie, query parameter or claim, and what its value must be.
+pub(super) fn named_matcher(named: &model::NamedMatch) -> Result<NamedMatcher, MatcherError> {
     let value = match &named.value {
         model::ValueMatch::Present => ValueMatcher::Present,
         model::ValueMatch::Exact(text) => ValueMatcher::exact(text),

@@ -2,13 +2,14 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::Snapshot;
+use super::{Snapshot, lower::named_matcher};
 use crate::{
     config::model,
     policy::{
-        Access, Answer, BodyRate, Cors, CorsRule, HeaderEdits, Limiter, PathChange, Policy, RateKey,
+        Access, Answer, BodyRate, Cors, CorsRule, Fault, HeaderEdits, Limiter, PathChange, Policy, RateKey,
         RateRule, Redirect, Respond, Rewrite,
     },
+    routing::MatcherError,
     types::Name,
 };
 
@@ -46,12 +47,15 @@ impl Limiters {
 }
 
 /// The policy of a route; `None` when it has none.
-pub(super) fn policy(route: &model::Route, limiters: &mut Limiters) -> Option<Box<Policy>> {
+pub(super) fn policy(
+    route: &model::Route,
+    limiters: &mut Limiters,
+) -> Result<Option<Box<Policy>>, MatcherError> {
     let written = &route.policy;
     if *written == model::Policy::default() {
-        return None;
+        return Ok(None);
     }
-    Some(Box::new(Policy {
+    Ok(Some(Box::new(Policy {
         access: written.access.as_ref().map(access),
         cors: written.cors.as_ref().map(cors),
         rate_limits: written.rate_limits.iter().map(|limit| limiters.of(&route.name, limit)).collect(),
@@ -59,6 +63,7 @@ pub(super) fn policy(route: &model::Route, limiters: &mut Limiters) -> Option<Bo
         min_body_rate: written
             .min_body_rate
             .map(|rate| BodyRate { bytes_per_second: rate.per_second, grace: rate.grace }),
+        fault: written.fault.as_ref().map(fault).transpose()?,
         request_headers: header_edits(&written.request_headers),
         response_headers: header_edits(&written.response_headers),
         rewrite: written.rewrite.as_ref().map(|rewrite| {
@@ -66,7 +71,7 @@ pub(super) fn policy(route: &model::Route, limiters: &mut Limiters) -> Option<Bo
             Rewrite::new(text(&rewrite.strip_prefix), text(&rewrite.prefix), text(&rewrite.host))
         }),
         answer: written.answer.as_ref().map(|answer| self::answer(answer, route)),
-    }))
+    })))
 }
 
 fn cors(written: &model::Cors) -> Cors {
@@ -78,6 +83,11 @@ fn cors(written: &model::Cors) -> Cors {
         credentials: written.credentials,
         max_age_secs: written.max_age.map(|age| age.as_secs()),
     })
+}
+
+fn fault(written: &model::Fault) -> Result<Fault, MatcherError> {
+    let headers = written.headers.iter().map(named_matcher).collect::<Result<_, _>>()?;
+    Ok(Fault { headers, delay: written.delay, abort: written.abort })
 }
 
 fn answer(answer: &model::Answer, route: &model::Route) -> Answer {

@@ -87,6 +87,8 @@ pub struct AccessEntry {
     pub reason: Option<Reason>,
     /// What of the route's policy answered, when no backend did.
     pub policy: Option<PolicyLabel>,
+    /// How long it was held up on purpose; a part of `duration`.
+    pub fault_delay: Option<Duration>,
     /// The revision that served the request.
     pub revision: Revision,
     /// The endpoint's address.

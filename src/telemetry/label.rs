@@ -125,6 +125,8 @@ pub enum PolicyLabel {
     MaxBody,
     /// The request's body came too slowly (408).
     MinBodyRate,
+    /// A failure made on purpose.
+    Fault,
     /// The route sends clients elsewhere.
     Redirect,
     /// The route always answers the same.
@@ -158,6 +160,15 @@ pub enum TokenLabel {
     Issuer,
     /// It is for another audience.
     Audience,
+}
+
+/// A failure made on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FaultLabel {
+    /// The request was held up.
+    Delay,
+    /// It was answered in place of a backend.
+    Abort,
 }
 
 /// Who asked for a change of the configuration.
@@ -238,11 +249,12 @@ labels!(Handshake:
     Full = "full", Resumed = "resumed", Timeout = "timeout", Plaintext = "plaintext", Incompatible = "incompatible",
     ClientCertificate = "client_certificate", Alert = "alert", Malformed = "malformed", Gone = "gone");
 labels!(PolicyLabel:
-    Access = "access", Cors = "cors", RateLimit = "rate_limit", MaxBody = "max_body", MinBodyRate = "min_body_rate", Redirect = "redirect",
+    Access = "access", Cors = "cors", RateLimit = "rate_limit", MaxBody = "max_body", MinBodyRate = "min_body_rate", Fault = "fault", Redirect = "redirect",
     Respond = "respond", Jwt = "jwt");
 labels!(TokenLabel:
     Verified = "verified", Known = "known", Missing = "missing", Malformed = "malformed", Ambiguous = "ambiguous", NoKey = "no_key",
     Signature = "signature", Expired = "expired", Early = "early", Issuer = "issuer", Audience = "audience");
+labels!(FaultLabel: Delay = "delay", Abort = "abort");
 labels!(ChangeSource: File = "file", Api = "api", Rollout = "rollout", Fleet = "fleet");
 labels!(ChangeResult: Applied = "applied", Unchanged = "unchanged", Refused = "refused");
 labels!(AdminResult: Ok = "ok", Denied = "denied", Refused = "refused", Failed = "failed");

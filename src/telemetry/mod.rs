@@ -22,8 +22,8 @@ pub use access_log::{AccessEntry, AccessLog, AccessLogCounts, Sampler, Sink};
 pub use control::ControlStats;
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use label::{
-    AdminResult, ChangeResult, ChangeSource, CodeClass, ErrorKind, Handshake, MethodLabel, PolicyLabel,
-    Refusal, Shed, TokenLabel,
+    AdminResult, ChangeResult, ChangeSource, CodeClass, ErrorKind, FaultLabel, Handshake, MethodLabel,
+    PolicyLabel, Refusal, Shed, TokenLabel,
 };
 pub use registry::{Live, Registry, Sharded};
 pub use stats::{EndpointShard, ListenerShard, Outcome, RouteBackendShard, RouteShard};

@@ -18,7 +18,7 @@ use super::{
     access_log::AccessLogCounts,
     control::ControlStats,
     family::{Family, Sample},
-    label::{ChangeResult, ChangeSource, CodeClass, ErrorKind, MethodLabel, PolicyLabel},
+    label::{ChangeResult, ChangeSource, CodeClass, ErrorKind, FaultLabel, MethodLabel, PolicyLabel},
     registry::Registry,
     totals::{BackendEndpoint, Code, RouteBackend, RouteBackendStats, StatsSnapshot},
     windows::Windows,
@@ -220,7 +220,7 @@ fn per_backend<I: IntoIterator<Item = Metric>>(
     family.extend(stats.route_backends.iter().flat_map(|(key, stats)| samples(key, stats))).build()
 }
 
-fn request_families(stats: &StatsSnapshot) -> [MetricFamily; 5] {
+fn request_families(stats: &StatsSnapshot) -> [MetricFamily; 6] {
     let requests = |key: &RouteBackend, stats: &RouteBackendStats| {
         let of_key = of_route_backend(key);
         let sample = |((code, method), count): (&(Code, MethodLabel), &u64)| {
@@ -261,7 +261,18 @@ fn request_families(stats: &StatsSnapshot) -> [MetricFamily; 5] {
         .extend(answered)
         .build(),
         tokens::seen(stats),
+        fault_family(stats),
     ]
+}
+
+fn fault_family(stats: &StatsSnapshot) -> MetricFamily {
+    let faults = stats.routes.iter().flat_map(|(route, stats)| {
+        let counts = FaultLabel::ALL.into_iter().zip(stats.faults).filter(|(_, count)| *count > 0);
+        counts.map(|(kind, count)| of_route(route).label("kind", kind.as_str()).value(float(count)))
+    });
+    Family::new("weir_faults_injected_total", "Failures made on purpose.", MetricType::COUNTER)
+        .extend(faults)
+        .build()
 }
 
 fn duration_families(stats: &StatsSnapshot) -> [MetricFamily; 4] {

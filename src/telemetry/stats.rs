@@ -10,7 +10,9 @@ use std::{sync::OnceLock, time::Duration};
 use super::{
     counter::{Counter, Gauge},
     histogram::{Histogram, HistogramSnapshot},
-    label::{CodeClass, ErrorKind, Handshake, MethodLabel, PolicyLabel, Refusal, Shed, TokenLabel},
+    label::{
+        CodeClass, ErrorKind, FaultLabel, Handshake, MethodLabel, PolicyLabel, Refusal, Shed, TokenLabel,
+    },
     totals::{Code, EndpointStats, ListenerStats, RouteBackendStats, RouteStats},
 };
 use crate::types::Reason;
@@ -59,6 +61,7 @@ pub struct RouteShard {
     overhead: OnceLock<Histogram>,
     answered: [Counter; PolicyLabel::ALL.len()],
     tokens: [Counter; TokenLabel::ALL.len()],
+    faults: [Counter; FaultLabel::ALL.len()],
 }
 
 /// One worker's counts of a backend's endpoint.
@@ -217,6 +220,12 @@ impl RouteShard {
         self.tokens[found.index()].add(1);
     }
 
+    /// A request is made to fail, or to wait.
+    #[inline]
+    pub fn fault(&self, fault: FaultLabel) {
+        self.faults[fault.index()].add(1);
+    }
+
     /// The time that a request spent in Weir itself: everything but waiting for the client and the upstream.
     #[inline]
     pub fn overhead(&self, time: Duration) {
@@ -228,6 +237,7 @@ impl RouteShard {
         add_histogram(&mut total.overhead, &self.overhead);
         add_read(&mut total.answered, &self.answered);
         add_read(&mut total.tokens, &self.tokens);
+        add_read(&mut total.faults, &self.faults);
     }
 }
 

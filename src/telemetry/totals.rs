@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use super::{
     histogram::HistogramSnapshot,
-    label::{CodeClass, ErrorKind, Handshake, MethodLabel, PolicyLabel, Refusal, Shed, TokenLabel},
+    label::{
+        CodeClass, ErrorKind, FaultLabel, Handshake, MethodLabel, PolicyLabel, Refusal, Shed, TokenLabel,
+    },
 };
 use crate::types::{Name, Reason};
 
@@ -73,6 +75,8 @@ pub struct RouteStats {
     pub answered: [u64; PolicyLabel::ALL.len()],
     /// Tokens that were looked at, in the order of [`TokenLabel::ALL`].
     pub tokens: [u64; TokenLabel::ALL.len()],
+    /// Requests that were made to fail or to wait, in the order of [`FaultLabel::ALL`].
+    pub faults: [u64; FaultLabel::ALL.len()],
 }
 
 /// The totals of an endpoint.

@@ -18,6 +18,7 @@ mod drain;
 mod ejection;
 mod expect;
 mod failures;
+mod fault;
 mod framing;
 mod grpc;
 mod handover;

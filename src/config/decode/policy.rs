@@ -4,14 +4,15 @@ use std::num::{NonZeroU32, NonZeroU64};
 
 use super::{
     Context,
+    conditions::named_matches,
     reader::{self, Object, Place},
     top::number,
 };
 use crate::config::{
     keys::{Kind, MIN_BODY_RATE, RATE_KEY, Scalar},
     model::{
-        Access, Answer, BodyRate, Cors, HeaderEdits, Policy, RateKey, RateLimit, Redirect, Respond, Rewrite,
-        Scheme,
+        Access, Answer, BodyRate, Cors, Fault, HeaderEdits, Policy, RateKey, RateLimit, Redirect, Respond,
+        Rewrite, Scheme,
     },
     source::join,
     yaml::Value,
@@ -32,6 +33,7 @@ pub(super) fn policy(route: &mut Object<'_>, cx: &mut Context) -> Policy {
         rate_limits: route.objects(cx, "rate_limit").into_iter().map(|limit| rate_limit(limit, cx)).collect(),
         max_body: route.opt(cx, "max_body"),
         min_body_rate: route.child(cx, "min_body_rate").map(|place| body_rate(&place, cx)),
+        fault: route.object(cx, "fault").map(|fault| self::fault(fault, cx)),
         request_headers,
         response_headers,
         rewrite: route.object(cx, "rewrite").map(|rewrite| self::rewrite(rewrite, cx)),
@@ -94,6 +96,16 @@ fn rate_key(place: &Place<'_>, cx: &mut Context) -> RateKey {
     match reader::word(cx, place, &["client_ip", "route"], ("rate_limit", "key")) {
         Some("client_ip") => RateKey::ClientIp,
         _ => RateKey::Route,
+    }
+}
+
+fn fault(mut object: Object<'_>, cx: &mut Context) -> Fault {
+    Fault {
+        delay: object.object(cx, "delay").map(|mut delay| (delay.get(cx, "percent"), delay.get(cx, "time"))),
+        abort: object
+            .object(cx, "abort")
+            .map(|mut abort| (abort.get(cx, "percent"), number(abort.get(cx, "status")))),
+        headers: named_matches(&mut object, cx, "header"),
     }
 }
 

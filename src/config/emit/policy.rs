@@ -1,8 +1,8 @@
 //! Traffic policy of routes.
 
-use super::{Map, Out, duration, texts};
+use super::{Map, Out, duration, named_match, texts};
 use crate::config::model::{
-    Answer, Cors, HeaderEdits, Policy, RateKey, RateLimit, Redirect, Respond, Rewrite, Scheme,
+    Answer, Cors, Fault, HeaderEdits, Policy, RateKey, RateLimit, Redirect, Respond, Rewrite, Scheme,
 };
 
 /// Adds the keys of a route that are policy.
@@ -21,6 +21,7 @@ pub(super) fn policy(map: Map, policy: &Policy) -> Map {
         Map::default().put("per_second", rate.per_second.get()).put("grace", duration(rate.grace))
     });
     let map = map.opt("max_body", policy.max_body).opt("min_body_rate", body_rate);
+    let map = map.opt("fault", policy.fault.as_ref().map(fault));
     map.some("headers", headers).opt("rewrite", policy.rewrite.as_ref().map(rewrite))
 }
 
@@ -42,6 +43,17 @@ fn cors(cors: &Cors) -> Map {
         .some("expose", cors.expose.clone())
         .put("credentials", cors.credentials)
         .opt("max_age", cors.max_age.map(duration))
+}
+
+fn fault(fault: &Fault) -> Map {
+    let delay = fault
+        .delay
+        .map(|(share, time)| Map::default().put("time", duration(time)).put("percent", share.to_string()));
+    let abort = fault
+        .abort
+        .map(|(share, status)| Map::default().put("status", status).put("percent", share.to_string()));
+    let headers: Vec<_> = fault.headers.iter().map(named_match).collect();
+    Map::default().opt("delay", delay).opt("abort", abort).some("header", headers)
 }
 
 fn rate_limit(limit: &RateLimit) -> Map {

@@ -166,6 +166,53 @@ pub(in crate::config) static RATE_KEY: Shape = Shape {
     )],
 };
 
+/// Failures made on purpose.
+pub(in crate::config) static FAULT: Shape = Shape {
+    name: "fault",
+    doc: "Failures made on purpose, for drills. They count against no backend: not for its health, gates or durations.",
+    choice: Choice::Some,
+    keys: &[
+        optional("delay", Kind::Object(&FAULT_DELAY), "Holds requests up before they go to a backend."),
+        optional(
+            "abort",
+            Kind::Object(&FAULT_ABORT),
+            "Answers requests in place of a backend, after the delay if there is one.",
+        ),
+        optional(
+            "header",
+            Kind::OneOrMore(&Kind::Object(&super::routing::HEADER_MATCH)),
+            "Only requests with all of these header fields. Without it, any.",
+        ),
+    ],
+};
+
+/// Requests that are held up.
+pub(in crate::config) static FAULT_DELAY: Shape = Shape {
+    name: "fault_delay",
+    doc: "Requests that are held up.",
+    choice: Choice::Free,
+    keys: &[
+        required("time", Kind::Scalar(Scalar::Duration { min: 1 }), "How long; at least 1ms."),
+        default("percent", Kind::Scalar(Scalar::Percent), "100%", "How many, drawn one by one."),
+    ],
+};
+
+/// Requests that are not sent on.
+pub(in crate::config) static FAULT_ABORT: Shape = Shape {
+    name: "fault_abort",
+    doc: "Requests that are answered in place of a backend.",
+    choice: Choice::Free,
+    keys: &[
+        default(
+            "status",
+            Kind::Scalar(Scalar::Integer { min: 400, max: 599 }),
+            "503",
+            "The status, 400 to 599.",
+        ),
+        default("percent", Kind::Scalar(Scalar::Percent), "100%", "How many, drawn one by one."),
+    ],
+};
+
 /// An answer that sends clients elsewhere.
 pub(in crate::config) static REDIRECT: Shape = Shape {
     name: "redirect",

@@ -1,7 +1,7 @@
 //! The keys of conditions, routes, rules and splits.
 
 use super::{
-    ACCESS, CLAIM_MATCH, CORS, Choice, Key, Kind, MIN_BODY_RATE, RATE_LIMIT, REDIRECT, RESPOND, RETRY,
+    ACCESS, CLAIM_MATCH, CORS, Choice, FAULT, Key, Kind, MIN_BODY_RATE, RATE_LIMIT, REDIRECT, RESPOND, RETRY,
     REWRITE, ROUTE_HEADERS, ROUTE_JWT, Scalar, Shape, default, optional, required,
 };
 
@@ -193,6 +193,7 @@ pub(in crate::config) static ROUTE: Shape = Shape {
             "How many bytes of a request's body must come in a second; who is slower gets 408. Not of gRPC calls, nor once the response has \
              begun. Without it, `stream_idle` alone.",
         ),
+        optional("fault", Kind::Object(&FAULT), "Failures made on purpose."),
         optional("headers", Kind::Object(&ROUTE_HEADERS), "Changes of header fields."),
         optional("rewrite", Kind::Object(&REWRITE), "Another path or Host for the backend."),
         optional("retry", Kind::Object(&RETRY), "What is sent again, beside what certainly was not seen."),

@@ -7,7 +7,8 @@ use std::{
 
 use ipnet::IpNet;
 
-use crate::types::Rate;
+use super::NamedMatch;
+use crate::types::{Fraction, Rate};
 
 /// What a route does to requests and responses.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -28,6 +29,8 @@ pub struct Policy {
     pub response_headers: HeaderEdits,
     /// Another path or Host for the backend.
     pub rewrite: Option<Rewrite>,
+    /// Failures made on purpose.
+    pub fault: Option<Fault>,
     /// What it answers itself, in place of a split.
     pub answer: Option<Answer>,
 }
@@ -111,6 +114,17 @@ pub struct Rewrite {
     pub prefix: Option<String>,
     /// The Host.
     pub host: Option<String>,
+}
+
+/// Failures made on purpose.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fault {
+    /// How many requests are held up, and for how long.
+    pub delay: Option<(Fraction, Duration)>,
+    /// How many are answered in place of a backend, and with which status.
+    pub abort: Option<(Fraction, u16)>,
+    /// Only requests with all of these header fields.
+    pub headers: Vec<NamedMatch>,
 }
 
 /// What a route answers itself.

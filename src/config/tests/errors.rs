@@ -224,6 +224,10 @@ const WRONG: &[(Code, &str)] = &[
         "@head\nroutes: [ { name: a, backend: stable, cors: { origins: ['*', 'null'], credentials: true, expose: '*' } } ]\n",
     ),
     (
+        Code::NoFault,
+        "@head\nroutes: [ { name: a, backend: stable, fault: { header: { name: X-Chaos } } }, { name: b, backend: stable, match: { method: GET }, fault: { delay: { percent: 5 }, abort: { status: 200 } } } ]\n",
+    ),
+    (
         Code::RetryStatus,
         "@head\nroutes: [ { name: a, backend: stable, retry: { on: [200, 503, 5xx, 304-404] } } ]\n",
     ),

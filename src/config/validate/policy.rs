@@ -15,6 +15,11 @@ pub(super) fn check(config: &Config, cx: &mut Context) {
         let headers = format!("/routes/{index}/headers");
         header_edits(cx, &route.policy.request_headers, &format!("{headers}/request"));
         header_edits(cx, &route.policy.response_headers, &format!("{headers}/response"));
+        if route.policy.fault.as_ref().is_some_and(|fault| fault.delay.is_none() && fault.abort.is_none()) {
+            let message = "a fault that neither delays nor aborts";
+            let nothing = Diagnostic::new(Code::NoFault, &format!("/routes/{index}/fault"), message);
+            cx.complain(nothing.help("give it a `delay`, an `abort` or both"));
+        }
         if let Some(answer) = &route.policy.answer {
             self::answer(cx, (route, answer), &format!("/routes/{index}"));
         }

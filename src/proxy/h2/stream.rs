@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     rc::Rc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use ::http::header::CONTENT_TYPE;
@@ -68,6 +69,18 @@ impl StreamClient {
             answered: false,
             sending: None,
         }
+    }
+
+    /// Does nothing for a while; false when the client left meanwhile.
+    pub(in crate::proxy) async fn pause(&mut self, time: Duration) -> bool {
+        self.timer.set(clock::now(), time);
+        poll_fn(|cx| {
+            if self.poll_gone(cx).is_ready() {
+                return Poll::Ready(false);
+            }
+            self.timer.poll(cx).map(|()| true)
+        })
+        .await
     }
 
     /// After an answer of our own, takes what the client still sends of its request. It is told that the rest is not wanted only

@@ -50,6 +50,8 @@ struct Line<'a> {
     reason: Option<&'static str>,
     #[serde(rename = "weir.policy", skip_serializing_if = "Option::is_none")]
     policy: Option<&'static str>,
+    #[serde(rename = "weir.fault.delay_s", skip_serializing_if = "Option::is_none")]
+    fault_delay: Option<f64>,
     #[serde(rename = "weir.revision")]
     revision: u64,
     #[serde(rename = "weir.endpoint", skip_serializing_if = "Option::is_none")]
@@ -91,6 +93,7 @@ pub(super) fn append(buffer: &mut Vec<u8>, entry: &AccessEntry) -> serde_json::R
         backend: entry.backend.as_ref().map(super::Name::as_str),
         reason: entry.reason.map(super::Reason::as_str),
         policy: entry.policy.map(super::PolicyLabel::as_str),
+        fault_delay: entry.fault_delay.map(|delay| delay.as_secs_f64()),
         revision: entry.revision.0,
         endpoint: entry.endpoint.as_deref(),
         retries: entry.retries,

@@ -30,6 +30,7 @@ fn entry(path: &str) -> AccessEntry {
         reason: None,
         revision: Revision(3),
         policy: None,
+        fault_delay: None,
         endpoint: None,
         retries: 0,
     }
@@ -49,6 +50,7 @@ fn full_entry() -> AccessEntry {
         error_message: Some("no connection to 10.0.0.1:80: refused".into()),
         tls_version: Some("1.3"),
         policy: Some(crate::telemetry::PolicyLabel::Access),
+        fault_delay: Some(Duration::from_millis(250)),
         upstream_duration: Some(Duration::from_micros(1500)),
         route: name("shop"),
         backend: name("v2"),
@@ -90,7 +92,7 @@ fn lines_have_the_names_of_the_conventions() {
     );
     insta::assert_snapshot!(
         line_of(&full_entry()),
-        @r#"{"timestamp":"2027-01-15T08:00:00.123456Z","trace_id":"0af7651916cd43dd8448eb211c80319c","http.request.method":"GET","url.path":"/cart","url.query":"q=1","http.request.header.cookie":"a=b","server.address":"shop.example","client.address":"192.0.2.7","http.response.status_code":502,"http.response.body.size":5,"user_agent.original":"a \"quoted\"\nagent","network.protocol.version":"1.1","error.type":"connect","error.message":"no connection to 10.0.0.1:80: refused","tls.protocol.version":"1.3","duration_s":0.002,"upstream.duration_s":0.0015,"weir.route":"shop","weir.backend":"v2","weir.reason":"cookie","weir.policy":"access","weir.revision":3,"weir.endpoint":"10.0.0.1:80","weir.retries":1}"#
+        @r#"{"timestamp":"2027-01-15T08:00:00.123456Z","trace_id":"0af7651916cd43dd8448eb211c80319c","http.request.method":"GET","url.path":"/cart","url.query":"q=1","http.request.header.cookie":"a=b","server.address":"shop.example","client.address":"192.0.2.7","http.response.status_code":502,"http.response.body.size":5,"user_agent.original":"a \"quoted\"\nagent","network.protocol.version":"1.1","error.type":"connect","error.message":"no connection to 10.0.0.1:80: refused","tls.protocol.version":"1.3","duration_s":0.002,"upstream.duration_s":0.0015,"weir.route":"shop","weir.backend":"v2","weir.reason":"cookie","weir.policy":"access","weir.fault.delay_s":0.25,"weir.revision":3,"weir.endpoint":"10.0.0.1:80","weir.retries":1}"#
     );
 }
 

@@ -43,6 +43,7 @@ fn exporter() -> Exporter {
     registry.route_backend(&shop, &v2).worker(0).record(&good);
     registry.route(&shop).worker(0).matched();
     registry.route(&shop).worker(0).answered(PolicyLabel::Access);
+    registry.route(&shop).worker(0).fault(crate::telemetry::FaultLabel::Abort);
     registry.route(&shop).worker(0).token(crate::telemetry::TokenLabel::Known);
     registry.route(&shop).worker(0).overhead(Duration::from_micros(7));
     registry.endpoint(&v1, "[::1]:80").worker(1).record(Duration::from_millis(4));
