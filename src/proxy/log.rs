@@ -69,12 +69,16 @@ fn entry(
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let held_up = request.fault_delay.unwrap_or_default();
     let shows_query = snapshot.logging.as_ref().is_some_and(|logging| logging.query);
+    let shown = |query| match &route.jwt {
+        Some(jwt) => text(&jwt.provider.without_tokens(query)),
+        None => text(query),
+    };
     AccessEntry {
         time: clock::unix_now().saturating_sub(outcome.duration + held_up),
         trace_id: headers.known(Known::Traceparent).next().and_then(trace_id),
         method: outcome.method,
         path: text(request.target.path(bytes)),
-        query: request.target.query(bytes).filter(|_| shows_query).map(text),
+        query: request.target.query(bytes).filter(|_| shows_query).map(shown),
         cookie: None,
         host: request.target.authority.clone().map(|range| text(&bytes[range])),
         client: Some(request.client_ip).filter(|client| !is_unix_peer(*client)),

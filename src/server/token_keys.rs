@@ -23,6 +23,7 @@ use crate::{
 
 /// Larger files are no keys.
 const MAX_FILE: usize = 1 << 20;
+const TOO_LARGE: &str = "a key file has at most 1 MiB";
 
 /// What was read of every key file, and who needs it.
 #[derive(Debug, Default)]
@@ -188,8 +189,6 @@ fn open(file: &KeyFile) -> Result<KeySet, String> {
     parse(file, &fs::read(file.path()).map_err(|error| error.to_string())?)
 }
 
-const TOO_LARGE: &str = "a key file has at most 1 MiB";
-
 fn parse(file: &KeyFile, content: &[u8]) -> Result<KeySet, String> {
     if content.len() > MAX_FILE {
         return Err(TOO_LARGE.to_owned());
@@ -199,4 +198,113 @@ fn parse(file: &KeyFile, content: &[u8]) -> Result<KeySet, String> {
         KeyFile::Jwks(_) => KeyFormat::Jwks,
     };
     KeySet::read(format, content).map_err(|error| chain(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519};
+
+    use super::*;
+    use crate::control::fixtures;
+
+    fn key() -> String {
+        KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap().public_key_pem()
+    }
+
+    /// A control file whose providers have these files and algorithms.
+    fn config(providers: &[(&str, &Path, &[&str])]) -> Config {
+        let mut config = fixtures::config(&[("shop", &[("stable", 1)])]);
+        for (name, path, algorithms) in providers {
+            let provider = JwtProvider {
+                issuer: None,
+                audience: Vec::new(),
+                keys: KeyFile::Pem(path.to_path_buf()),
+                algorithms: algorithms.iter().map(ToString::to_string).collect(),
+                token: Vec::new(),
+                leeway: std::time::Duration::ZERO,
+            };
+            config.jwt.insert(Name::new(name).unwrap(), provider);
+        }
+        config
+    }
+
+    fn event(path: &Path, content: Result<&str, &str>) -> FileEvent {
+        let content = content.map(|text| text.as_bytes().into()).map_err(str::to_owned);
+        FileEvent { path: path.to_owned(), content }
+    }
+
+    fn gauges(keys: &TokenKeys, name: &str) -> (usize, bool) {
+        let KeyGauges { keys, good } = keys.gauges()[&Name::new(name).unwrap()];
+        (keys, good)
+    }
+
+    #[test]
+    fn a_file_is_read_once_and_errors_are_told_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let (good, bad) = (folder.path().join("good.pem"), folder.path().join("bad.pem"));
+        fs::write(&good, key()).unwrap();
+        fs::write(&bad, "nothing").unwrap();
+        let none = TokenKeys::default();
+        let both: &[(&str, &Path, &[&str])] = &[("a", &good, &[]), ("b", &good, &["ES256"])];
+        let made = none.for_config(&config(both)).unwrap();
+        let keys = made.by_provider();
+        let of = |name: &str| &keys[&Name::new(name).unwrap()];
+        assert!(Arc::ptr_eq(of("a"), of("b")));
+        assert_eq!(made.paths(), BTreeSet::from([good.clone()]));
+
+        let wrong: &[(&str, &Path, &[&str])] =
+            &[("a", &bad, &[]), ("b", &good, &["RS256"]), ("c", &folder.path().join("none"), &[])];
+        let errors = none.for_config(&config(wrong)).unwrap_err();
+        assert_eq!(errors.len(), 3, "{errors:?}");
+        assert!(errors[0].ends_with("bad.pem: there is no key in it that verifies signatures"), "{errors:?}");
+        assert!(errors[1].ends_with("none of its keys is for one of the `algorithms`"), "{errors:?}");
+        // What is known is not read again: a file that is bad now does not keep a control file out.
+        fs::write(&good, "nothing").unwrap();
+        assert!(made.for_config(&config(both)).is_ok());
+    }
+
+    #[test]
+    fn a_bad_file_changes_nothing_until_it_is_good_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.pem");
+        let first = key();
+        fs::write(&path, &first).unwrap();
+        let users: &[(&str, &Path, &[&str])] = &[("a", &path, &[]), ("b", &path, &["ES256"])];
+        let mut keys = TokenKeys::default().for_config(&config(users)).unwrap();
+        let before = keys.by_provider();
+        let same =
+            |keys: &TokenKeys| keys.by_provider().iter().all(|(name, now)| Arc::ptr_eq(now, &before[name]));
+        assert_eq!(keys.replace(&event(&path, Ok(&first))), Reread::default());
+        let ed25519 = KeyPair::generate_for(&PKCS_ED25519).unwrap().public_key_pem();
+        let large = "x".repeat(MAX_FILE + 1);
+        for content in [Ok("nothing"), Ok(&*ed25519), Ok(&*large), Err("gone")] {
+            let Reread { changed, problem } = keys.replace(&event(&path, content));
+            assert!(!changed && problem.is_some() && same(&keys), "{problem:?}");
+            assert_eq!((gauges(&keys, "a"), keys.warnings().len()), ((1, false), 2));
+        }
+        assert_eq!(keys.replace(&event(&path, Ok(&first))), Reread::default());
+        assert!(same(&keys) && keys.warnings().is_empty());
+        let more = [first, ed25519].concat();
+        assert_eq!(keys.replace(&event(&path, Ok(&more))), Reread { changed: true, problem: None });
+        assert_eq!((gauges(&keys, "b"), same(&keys)), ((2, true), false));
+        assert_eq!(keys.summary(&path), ["jwt.a has new keys: 2", "jwt.b has new keys: 2"]);
+    }
+
+    #[test]
+    fn what_was_read_while_a_change_was_made_ready_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("keys.pem"), folder.path().join("other.pem"));
+        fs::write(&path, key()).unwrap();
+        fs::write(&other, key()).unwrap();
+        let mut running = TokenKeys::default().for_config(&config(&[("a", &path, &[])])).unwrap();
+        // Another provider of the same file, and one of another: made from what is known now.
+        let users: &[(&str, &Path, &[&str])] = &[("a", &path, &[]), ("b", &path, &[]), ("c", &other, &[])];
+        let next = running.for_config(&config(users)).unwrap();
+        let newer = [key(), key()].concat();
+        assert!(running.replace(&event(&path, Ok(&newer))).changed);
+        assert!(running.give_way_to(next), "the keys of that change are old already");
+        assert_eq!(["a", "b", "c"].map(|name| gauges(&running, name).0), [2, 2, 1]);
+        let again = running.for_config(&config(users)).unwrap();
+        assert!(!running.give_way_to(again));
+    }
 }

@@ -284,6 +284,31 @@ fn a_grpc_call_without_a_token_is_unauthenticated() {
 }
 
 #[test]
+fn a_token_in_a_query_is_not_logged() {
+    let (issuer, origin) = (Issuer::new(), Origin::named("stable"));
+    let log = issuer.folder.path().join("access.log");
+    let weir = Setup::before(&origin)
+        .top(&issuer.provider("token: { query: access_token }"))
+        .top(&format!("access_log: {{ path: {}, query: true }}", log.display()))
+        .route("name: all, backend: stable, jwt: { provider: id }")
+        .start();
+    let good = issuer.token(json!({}));
+    for (token, status) in [(good.clone(), 200), (format!("{good}x"), 401)] {
+        let request = format!("GET /?a=1&access_token={token}&b=2 HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(weir.client().ask(request).status, status);
+    }
+    let lines = eventually("two lines", || {
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        (text.lines().count() == 2).then_some(text)
+    });
+    for line in lines.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["url.query"], "a=1&access_token=-&b=2");
+    }
+    assert_eq!(origin.only_request().target(), format!("/?a=1&access_token={good}&b=2"));
+}
+
+#[test]
 fn keys_change_with_their_file() {
     let (issuer, origin) = (Issuer::new(), Origin::named("stable"));
     let setup = Setup::before(&origin)

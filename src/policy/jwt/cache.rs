@@ -13,11 +13,15 @@ use crate::split::Claims;
 
 /// Tokens in one generation.
 const GENERATION: usize = 1024;
+/// Bytes of all tokens in one generation, as they came. What they say takes more, but not many times as much.
+const GENERATION_BYTES: usize = 2 << 20;
 
 /// One worker's cache.
 #[derive(Debug)]
 pub struct TokenCache {
     key: [u64; 2],
+    /// Of the younger generation's tokens.
+    bytes: usize,
     young: HashMap<u128, Entry>,
     old: HashMap<u128, Entry>,
 }
@@ -27,6 +31,8 @@ struct Entry {
     claims: Rc<Claims>,
     /// Not trusted from then on, seconds since 1970.
     expires: u64,
+    /// Length of the token, in bytes.
+    len: usize,
 }
 
 /// A token's place in the cache.
@@ -39,7 +45,7 @@ impl TokenCache {
     /// An empty cache; `key` is random.
     #[must_use]
     pub fn new(key: [u64; 2]) -> Self {
-        Self { key, young: HashMap::new(), old: HashMap::new() }
+        Self { key, bytes: 0, young: HashMap::new(), old: HashMap::new() }
     }
 
     /// Where a token of this provider would be.
@@ -62,15 +68,17 @@ impl TokenCache {
         Some(claims)
     }
 
-    /// Remembers a token that was verified.
-    pub(super) fn put(&mut self, place: Place, claims: Rc<Claims>, expires: u64) {
-        self.keep(place, Entry { claims, expires });
+    /// Remembers a token of `len` bytes that was verified.
+    pub(super) fn put(&mut self, place: Place, len: usize, claims: Rc<Claims>, expires: u64) {
+        self.keep(place, Entry { claims, expires, len });
     }
 
     fn keep(&mut self, place: Place, entry: Entry) {
-        if self.young.len() >= GENERATION {
+        if self.young.len() >= GENERATION || self.bytes + entry.len > GENERATION_BYTES {
             self.old = std::mem::take(&mut self.young);
+            self.bytes = 0;
         }
+        self.bytes += entry.len;
         self.young.insert(place.0, entry);
     }
 }
@@ -87,7 +95,7 @@ mod tests {
         assert_ne!(place, cache.place(8, b"token"));
         assert_ne!(place, cache.place(7, b"tokem"));
         assert_ne!(place, TokenCache::new([1, 3]).place(7, b"token"));
-        cache.put(place, claims, 100);
+        cache.put(place, 5, claims, 100);
         assert!(cache.get(place, 99).is_some());
         assert!(cache.get(place, 100).is_none());
         assert!(cache.get(cache.place(8, b"token"), 0).is_none());
@@ -98,13 +106,24 @@ mod tests {
         let mut cache = TokenCache::new([1, 2]);
         let claims = Rc::new(Claims::default());
         let used = cache.place(0, b"used");
-        cache.put(used, Rc::clone(&claims), u64::MAX);
+        cache.put(used, 4, Rc::clone(&claims), u64::MAX);
         for number in 0..10_000_u32 {
             let place = cache.place(1, &number.to_le_bytes());
-            cache.put(place, Rc::clone(&claims), u64::MAX);
+            cache.put(place, 4, Rc::clone(&claims), u64::MAX);
             assert!(cache.get(used, 0).is_some(), "after {number}");
             assert!(cache.young.len() + cache.old.len() <= 2 * GENERATION);
         }
         assert!(cache.get(cache.place(1, &0_u32.to_le_bytes()), 0).is_none());
+    }
+
+    #[test]
+    fn long_tokens_are_fewer() {
+        let mut cache = TokenCache::new([1, 2]);
+        for number in 0..2000_u32 {
+            let place = cache.place(1, &number.to_le_bytes());
+            cache.put(place, 8 << 10, Rc::default(), u64::MAX);
+            assert!(cache.young.len() + cache.old.len() <= 512, "after {number}");
+            assert!(cache.get(place, 0).is_some());
+        }
     }
 }

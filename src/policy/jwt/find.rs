@@ -1,5 +1,7 @@
 //! Where a request has its token.
 
+use std::borrow::Cow;
+
 use super::TokenError;
 use crate::http::RequestView;
 
@@ -63,4 +65,25 @@ fn parameters<'q>(query: &'q [u8], name: &[u8]) -> impl Iterator<Item = &'q [u8]
         .split(|byte| *byte == b'&')
         .filter_map(move |pair| pair.strip_prefix(name)?.strip_prefix(b"="))
         .filter(|value| !value.is_empty())
+}
+
+/// The query with `-` for each value of this name.
+pub(super) fn without_values<'q>(query: Cow<'q, [u8]>, name: &[u8]) -> Cow<'q, [u8]> {
+    if parameters(&query, name).next().is_none() {
+        return query;
+    }
+    let mut kept = Vec::with_capacity(query.len());
+    for (at, pair) in query.split(|byte| *byte == b'&').enumerate() {
+        if at > 0 {
+            kept.push(b'&');
+        }
+        match pair.strip_prefix(name) {
+            Some([b'=', _, ..]) => {
+                kept.extend_from_slice(name);
+                kept.extend_from_slice(b"=-");
+            }
+            _ => kept.extend_from_slice(pair),
+        }
+    }
+    Cow::Owned(kept)
 }

@@ -10,7 +10,7 @@ mod find;
 mod keys;
 mod verify;
 
-use std::{hash::Hash as _, rc::Rc, sync::Arc};
+use std::{borrow::Cow, hash::Hash as _, rc::Rc, sync::Arc};
 
 pub use cache::TokenCache;
 pub use find::TokenSource;
@@ -114,6 +114,16 @@ impl Provider {
         })
     }
 
+    /// A query as it may be logged: `-` in place of tokens (RFC 6750, section 5.3).
+    #[must_use]
+    pub fn without_tokens<'q>(&self, query: &'q [u8]) -> Cow<'q, [u8]> {
+        let names = self.trust.sources.iter().filter_map(|source| match source {
+            TokenSource::Query(name) => Some(name.as_bytes()),
+            TokenSource::Header(_) | TokenSource::Cookie(_) => None,
+        });
+        names.fold(Cow::Borrowed(query), |query, name| find::without_values(query, name))
+    }
+
     /// Who the user of `request` is.
     #[must_use]
     pub fn identify(
@@ -134,7 +144,7 @@ impl Provider {
         match verify::verify(token, &self.keys, &self.trust, now_unix_secs) {
             Ok((claims, expires)) => {
                 let claims = Rc::new(claims);
-                cache.put(place, Rc::clone(&claims), expires);
+                cache.put(place, token.len(), Rc::clone(&claims), expires);
                 Identity::Verified { claims, cached: false }
             }
             Err(error) => Identity::Bad(error),

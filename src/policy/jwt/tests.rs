@@ -356,6 +356,21 @@ fn the_first_source_that_has_a_token_gives_it() {
 }
 
 #[test]
+fn what_is_logged_of_a_query_has_no_token() {
+    let sources = ["access_token", "t"].map(|name| TokenSource::Query(name.into()));
+    let provider = provider(Trust { sources: sources.to_vec(), ..trust() }, pem(&P256));
+    for (query, logged) in [
+        ("", ""),
+        ("q=1", "q=1"),
+        ("access_token=eyJ.a.b", "access_token=-"),
+        ("q=1&access_token=eyJ.a.b&&t=x&access_token=y&r=2", "q=1&access_token=-&&t=-&access_token=-&r=2"),
+        ("access_token=&t&access_tokens=1&xt=2", "access_token=&t&access_tokens=1&xt=2"),
+    ] {
+        assert_eq!(provider.without_tokens(query.as_bytes()), logged.as_bytes(), "{query}");
+    }
+}
+
+#[test]
 fn a_known_token_is_not_verified_again_and_is_forgotten_with_its_keys() {
     let mut cache = TokenCache::new([3, 4]);
     let token = format!("Bearer {}", sign(&P256, Algorithm::ES256, &claims()));
