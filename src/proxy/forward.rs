@@ -1,7 +1,7 @@
 //! One attempt on an endpoint: a connection, the request up it, and the response to the client. `tries` makes as many as are
 //! needed.
 
-use std::{pin::pin, rc::Rc, time::Duration};
+use std::{pin::Pin, rc::Rc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -29,7 +29,7 @@ use crate::{
     split::Claims,
     telemetry::{EndpointShard, Outcome, RouteBackendShard},
     types::{Reason, clock},
-    upstream::Endpoint,
+    upstream::{Endpoint, Lease, UpstreamConnection},
 };
 
 /// A request on its way: what every attempt needs.
@@ -91,6 +91,17 @@ pub(super) struct InFlight<'a> {
     endpoint: &'a EndpointShard,
 }
 
+/// Awaits the work, but not for longer than until the deadline, if there is one. A macro, because a function would hold the work twice,
+/// as its argument and as what it awaits, and what a request holds is moved with each request.
+macro_rules! within {
+    ($deadline:expr, $work:expr) => {
+        match $deadline {
+            None => $work.await,
+            Some(deadline) => limited(deadline, Box::pin($work)).await,
+        }
+    };
+}
+
 // === impl Forwarder ===
 
 impl Forwarder<'_> {
@@ -118,13 +129,19 @@ impl Forwarder<'_> {
         let _admitted = self.admit(backend)?;
         let _in_flight = InFlight::new(self.shard(state.backend), endpoint.shards.worker(self.worker.index));
         let deadline = self.deadline();
-        let leased = within(deadline, lease(&self.opening(endpoint, backend, tries.fresh))).await?;
+        let wanted = self.opening(endpoint, backend, tries.fresh);
+        let leased = within!(deadline, lease(&wanted))?;
         let pooled = leased.is_reused();
         let sent_at = clock::now();
         let asked = self.request.upgrade_asked(client.bytes()).map(<[u8]>::to_vec);
-        let mut attempt = within(deadline, self.begin(client, leased, endpoint)).await?;
+        let mut attempt = match leased {
+            Leased::Stream(lease) => {
+                within!(deadline, Box::pin(self.begin_on_stream(client, lease, endpoint)))?
+            }
+            Leased::Connection(connection) => self.begin_on_connection(client, connection, endpoint),
+        };
         let mut head = self.worker.take_response_head();
-        let answered = within(deadline, attempt.response_head(&mut head, self.request.is_head())).await;
+        let answered = within!(deadline, attempt.response_head(&mut head, self.request.is_head()));
         if let Err(error) = answered.and_then(|()| self.check(&head, attempt.bytes(), asked.as_deref())) {
             let cut = attempt.is_interim_cut();
             attempt.finish(false);
@@ -138,20 +155,20 @@ impl Forwarder<'_> {
             self.hold(attempt, (head, timing), (state, tries), endpoint);
             return Err(ProxyError::Status(status));
         }
-        let delivered = self.complete(attempt, &head, timing, endpoint).await;
+        let outcome = self.deliver(&mut attempt, &head, timing).await;
+        let delivered = self.conclude(attempt, outcome, (&head, timing), endpoint);
         self.worker.put_response_head(head);
         delivered
     }
 
-    /// Brings the response, of which the head is here, to the client. An error means that it has seen nothing of it.
-    pub(super) async fn complete(
+    /// The end of an attempt whose response went to the client. An error means that it has seen nothing of it.
+    pub(super) fn conclude(
         &self,
-        mut attempt: Attempt<'_, '_>,
-        head: &ResponseHead,
-        timing: Timing,
+        attempt: Attempt<'_, '_>,
+        (mut delivered, streamed): (Delivered, bool),
+        (head, timing): (&ResponseHead, Timing),
         endpoint: &Endpoint,
     ) -> Result<Delivered, ProxyError> {
-        let (mut delivered, streamed) = self.deliver(&mut attempt, head, timing).await;
         // Until a byte of it was written, an answer of ours can still take the response's place.
         let begun = attempt.is_response_begun();
         let done_at = clock::now();
@@ -180,36 +197,40 @@ impl Forwarder<'_> {
         Some((clock::now() + timeout, timeout))
     }
 
-    /// Makes ready what the two sides need that speak what they speak.
-    async fn begin<'a, 'c>(
+    /// Makes ready what the two sides need, the endpoint's being a connection of HTTP/1.1.
+    fn begin_on_connection<'a, 'c>(
         &'a self,
         client: &'a mut Downstream<'c>,
-        leased: Leased,
+        connection: UpstreamConnection,
+        endpoint: &Endpoint,
+    ) -> Attempt<'a, 'c> {
+        let about = (self.facts(), self.limits(client));
+        let mut out = self.worker.buffers.take_outgoing();
+        self.request.write_upstream_head(self, client.bytes(), &mut out, endpoint);
+        match client {
+            Downstream::H1(client) => {
+                let (decoder, coding) = body_of(self.request.head.framing);
+                let upload = Relay::new(decoder, coding, out).keeping_back(about.0.trailing);
+                Attempt::Exchange(Exchange::new(self.worker, client, connection, upload, about))
+            }
+            Downstream::H2(_) => {
+                let sides = (connection, out);
+                Attempt::Bridge(Bridge::to_connection(self.worker, client, sides, about))
+            }
+        }
+    }
+
+    /// The same, the endpoint's being a stream of HTTP/2.
+    async fn begin_on_stream<'a, 'c>(
+        &'a self,
+        client: &'a mut Downstream<'c>,
+        lease: Lease,
         endpoint: &Endpoint,
     ) -> Result<Attempt<'a, 'c>, ProxyError> {
         let about = (self.facts(), self.limits(client));
-        match leased {
-            Leased::Stream(lease) => {
-                let request = self.request.upstream_request(self, client.bytes(), endpoint);
-                let bridge = Bridge::to_stream(self.worker, client, (lease, request?), about).await?;
-                Ok(Attempt::Bridge(bridge))
-            }
-            Leased::Connection(connection) => {
-                let mut out = self.worker.buffers.take_outgoing();
-                self.request.write_upstream_head(self, client.bytes(), &mut out, endpoint);
-                match client {
-                    Downstream::H1(client) => {
-                        let (decoder, coding) = body_of(self.request.head.framing);
-                        let upload = Relay::new(decoder, coding, out).keeping_back(about.0.trailing);
-                        Ok(Attempt::Exchange(Exchange::new(self.worker, client, connection, upload, about)))
-                    }
-                    Downstream::H2(_) => {
-                        let sides = (connection, out);
-                        Ok(Attempt::Bridge(Bridge::to_connection(self.worker, client, sides, about)))
-                    }
-                }
-            }
-        }
+        let request = self.request.upstream_request(self, client.bytes(), endpoint);
+        let bridge = Bridge::to_stream(self.worker, client, (lease, request?), about).await?;
+        Ok(Attempt::Bridge(bridge))
     }
 
     /// Whether the response is one that was asked for.
@@ -225,7 +246,7 @@ impl Forwarder<'_> {
     }
 
     /// Streams the response to the client; says how it went, and whether it was complete.
-    async fn deliver(
+    pub(super) async fn deliver(
         &self,
         attempt: &mut Attempt<'_, '_>,
         head: &ResponseHead,
@@ -343,15 +364,9 @@ impl Drop for InFlight<'_> {
 }
 
 /// Does `work`, but not for longer than until the deadline.
-async fn within<T>(
-    deadline: Option<(Instant, Duration)>,
-    work: impl Future<Output = Result<T, ProxyError>>,
+async fn limited<T>(
+    (at, after): (Instant, Duration),
+    work: Pin<Box<impl Future<Output = Result<T, ProxyError>>>>,
 ) -> Result<T, ProxyError> {
-    let work = pin!(work);
-    match deadline {
-        None => work.await,
-        Some((at, after)) => {
-            tokio::time::timeout_at(at, work).await.unwrap_or(Err(ProxyError::ResponseTimeout(after)))
-        }
-    }
+    tokio::time::timeout_at(at, work).await.unwrap_or(Err(ProxyError::ResponseTimeout(after)))
 }

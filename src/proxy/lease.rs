@@ -30,20 +30,33 @@ pub(super) struct Opening<'a> {
 
 /// A connection that waits, or a new one.
 pub(super) async fn lease(wanted: &Opening<'_>) -> Result<Leased, ProxyError> {
-    let Opening { worker, endpoint, backend, now, timeout, fresh } = *wanted;
-    let sessions = &worker.sessions;
+    match at_hand(wanted) {
+        Some(leased) => Ok(leased),
+        // In a box: opening takes much more memory than all the rest of a request, and is rare.
+        None => Box::pin(open(wanted)).await,
+    }
+}
+
+/// A connection that waits, or a place on one that is open.
+fn at_hand(wanted: &Opening<'_>) -> Option<Leased> {
+    let Opening { worker, endpoint, backend, now, fresh, .. } = *wanted;
+    if fresh {
+        return None;
+    }
     if backend.protocol.may_be_h2()
-        && !fresh
-        && let Some(lease) = sessions.take(endpoint.id, backend.keeping())
+        && let Some(lease) = worker.sessions.take(endpoint.id, backend.keeping())
     {
-        return Ok(Leased::Stream(lease));
+        return Some(Leased::Stream(lease));
     }
-    if backend.protocol.may_be_h1()
-        && !fresh
-        && let Some(pooled) = worker.pools.take(endpoint.id, now, backend.keeping())
-    {
-        return Ok(Leased::Connection(pooled));
+    if !backend.protocol.may_be_h1() {
+        return None;
     }
+    worker.pools.take(endpoint.id, now, backend.keeping()).map(Leased::Connection)
+}
+
+async fn open(wanted: &Opening<'_>) -> Result<Leased, ProxyError> {
+    let Opening { worker, endpoint, backend, timeout, .. } = *wanted;
+    let sessions = &worker.sessions;
     let _pending = wait_in_line(backend)?;
     let _opening = if backend.protocol == Protocol::Http11 {
         None

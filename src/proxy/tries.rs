@@ -40,7 +40,7 @@ pub(super) struct Tries<'s> {
     pub(super) fresh: bool,
     /// What follows an attempt that was given up at the response's head.
     step: Option<Step>,
-    held: Option<Waiting<'s>>,
+    held: Option<Box<Waiting<'s>>>,
 }
 
 /// A response that waits.
@@ -129,7 +129,9 @@ impl Forwarder<'_> {
             }
             self.take(&mut state, &mut tries, step).await;
         }
-        self.settle(client, &mut state, tries.held.take()).await;
+        if let Some(waiting) = tries.held.take() {
+            Box::pin(self.settle(client, &mut state, *waiting)).await;
+        }
         state
     }
 
@@ -157,9 +159,10 @@ impl Forwarder<'_> {
         (state, tries): (&Forwarded<'_>, &mut Tries<'s>),
         endpoint: &'s Endpoint,
     ) {
-        let waiting = Waiting { held: attempt.hold(), head, backend: state.backend, endpoint, timing };
+        let waiting =
+            Box::new(Waiting { held: attempt.hold(), head, backend: state.backend, endpoint, timing });
         if let Some(older) = tries.held.replace(waiting) {
-            self.discard(older);
+            self.discard(*older);
         }
     }
 
@@ -315,9 +318,8 @@ impl Forwarder<'_> {
         &'s self,
         client: &mut Downstream<'_>,
         state: &mut Forwarded<'s>,
-        waiting: Option<Waiting<'s>>,
+        waiting: Waiting<'s>,
     ) {
-        let Some(waiting) = waiting else { return };
         match &state.result {
             Err(error) if !error.is_clients() => {}
             _ => return self.discard(waiting),
@@ -338,8 +340,9 @@ impl Forwarder<'_> {
         let Waiting { held, head, backend, endpoint, timing } = waiting;
         let _in_flight = InFlight::new(self.shard(backend), endpoint.shards.worker(self.worker.index));
         let about = (self.facts(), self.limits(client));
-        let attempt = Attempt::Bridge(Bridge::resume(self.worker, client, held, about));
-        let delivered = self.complete(attempt, &head, timing, endpoint).await;
+        let mut attempt = Attempt::Bridge(Bridge::resume(self.worker, client, held, about));
+        let outcome = self.deliver(&mut attempt, &head, timing).await;
+        let delivered = self.conclude(attempt, outcome, (&head, timing), endpoint);
         self.worker.put_response_head(head);
         delivered
     }
