@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::{attempt::Leased, error::ProxyError, worker::Worker};
 use crate::{
+    net::tls::ClientTls,
     snapshot::Backend,
     upstream::{
         Endpoint, Protocol, UpstreamConnection,
@@ -26,26 +27,31 @@ pub(super) struct Opening<'a> {
     pub(super) timeout: Duration,
     /// Whether it must be a new one.
     pub(super) fresh: bool,
+    /// Whether what is sent over it may become a tunnel.
+    pub(super) upgrades: bool,
 }
 
 /// A connection that waits, or a new one.
 pub(super) async fn lease(wanted: &Opening<'_>) -> Result<Leased, ProxyError> {
-    let Opening { worker, endpoint, backend, now, timeout, fresh } = *wanted;
+    let Opening { worker, endpoint, backend, now, timeout, fresh, upgrades } = *wanted;
     let sessions = &worker.sessions;
-    if backend.protocol.may_be_h2()
+    // Where there is a choice, tunnels go the way on which every endpoint has them.
+    let narrow = upgrades && backend.protocol == Protocol::Auto;
+    let protocol = if narrow { Protocol::Http11 } else { backend.protocol };
+    if protocol.may_be_h2()
         && !fresh
         && let Some(lease) = sessions.take(endpoint.id, backend.keeping())
     {
         return Ok(Leased::Stream(lease));
     }
-    if backend.protocol.may_be_h1()
+    if protocol.may_be_h1()
         && !fresh
         && let Some(pooled) = worker.pools.take(endpoint.id, now, backend.keeping())
     {
         return Ok(Leased::Connection(pooled));
     }
     let _pending = wait_in_line(backend)?;
-    let _opening = if backend.protocol == Protocol::Http11 {
+    let _opening = if protocol == Protocol::Http11 {
         None
     } else {
         let opening = sessions.opening(endpoint.id).await;
@@ -55,8 +61,9 @@ pub(super) async fn lease(wanted: &Opening<'_>) -> Result<Leased, ProxyError> {
         opening
     };
     let permit = permit(worker, backend)?;
-    let stream = connect::open(endpoint, backend.tls.as_deref(), timeout).await?;
-    if backend.protocol.is_h2(&stream) {
+    let narrowed = backend.tls.as_deref().filter(|_| narrow).map(ClientTls::for_http11);
+    let stream = connect::open(endpoint, narrowed.as_ref().or(backend.tls.as_deref()), timeout).await?;
+    if protocol.is_h2(&stream) {
         let opened = sessions.open(endpoint.id, (stream, backend.tls.clone(), permit)).await;
         return Ok(Leased::Stream(opened.map_err(ProxyError::Session)?));
     }
