@@ -57,6 +57,9 @@ pub(super) enum ProxyError {
     /// The endpoint does not speak HTTP/2 as it should.
     #[error("no HTTP/2 connection to the endpoint")]
     Session(#[source] h2::Error),
+    /// The endpoint does not take WebSockets over HTTP/2 (RFC 8441, section 3).
+    #[error("the endpoint takes no WebSocket over HTTP/2")]
+    NoConnect,
     /// The request cannot be said in HTTP/2.
     #[error("the request cannot be said in HTTP/2")]
     Untranslatable,
@@ -96,6 +99,7 @@ impl ProxyError {
             }
             Self::Connect(ConnectError::Io { .. } | ConnectError::Tls { .. })
             | Self::Session(_)
+            | Self::NoConnect
             | Self::Untranslatable
             | Self::Closed { .. }
             | Self::Refused(_)
@@ -122,6 +126,7 @@ impl ProxyError {
                 "the backend could not be reached"
             }
             Self::Session(_) | Self::Untranslatable => "the backend could not be asked",
+            Self::NoConnect => "the backend takes no WebSocket",
             Self::Closed { .. } | Self::Truncated(_) => "the backend closed the connection",
             Self::Refused(_) | Self::Status(_) => "the backend refused the request",
             Self::Head(_) | Self::Switched | Self::Body => "the backend's response could not be understood",
@@ -143,9 +148,12 @@ impl ProxyError {
             Self::Connect(ConnectError::Tls { .. }) => Some(ErrorKind::Tls),
             Self::Closed { source, .. } if source.as_ref().is_some_and(is_of_tls) => Some(ErrorKind::Tls),
             Self::Closed { .. } | Self::Refused(_) | Self::Truncated(_) => Some(ErrorKind::Reset),
-            Self::Session(_) | Self::Untranslatable | Self::Head(_) | Self::Switched | Self::Body => {
-                Some(ErrorKind::Protocol)
-            }
+            Self::Session(_)
+            | Self::NoConnect
+            | Self::Untranslatable
+            | Self::Head(_)
+            | Self::Switched
+            | Self::Body => Some(ErrorKind::Protocol),
         }
     }
 
@@ -171,6 +179,7 @@ impl ProxyError {
             | Self::Unavailable
             | Self::Overload(_)
             | Self::Status(_)
+            | Self::NoConnect
             | Self::Untranslatable => false,
         }
     }

@@ -61,6 +61,8 @@ pub(super) struct Exchange<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RequestFacts<'a> {
     pub(super) version: Version,
+    /// Whether an endpoint over HTTP/2 is asked for a tunnel.
+    pub(super) connects: bool,
     pub(super) framing: Framing,
     pub(super) expects_continue: bool,
     /// What is kept back of fields behind the body.

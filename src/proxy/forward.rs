@@ -188,7 +188,8 @@ impl Forwarder<'_> {
 
     fn opening<'o>(&'o self, endpoint: &'o Endpoint, backend: &'o Backend, fresh: bool) -> Opening<'o> {
         let (now, timeout) = (self.request.start, self.route.timeouts.connect);
-        Opening { worker: self.worker, endpoint, backend, now, timeout, fresh }
+        let upgrades = self.request.head.upgrade.is_some();
+        Opening { worker: self.worker, endpoint, backend, now, timeout, fresh, upgrades }
     }
 
     /// When an attempt that begins now must have a response's head, and how long that is.
@@ -228,6 +229,9 @@ impl Forwarder<'_> {
         endpoint: &Endpoint,
     ) -> Result<Attempt<'a, 'c>, ProxyError> {
         let about = (self.facts(), self.limits(client));
+        if about.0.connects && !lease.takes_connect().await.map_err(ProxyError::Session)? {
+            return Err(ProxyError::NoConnect);
+        }
         let request = self.request.upstream_request(self, client.bytes(), endpoint);
         let bridge = Bridge::to_stream(self.worker, client, (lease, request?), about).await?;
         Ok(Attempt::Bridge(bridge))
@@ -254,19 +258,24 @@ impl Forwarder<'_> {
     ) -> (Delivered, bool) {
         let version = self.request.head.version;
         let tunnel = self.opens_tunnel(head);
-        let unframed =
-            matches!(head.framing, Framing::Chunked | Framing::UntilClose) && version != Version::Http2;
+        let unframed = matches!(head.framing, Framing::Chunked | Framing::UntilClose)
+            && version != Version::Http2
+            && !tunnel;
         let chunked = unframed && version == Version::Http11;
         let ends_with_connection = (unframed && !chunked) || tunnel;
         // An answer before the whole request was read: what the client still sends would be taken for its next request.
         let early = !attempt.is_request_sent() && (head.status >= 300 || self.request.head.expects_continue);
         let keep_alive =
             self.request.head.keep_alive && !ends_with_connection && !early && !self.worker.draining.get();
+        let websocket = self.request.websocket.as_ref().filter(|_| tunnel && head.version == Version::Http2);
+        let proof = websocket.and_then(|websocket| websocket.proof.as_deref());
         let begun = self.worker.with_date(|date| {
             let set_cookie = self.set_cookie.as_deref();
             let edits = Edits::of_response(self.route, self.request);
-            attempt
-                .begin_response(head, &ClientHead { version, keep_alive, chunked, set_cookie, date, edits })
+            attempt.begin_response(
+                head,
+                &ClientHead { version, keep_alive, chunked, set_cookie, date, edits, proof },
+            )
         });
         if tunnel {
             attempt.open_tunnel();
@@ -294,7 +303,8 @@ impl Forwarder<'_> {
         let complete = error.is_none();
         let body_bytes = attempt.body_bytes();
         let delivered = Delivered {
-            status: head.status,
+            // Whatever the two sides speak: over HTTP/2 it is said by 200.
+            status: if tunnel { 101 } else { head.status },
             head_at,
             sent_at,
             pooled,
@@ -309,17 +319,16 @@ impl Forwarder<'_> {
 
     /// Whether the response makes a tunnel of the two sides.
     fn opens_tunnel(&self, head: &ResponseHead) -> bool {
-        let opened = if head.version == Version::Http2 {
-            (200..300).contains(&head.status)
-        } else {
-            head.status == 101
-        };
-        opened && self.request.head.upgrade.is_some()
+        if head.version == Version::Http2 {
+            return (200..300).contains(&head.status) && self.request.websocket.is_some();
+        }
+        head.status == 101 && self.request.head.upgrade.is_some()
     }
 
     pub(super) fn facts(&self) -> RequestFacts<'_> {
         RequestFacts {
             version: self.request.head.version,
+            connects: self.request.websocket.is_some(),
             framing: self.request.head.framing,
             expects_continue: self.request.waits_for_continue,
             trailing: Trailing {

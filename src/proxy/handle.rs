@@ -21,6 +21,7 @@ use super::{
     mirror::Mirroring,
     policy::{self, Edits},
     respond::{Body, Local},
+    websocket::Handshake,
     worker::Worker,
 };
 use crate::{
@@ -48,6 +49,8 @@ pub(super) struct Request<'a> {
     trusted: bool,
     /// What the client said of itself in its TLS handshake.
     secured: Option<Rc<Secured>>,
+    /// The WebSocket that it asks for.
+    pub(super) websocket: Option<Handshake>,
     /// The version of TLS.
     pub(super) tls_version: Option<&'static str>,
     /// The origin of the page that asks, on routes that go by it.
@@ -174,6 +177,7 @@ fn understand<'a>(
         client_ip,
         peer_ip,
         trusted,
+        websocket: Handshake::of(head, bytes),
         tls_version: client.secured().map(|secured| secured.version),
         secured: client.secured().cloned(),
         origin: None,
@@ -392,7 +396,8 @@ impl Request<'_> {
         bytes: &[u8],
         endpoint: &Endpoint,
     ) -> Result<::http::Request<()>, ProxyError> {
-        self.with_upstream_head(forwarder, bytes, endpoint, |head| head.request())
+        let connects = self.websocket.is_some();
+        self.with_upstream_head(forwarder, bytes, endpoint, |head| head.request(connects))
             .map_err(|_| ProxyError::Untranslatable)
     }
 

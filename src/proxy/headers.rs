@@ -11,6 +11,7 @@ use super::{
     policy::Edits,
     trace::{hex, is_traceparent},
     trailing::{Trailing, is_forged_region},
+    websocket,
 };
 use crate::{
     http::{BodyDecoder, Framing, Headers, Known, ResponseHead, Version, framing},
@@ -68,6 +69,8 @@ pub(super) struct ClientHead<'a> {
     pub(super) date: &'a str,
     /// What the route changes.
     pub(super) edits: Edits<'a>,
+    /// The proof for an HTTP/1.1 client whose WebSocket an endpoint has opened over HTTP/2.
+    pub(super) proof: Option<&'a str>,
 }
 
 // === impl UpstreamHead ===
@@ -87,16 +90,18 @@ impl UpstreamHead<'_> {
         if let Some(protocol) = self.upgrade {
             out.extend_from_slice(b"connection: upgrade\r\n");
             out.field(b"upgrade", protocol);
-            self.write_websocket_key(out);
+            if protocol == b"websocket" && self.headers.get("sec-websocket-key").is_none() {
+                websocket::write_key(out, [self.entropy[0], self.entropy[1]]);
+            }
         }
         out.extend_from_slice(b"\r\n");
     }
 
-    /// The head as an HTTP/2 request (RFC 9113, section 8.3.1; RFC 8441, section 4).
+    /// The head as an HTTP/2 request (RFC 9113, section 8.3.1), which `connects` to a WebSocket (RFC 8441, section 4).
     ///
     /// # Errors
     /// When method, host or path are none that HTTP/2 has.
-    pub(super) fn request(&self) -> Result<::http::Request<()>, ::http::Error> {
+    pub(super) fn request(&self, connects: bool) -> Result<::http::Request<()>, ::http::Error> {
         let mut fields = FieldMap::default();
         self.fields(&mut fields);
         let path = ::http::uri::PathAndQuery::try_from(self.path_and_query)?;
@@ -106,10 +111,10 @@ impl UpstreamHead<'_> {
         *request.method_mut() = ::http::Method::from_bytes(self.method.as_bytes())?;
         *request.uri_mut() = uri.build()?;
         *request.headers_mut() = fields.map;
-        if let Some(protocol) = self.upgrade {
+        if connects {
             *request.method_mut() = ::http::Method::CONNECT;
-            let protocol = String::from_utf8_lossy(protocol).to_ascii_lowercase();
-            request.extensions_mut().insert(h2::ext::Protocol::from(protocol.as_str()));
+            request.headers_mut().remove("sec-websocket-key");
+            request.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
         }
         Ok(request)
     }
@@ -137,23 +142,6 @@ impl UpstreamHead<'_> {
         self.testimony.write(out);
         self.write_forwarding(out);
         self.write_ids(out, &seen);
-    }
-
-    /// A WebSocket that was asked for over HTTP/2 has no key (RFC 8441, section 5); HTTP/1.1 must have one, of 16 random
-    /// bytes in base64 (RFC 6455, section 4.1).
-    fn write_websocket_key(&self, out: &mut Vec<u8>) {
-        if self.upgrade == Some(b"websocket") && self.headers.get("sec-websocket-key").is_none() {
-            const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-            let bits = u128::from(self.entropy[0]) << 64 | u128::from(self.entropy[1]);
-            out.begin(b"sec-websocket-key");
-            // 22 digits hold 132 bits; the last four are zero.
-            for at in 0..22_u32 {
-                let digit = if at < 21 { bits >> (122 - 6 * at) & 63 } else { bits << 4 & 63 };
-                out.push(ALPHABET[usize::try_from(digit).unwrap_or_default()]);
-            }
-            out.part(b"==");
-            out.end();
-        }
     }
 
     fn passes(&self, known: Known, value: &[u8], seen: &mut Seen) -> bool {
@@ -262,6 +250,14 @@ struct Seen {
 impl ClientHead<'_> {
     /// Appends the upstream's head, as an HTTP/1.1 client is to see it, to `out`.
     pub(super) fn write(&self, head: &ResponseHead, bytes: &[u8], out: &mut Vec<u8>) {
+        if let Some(proof) = self.proof {
+            write_status_line(out, 101, b"Switching Protocols");
+            self.fields(head, bytes, out);
+            out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n");
+            out.field(b"sec-websocket-accept", proof.as_bytes());
+            out.extend_from_slice(b"\r\n");
+            return;
+        }
         write_status_line(out, head.status, head.reason(bytes));
         self.fields(head, bytes, out);
         if head.status == 101 {
@@ -297,7 +293,7 @@ impl ClientHead<'_> {
     fn fields(&self, head: &ResponseHead, bytes: &[u8], out: &mut impl Fields) {
         let headers = head.headers(bytes);
         let named = ConnectionOptions::of(headers);
-        let bodiless = matches!(head.status, 101 | 204);
+        let bodiless = matches!(head.status, 101 | 204) || self.proof.is_some();
         let mut has_date = false;
         for (known, name, value) in headers.iter_known() {
             let passes = match known {

@@ -114,6 +114,7 @@ fn a_response_keeps_its_fields_and_their_order() {
         set_cookie: Some("weir=x"),
         date: "Sun, 06 Nov 1994 08:49:37 GMT",
         edits: Edits::default(),
+        proof: None,
     };
     client.write(&head, bytes, &mut out);
     insta::assert_snapshot!(String::from_utf8(out).unwrap().replace("\r\n", "\n"), @r"

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::{attempt::Leased, error::ProxyError, worker::Worker};
 use crate::{
+    net::tls::ClientTls,
     snapshot::Backend,
     upstream::{
         Endpoint, Protocol, UpstreamConnection,
@@ -26,6 +27,21 @@ pub(super) struct Opening<'a> {
     pub(super) timeout: Duration,
     /// Whether it must be a new one.
     pub(super) fresh: bool,
+    /// Whether what is sent over it may become a tunnel.
+    pub(super) upgrades: bool,
+}
+
+// === impl Opening ===
+
+impl Opening<'_> {
+    /// Whether a tunnel is asked for and there is a choice: then it goes the way on which every endpoint has them.
+    fn is_narrow(&self) -> bool {
+        self.upgrades && self.backend.protocol == Protocol::Auto
+    }
+
+    fn protocol(&self) -> Protocol {
+        if self.is_narrow() { Protocol::Http11 } else { self.backend.protocol }
+    }
 }
 
 /// A connection that waits, or a new one.
@@ -40,15 +56,16 @@ pub(super) async fn lease(wanted: &Opening<'_>) -> Result<Leased, ProxyError> {
 /// A connection that waits, or a place on one that is open.
 fn at_hand(wanted: &Opening<'_>) -> Option<Leased> {
     let Opening { worker, endpoint, backend, now, fresh, .. } = *wanted;
+    let protocol = wanted.protocol();
     if fresh {
         return None;
     }
-    if backend.protocol.may_be_h2()
+    if protocol.may_be_h2()
         && let Some(lease) = worker.sessions.take(endpoint.id, backend.keeping())
     {
         return Some(Leased::Stream(lease));
     }
-    if !backend.protocol.may_be_h1() {
+    if !protocol.may_be_h1() {
         return None;
     }
     worker.pools.take(endpoint.id, now, backend.keeping()).map(Leased::Connection)
@@ -56,9 +73,9 @@ fn at_hand(wanted: &Opening<'_>) -> Option<Leased> {
 
 async fn open(wanted: &Opening<'_>) -> Result<Leased, ProxyError> {
     let Opening { worker, endpoint, backend, timeout, .. } = *wanted;
-    let sessions = &worker.sessions;
+    let (sessions, protocol) = (&worker.sessions, wanted.protocol());
     let _pending = wait_in_line(backend)?;
-    let _opening = if backend.protocol == Protocol::Http11 {
+    let _opening = if protocol == Protocol::Http11 {
         None
     } else {
         let opening = sessions.opening(endpoint.id).await;
@@ -68,8 +85,9 @@ async fn open(wanted: &Opening<'_>) -> Result<Leased, ProxyError> {
         opening
     };
     let permit = permit(worker, backend)?;
-    let stream = connect::open(endpoint, backend.tls.as_deref(), timeout).await?;
-    if backend.protocol.is_h2(&stream) {
+    let narrowed = backend.tls.as_deref().filter(|_| wanted.is_narrow()).map(ClientTls::for_http11);
+    let stream = connect::open(endpoint, narrowed.as_ref().or(backend.tls.as_deref()), timeout).await?;
+    if protocol.is_h2(&stream) {
         let opened = sessions.open(endpoint.id, (stream, backend.tls.clone(), permit)).await;
         return Ok(Leased::Stream(opened.map_err(ProxyError::Session)?));
     }

@@ -253,6 +253,7 @@ impl Copy {
             now: clock::now(),
             timeout: self.connect,
             fresh,
+            upgrades: false,
         };
         let leased = lease(&opening).await?;
         let sent_at = clock::now();

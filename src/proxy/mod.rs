@@ -36,6 +36,7 @@ mod timer;
 mod trace;
 mod trailing;
 mod tries;
+mod websocket;
 mod worker;
 
 pub use plane::{DataPlane, OpenListener, Queue};

@@ -6,15 +6,16 @@
 
 use std::{
     cell::{Cell, RefCell},
+    future::poll_fn,
     rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
-use h2::client::SendRequest;
+use h2::{Ping, PingPong, client::SendRequest};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OnceCell, OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
 
@@ -61,6 +62,9 @@ struct PerEndpoint {
 #[derive(Debug)]
 struct Session {
     sender: SendRequest<Bytes>,
+    ping: RefCell<PingPong>,
+    /// Set once the endpoint's settings are known.
+    settled: OnceCell<()>,
     /// What it was secured with; `None` is in the clear.
     tls: Option<Arc<ClientTls>>,
     active: Cell<usize>,
@@ -111,12 +115,15 @@ impl Sessions {
         (stream, tls, permit): (Stream, Option<Arc<ClientTls>>, Option<Permit>),
     ) -> Result<Lease, h2::Error> {
         let shaking = builder().handshake::<_, Bytes>(stream);
-        let (sender, connection) = match tokio::time::timeout(HANDSHAKE, shaking).await {
+        let (sender, mut connection) = match tokio::time::timeout(HANDSHAKE, shaking).await {
             Ok(shaken) => shaken?,
             Err(_) => return Err(h2::Reason::SETTINGS_TIMEOUT.into()),
         };
+        let ping = connection.ping_pong().expect("it is asked for once");
         let session = Rc::new(Session {
             sender,
+            ping: RefCell::new(ping),
+            settled: OnceCell::new(),
             tls,
             active: Cell::new(0),
             closed: Rc::default(),
@@ -196,6 +203,13 @@ fn builder() -> h2::client::Builder {
 // === impl Session ===
 
 impl Session {
+    /// Waits for the answer to a PING.
+    async fn ping(&self) -> Result<(), h2::Error> {
+        // Where somebody has sent one already and did not wait for it, that one is waited for.
+        drop(self.ping.borrow_mut().send_ping(Ping::opaque()));
+        poll_fn(|cx| self.ping.borrow_mut().poll_pong(cx)).await.map(drop)
+    }
+
     fn has_room(&self) -> bool {
         !self.closed.get() && self.active.get() < self.sender.current_max_send_streams()
     }
@@ -213,6 +227,25 @@ impl Lease {
     #[must_use]
     pub fn sender(&self) -> SendRequest<Bytes> {
         self.session.sender.clone()
+    }
+
+    /// Whether the endpoint takes extended CONNECT (RFC 8441, section 3).
+    ///
+    /// Its settings say so. They are the first that it sends (RFC 9113, section 3.4), so they are known when it has answered a PING;
+    /// that is asked once, and only where somebody wants to know.
+    ///
+    /// # Errors
+    /// When the connection ends, or there is no answer in time.
+    pub async fn takes_connect(&self) -> Result<bool, h2::Error> {
+        let session = &self.session;
+        if !session.sender.is_extended_connect_protocol_enabled() {
+            let settling = session.settled.get_or_try_init(|| session.ping());
+            match tokio::time::timeout(HANDSHAKE, settling).await {
+                Ok(settled) => settled?,
+                Err(_) => return Err(h2::Reason::SETTINGS_TIMEOUT.into()),
+            };
+        }
+        Ok(session.sender.is_extended_connect_protocol_enabled())
     }
 
     /// No further request goes over this connection.

@@ -51,4 +51,5 @@ mod tls;
 mod unix;
 mod upstream_tls;
 mod websocket;
+mod websocket_h2;
 mod websocket_life;

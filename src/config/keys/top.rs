@@ -246,7 +246,7 @@ pub(in crate::config) static BACKEND: Shape = Shape {
             Kind::Word(&["http/1.1", "h2", "h2c", "auto"]),
             "http/1.1",
             "What its endpoints speak: `http/1.1`; `h2`, HTTP/2 in TLS; `h2c`, HTTP/2 in the clear; `auto`, what the endpoint \
-             chooses in the TLS handshake (ALPN).",
+             chooses in the TLS handshake (ALPN), where WebSockets and other upgrades go over HTTP/1.1.",
         ),
         optional("tls", Kind::Object(&BACKEND_TLS), "TLS to its endpoints. Without it, all is in the clear."),
         default(

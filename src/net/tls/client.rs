@@ -22,6 +22,8 @@ use crate::types::Address;
 pub struct ClientTls {
     /// For `tokio_rustls`.
     pub config: Arc<ClientConfig>,
+    /// The same, offering HTTP/1.1 alone.
+    http11: Arc<ClientConfig>,
     /// The name that their certificates must have; `None` is the endpoint's address.
     pub server_name: Option<ServerName<'static>>,
     /// Whether certificates are checked.
@@ -90,11 +92,20 @@ impl ClientTls {
             Some(certificate) => builder
                 .with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certificate.key))),
         };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let http11 = Arc::new(config.clone());
         config.alpn_protocols = parts.alpn.iter().map(|protocol| protocol.to_vec()).collect();
         let server_name = parts.server_name.map(|name| {
             ServerName::try_from(name.to_owned()).map_err(|_| TlsError::ServerName(name.to_owned()))
         });
-        Ok(Self { config: Arc::new(config), server_name: server_name.transpose()?, verifies: parts.verify })
+        let (config, verifies) = (Arc::new(config), parts.verify);
+        Ok(Self { config, http11, server_name: server_name.transpose()?, verifies })
+    }
+
+    /// For connections that are to speak HTTP/1.1, whatever else the endpoint speaks.
+    #[must_use]
+    pub fn for_http11(&self) -> Self {
+        Self { config: Arc::clone(&self.http11), ..self.clone() }
     }
 
     /// The name that the certificate of an endpoint must have: the configured one, else the name that led to it, else its IP address. A unix socket without a

@@ -88,7 +88,7 @@ impl<'a, 'c> Bridge<'a, 'c> {
         (lease, request): (Lease, ::http::Request<()>),
         (facts, limits): (RequestFacts<'a>, Limits),
     ) -> Result<Self, ProxyError> {
-        let ended = facts.framing == Framing::None;
+        let ended = facts.framing == Framing::None && !facts.connects;
         let upstream = Upstream::stream(worker, lease, request, ended).await?;
         Ok(Self::new(worker, client, upstream, (facts, limits)))
     }
@@ -202,6 +202,7 @@ impl<'a, 'c> Bridge<'a, 'c> {
         self.tunnel = true;
         self.upload = Pump::default();
         self.decoder = BodyDecoder::UntilClose;
+        self.deadlines.client = None;
         self.upstream.begin_body(BodyDecoder::UntilClose);
         self.limits.stream_idle = self.limits.tunnel_idle;
     }
@@ -410,7 +411,7 @@ impl<'a, 'c> Bridge<'a, 'c> {
                 return if client.poll_gone(cx).is_ready() { Err(ProxyError::ClientGone) } else { Ok(()) };
             }
         };
-        if reading_body || client.ended || client.buffer.is_full() {
+        if self.tunnel || reading_body || client.ended || client.buffer.is_full() {
             return Ok(());
         }
         while let Poll::Ready(filled) = poll_fill(cx, &mut client.stream, &mut client.buffer) {

@@ -531,6 +531,24 @@ def _(t):
     t.check(answer.status == 403, f"answered {client}")
 
 
+@theme.case("websocket-h2-refused-data", "RFC 8441 §5, RFC 9110 §7.8", "What follows a handshake that the origin refuses is no request to it.", needs=EXTENDED)
+def _(t):
+    def behave(connection):
+        if connection.head() is not None:
+            t.origin.wait(lambda _: False, 0.5)
+            connection.send(reply(403, b"no", reason="Forbidden"))
+            connection.wait_end(1.0)
+
+    t.origin.behave(behave)
+    client = extended(t)
+    client.body(1, b"GET /smuggled HTTP/1.1\r\nHost: h.test\r\n\r\n", end=False)
+    answer = client.answer(1)
+    client.until(lambda: answer.status or answer.done)
+    t.note(client)
+    seen = b"".join(bytes(connection.data) for connection in t.origin.connections)
+    t.check(b"/smuggled" not in seen, f"the origin saw {seen!r}")
+
+
 @theme.case("websocket-h2-ended-by-origin", "RFC 8441 §5, RFC 6455 §7.1.1", "The end of the origin's connection ends the stream.", needs=EXTENDED)
 def _(t):
     def behave(connection):

@@ -133,10 +133,11 @@ impl H2Client {
         self.open(request, true).answer()
     }
 
-    /// Sends a request with this body and gives its response.
+    /// Sends a request with this body and gives its response. The end is in the last frame, so that no answer is there before it.
     pub(crate) fn ask_with(&mut self, request: Request<()>, body: &[u8]) -> Answer {
+        let Some(before_last) = body.len().checked_sub(1) else { return self.ask(request) };
         let mut stream = self.open(request, false);
-        let (first, last) = body.split_at(body.len().saturating_sub(1));
+        let (first, last) = body.split_at(before_last);
         stream.send(first);
         stream.sending.send_data(Bytes::copy_from_slice(last), true).expect("the stream is open");
         stream.answer()

@@ -7,10 +7,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::{RecvStream, server::SendResponse};
+use h2::{
+    RecvStream,
+    server::{Builder, SendResponse},
+};
 use tokio::{
     net::{TcpListener, TcpStream},
-    runtime::Builder,
+    runtime,
     sync::oneshot,
 };
 
@@ -38,18 +41,34 @@ impl StreamOrigin {
     pub(crate) fn answering(
         answer: impl Fn(usize, http::Request<RecvStream>, SendResponse<Bytes>) + Send + Sync + 'static,
     ) -> Self {
+        Self::with(Builder::new(), answer)
+    }
+
+    /// The same, and takes extended CONNECT (RFC 8441).
+    pub(crate) fn connecting(
+        answer: impl Fn(usize, http::Request<RecvStream>, SendResponse<Bytes>) + Send + Sync + 'static,
+    ) -> Self {
+        let mut builder = Builder::new();
+        builder.enable_connect_protocol();
+        Self::with(builder, answer)
+    }
+
+    fn with(
+        builder: Builder,
+        answer: impl Fn(usize, http::Request<RecvStream>, SendResponse<Bytes>) + Send + Sync + 'static,
+    ) -> Self {
         let (address, given) = std::sync::mpsc::sync_channel(1);
         let (stop, stopped) = oneshot::channel();
         let seen = Arc::<Mutex<Seen>>::default();
         let (answer, shared) = (Arc::new(answer), Arc::clone(&seen));
         thread::spawn(move || {
-            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 address.send(listener.local_addr().unwrap()).unwrap();
                 tokio::select! {
                     _ = stopped => {}
-                    () = accept(listener, answer, shared) => {}
+                    () = accept(listener, builder, answer, shared) => {}
                 }
             });
         });
@@ -62,15 +81,15 @@ impl StreamOrigin {
     }
 }
 
-async fn accept<F>(listener: TcpListener, answer: Arc<F>, seen: Arc<Mutex<Seen>>)
+async fn accept<F>(listener: TcpListener, builder: Builder, answer: Arc<F>, seen: Arc<Mutex<Seen>>)
 where
     F: Fn(usize, http::Request<RecvStream>, SendResponse<Bytes>) + Send + Sync + 'static,
 {
     while let Ok((stream, _)) = listener.accept().await {
-        let (answer, seen) = (Arc::clone(&answer), Arc::clone(&seen));
+        let (answer, seen, builder) = (Arc::clone(&answer), Arc::clone(&seen), builder.clone());
         seen.lock().unwrap().connections += 1;
         tokio::spawn(async move {
-            if let Ok(connection) = h2::server::handshake(stream).await {
+            if let Ok(connection) = builder.handshake(stream).await {
                 serve(connection, &*answer, &seen).await;
             }
             seen.lock().unwrap().ended += 1;
@@ -107,7 +126,7 @@ pub(crate) fn ask(
     request: http::Request<()>,
     body: &[&'static [u8]],
 ) -> (http::Response<()>, Vec<u8>) {
-    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let stream = TcpStream::connect(address).await.unwrap();
         let (mut sender, connection) = h2::client::handshake(stream).await.unwrap();
