@@ -28,8 +28,9 @@ use crate::{
 /// at once would reset the connection, and the reset could overtake the response.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 pub(super) const LINGER_BYTES: usize = 1024 * 1024;
-/// How long a connection that is new when Weir stops may take to send its first request.
-const FIRST_REQUEST: Duration = Duration::from_secs(1);
+/// How long a connection that waits for a request when Weir stops may take to send one more. Closing it at once would lose what a
+/// client is just sending, and a client may not send a POST again that way (RFC 9112, section 9.3.1).
+const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// A client and what has been read from it.
 pub(super) struct Client {
@@ -208,8 +209,7 @@ impl Client {
     /// Reads the first bytes of a request; holds no buffer while there are none. `None` when the connection is to end: it
     /// was idle for too long, or Weir is stopping.
     ///
-    /// What has arrived is read even when Weir stops, and a new connection has a moment for its first request: its client
-    /// could not know.
+    /// What has arrived is read even when Weir stops, and there is a moment for one more request, whose answer tells the client.
     async fn first_bytes(&mut self, worker: &Worker, timeout: Duration) -> Option<io::Result<usize>> {
         if self.ended {
             return None;
@@ -225,12 +225,9 @@ impl Client {
             }
             worker.buffers.reclaim(&mut self.buffer);
             let draining = worker.draining.get();
-            if draining && self.asked {
-                return Poll::Ready(None);
-            }
             if timed != Some(draining) {
                 timed = Some(draining);
-                self.timer.set(clock::now(), if draining { FIRST_REQUEST } else { timeout });
+                self.timer.set(clock::now(), if draining { LAST_REQUEST } else { timeout });
             }
             worker.idle.register(&mut self.idle_slot, cx.waker());
             self.timer.poll(cx).map(|()| None)

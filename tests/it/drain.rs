@@ -1,20 +1,16 @@
 //! Limits of connections, and stopping without losing a request.
 
-use std::time::Duration;
+use std::{
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
 
-use crate::support::{Client, End, GET, Gate, Origin, Setup, ok};
+use crate::support::{Client, End, GET, Gate, Origin, PATIENCE, Setup, weir::eventually};
 
-/// An origin that answers `/slow` once the gate is open, and anything else at once.
-fn slow(gate: &Gate) -> Origin {
-    let gate = gate.clone();
-    Origin::scripted(move |peer| {
-        while let Some(request) = peer.request() {
-            if request.target() == "/slow" {
-                gate.wait();
-            }
-            peer.send(ok("ok"));
-        }
-    })
+/// Waits until nobody accepts any more at `address`: Weir is stopping.
+fn stops_accepting(address: SocketAddr) {
+    let refused = || TcpStream::connect_timeout(&address, PATIENCE).is_err().then_some(());
+    eventually("no connection", refused);
 }
 
 const SLOW: &str = "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -34,7 +30,7 @@ fn connections_above_the_limit_are_told_so() {
     }
     assert_eq!(first.ask(GET).text(), "ok");
     first.close();
-    crate::support::weir::eventually("room again", || {
+    eventually("room again", || {
         let mut client = weir.client();
         client.try_send(GET);
         client.try_response().is_ok_and(|response| response.status == 200).then_some(())
@@ -44,18 +40,17 @@ fn connections_above_the_limit_are_told_so() {
 #[test]
 fn requests_under_way_finish_and_idle_connections_close() {
     let gate = Gate::default();
-    let origin = slow(&gate);
+    let origin = Origin::slow(&gate);
     let weir = Setup::before(&origin).drain("timeout: 15s").start();
     let address = weir.address();
     let mut idle = weir.client();
     assert_eq!(idle.ask(GET).text(), "ok");
     let mut busy = weir.client();
     busy.send(SLOW);
-    origin.wait("the slow request", |seen| seen.requests().any(|request| request.target() == "/slow"));
+    origin.is_asked_slowly();
     let stopping = weir.stop();
-    assert_eq!(idle.end(), End::Closed, "an idle connection closes at once");
-    // Once that is closed, nobody accepts any more.
-    assert!(std::net::TcpStream::connect_timeout(&address, Duration::from_secs(5)).is_err());
+    stops_accepting(address);
+    assert_eq!(idle.end(), End::Closed, "an idle connection closes before the drain is over");
     gate.open();
     let answer = busy.response();
     assert_eq!((answer.text().as_str(), answer.get("connection")), ("ok", Some("close")));
@@ -66,13 +61,13 @@ fn requests_under_way_finish_and_idle_connections_close() {
 #[test]
 fn pipelined_requests_behind_the_last_one_do_not_reset_its_answer() {
     let gate = Gate::default();
-    let origin = slow(&gate);
+    let origin = Origin::slow(&gate);
     let weir = Setup::before(&origin).drain("timeout: 15s").start();
     let mut idle = weir.client();
     idle.ask(GET);
     let mut busy = weir.client();
     busy.send(SLOW);
-    origin.wait("the slow request", |seen| seen.requests().any(|request| request.target() == "/slow"));
+    origin.is_asked_slowly();
     let stopping = weir.stop();
     idle.end();
     busy.send(GET.repeat(100));
@@ -91,7 +86,7 @@ fn listeners_accept_until_the_delay_is_over() {
     let stopping = weir.stop();
     // Whoever gets a connection gets an answer, up to the last one.
     let mut answered = 0;
-    while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_secs(5)) {
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_secs(5)) {
         let mut client = Client::over(stream);
         if !client.try_send("GET / HTTP/1.1\r\nHost: a\r\n\r\n") {
             break;
@@ -114,11 +109,33 @@ fn a_connection_that_was_just_made_gets_its_first_request_answered() {
     let mut idle = weir.client();
     idle.ask(GET);
     let mut fresh: Vec<Client> = (0..20).map(|_| weir.client()).collect();
+    let address = weir.address();
     let stopping = weir.stop();
-    idle.end();
+    stops_accepting(address);
     for client in &mut fresh {
         let answer = client.ask(GET);
         assert_eq!((answer.text().as_str(), answer.get("connection")), ("ok", Some("close")));
+    }
+    drop(idle);
+    assert_eq!(stopping.join().unwrap(), 0);
+}
+
+#[test]
+fn a_connection_that_was_kept_gets_one_more_request_answered() {
+    let origin = Origin::named("ok");
+    let weir = Setup::before(&origin).drain("timeout: 15s").start();
+    let mut kept: Vec<Client> = (0..20).map(|_| weir.client()).collect();
+    for client in &mut kept {
+        assert_eq!(client.ask(GET).get("connection"), None);
+    }
+    let address = weir.address();
+    let stopping = weir.stop();
+    stops_accepting(address);
+    for client in &mut kept {
+        // No client may send this again when the connection ends instead of an answer.
+        let answer = client.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
+        assert_eq!((answer.text().as_str(), answer.get("connection")), ("ok", Some("close")));
+        assert_eq!(client.end(), End::Closed);
     }
     assert_eq!(stopping.join().unwrap(), 0);
 }
@@ -126,7 +143,7 @@ fn a_connection_that_was_just_made_gets_its_first_request_answered() {
 #[test]
 fn what_takes_longer_than_the_timeout_is_cut_off() {
     let gate = Gate::default();
-    let origin = slow(&gate);
+    let origin = Origin::slow(&gate);
     let weir = Setup::before(&origin).drain("timeout: 100ms").start();
     let mut busy = weir.client();
     busy.send(SLOW);

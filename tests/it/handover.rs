@@ -13,7 +13,7 @@ use std::{
 use rustix::process::Signal;
 
 use crate::support::{
-    Client, GET, Gate, Origin, PATIENCE, Setup, ok,
+    Client, GET, Gate, Origin, PATIENCE, Setup,
     process::{Home, Process},
     weir::eventually,
 };
@@ -125,21 +125,13 @@ fn a_new_process_takes_over_without_a_refused_connection_or_a_lost_request() {
 #[test]
 fn requests_under_way_finish_in_the_old_process() {
     let gate = Gate::default();
-    let hold = gate.clone();
-    let origin = Origin::scripted(move |peer| {
-        while let Some(request) = peer.request() {
-            if request.target() == "/slow" {
-                hold.wait();
-            }
-            peer.send(ok("ok"));
-        }
-    });
+    let origin = Origin::slow(&gate);
     let home = Home::of(&Setup::before(&origin).drain("timeout: 15s"));
     let mut old = home.run(&[]);
     let address = old.address_of("web");
     let mut slow = Client::to(address);
     slow.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
-    origin.wait("the slow request", |seen| seen.requests().any(|request| request.target() == "/slow"));
+    origin.is_asked_slowly();
     let new = home.run(&["--takeover"]);
     old.says("has taken over");
     assert_eq!(Client::to(address).ask(CLOSE).text(), "ok");

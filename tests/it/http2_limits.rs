@@ -8,26 +8,8 @@ use http::Request;
 use crate::support::{
     Client, End, Gate, Origin, Setup,
     h2::{END_HEADERS, END_STREAM, Frame, H2Client, block, get, kind, next_frame, next_of, post, raw},
-    ok,
     weir::eventually,
 };
-
-/// An origin that answers `/slow` once the gate is open, and anything else at once.
-fn slow(gate: &Gate) -> Origin {
-    let gate = gate.clone();
-    Origin::scripted(move |peer| {
-        while let Some(request) = peer.request() {
-            if request.target() == "/slow" {
-                gate.wait();
-            }
-            peer.send(ok("ok"));
-        }
-    })
-}
-
-fn seen_slow(origin: &Origin) {
-    origin.wait("the slow request", |seen| seen.requests().any(|request| request.target() == "/slow"));
-}
 
 /// A client that was told to go, and why.
 fn told_to_go(client: &mut Client) -> Reason {
@@ -37,14 +19,14 @@ fn told_to_go(client: &mut Client) -> Reason {
 #[test]
 fn stopping_lets_streams_finish_and_closes_what_is_idle() {
     let gate = Gate::default();
-    let origin = slow(&gate);
+    let origin = Origin::slow(&gate);
     let weir = Setup::before(&origin).h2c("").drain("timeout: 15s").start();
     let mut idle = H2Client::to(weir.address());
     assert_eq!(idle.ask(get("/")).text(), "ok");
     let mut busy = H2Client::to(weir.address());
     let mut under_way = [busy.open(get("/slow"), true), busy.open(post("/slow"), false)];
     under_way[1].send(b"half").send(b"");
-    seen_slow(&origin);
+    origin.is_asked_slowly();
     let stopping = weir.stop();
     assert_eq!(idle.end_by_server(), None, "it was told in order");
     // What was begun goes on, sending included.
@@ -61,11 +43,11 @@ fn stopping_lets_streams_finish_and_closes_what_is_idle() {
 #[test]
 fn streams_that_take_longer_than_the_drain_are_cut_off() {
     let gate = Gate::default();
-    let origin = slow(&gate);
+    let origin = Origin::slow(&gate);
     let weir = Setup::before(&origin).h2c("").drain("timeout: 100ms").start();
     let mut client = raw(weir.address());
     client.send(slow_get(1).bytes());
-    seen_slow(&origin);
+    origin.is_asked_slowly();
     let stopping = weir.stop();
     assert_eq!(told_to_go(&mut client), Reason::NO_ERROR);
     assert_eq!(stopping.join().unwrap(), 1, "one connection was cut off");
@@ -82,11 +64,11 @@ fn slow_get(stream: u32) -> Frame {
 fn a_request_under_way_when_it_stops_is_served() {
     // GOAWAY names every stream first (RFC 9113, section 6.8), so that what the client sent meanwhile is not lost.
     let gate = Gate::default();
-    let origin = slow(&gate);
+    let origin = Origin::slow(&gate);
     let weir = Setup::before(&origin).h2c("").drain("timeout: 15s").start();
     let mut client = raw(weir.address());
     client.send(slow_get(1).bytes());
-    seen_slow(&origin);
+    origin.is_asked_slowly();
     let stopping = weir.stop();
     let warning = next_of(&mut client, kind::GOAWAY);
     assert_eq!((warning.reason(), &warning.payload[..4]), (Reason::NO_ERROR, &[0x7f, 0xff, 0xff, 0xff][..]));
@@ -106,11 +88,11 @@ fn a_request_under_way_when_it_stops_is_served() {
 #[test]
 fn idle_connections_are_told_to_go_and_busy_ones_are_not() {
     let gate = Gate::default();
-    let origin = slow(&gate);
+    let origin = Origin::slow(&gate);
     let weir = Setup::before(&origin).h2c("idle_timeout: 200ms").start();
     let mut busy = raw(weir.address());
     busy.send(slow_get(1).bytes());
-    seen_slow(&origin);
+    origin.is_asked_slowly();
     let mut idle = raw(weir.address());
     idle.send(Frame::get(1).bytes());
     assert_eq!(told_to_go(&mut idle), Reason::NO_ERROR);
@@ -134,7 +116,7 @@ fn a_preface_that_does_not_come_ends_the_connection() {
 #[test]
 fn reloads_end_no_connection_and_count_from_the_next_stream() {
     let gate = Gate::default();
-    let (stable, canary) = (slow(&gate), Origin::named("canary"));
+    let (stable, canary) = (Origin::slow(&gate), Origin::named("canary"));
     let split = |stable_weight: u32| {
         let weights = format!("{{ stable: {stable_weight}, canary: {} }}", 100 - stable_weight);
         Setup::new()
@@ -146,7 +128,7 @@ fn reloads_end_no_connection_and_count_from_the_next_stream() {
     let weir = split(100).start();
     let mut client = H2Client::to(weir.address());
     let mut before = client.open(get("/slow"), true);
-    seen_slow(&stable);
+    stable.is_asked_slowly();
     weir.rewrite(&split(0));
     assert_eq!(client.ask(get("/")).text(), "canary");
     gate.open();
@@ -277,7 +259,7 @@ fn refusal(client: &mut Client) -> Refused {
 #[test]
 fn streams_above_the_limit_are_refused() {
     let gate = Gate::default();
-    let origin = slow(&gate);
+    let origin = Origin::slow(&gate);
     let weir = Setup::before(&origin).h2c("").start();
     let mut client = raw(weir.address());
     for number in 0..101 {

@@ -14,7 +14,7 @@ use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
-    PATIENCE, ok,
+    Gate, PATIENCE, ok,
     tls::Session,
     wire::{Broken, End, Fields, Head, Wire, text},
 };
@@ -131,6 +131,24 @@ impl Origin {
         Self::answering(ok(name))
     }
 
+    /// Answers `/slow` once the gate is open, and anything else at once, with "ok".
+    pub(crate) fn slow(gate: &Gate) -> Self {
+        let gate = gate.clone();
+        Self::scripted(move |peer| {
+            while let Some(request) = peer.request() {
+                if request.target() == "/slow" {
+                    gate.wait();
+                }
+                peer.send(ok("ok"));
+            }
+        })
+    }
+
+    /// Waits until somebody has asked for `/slow`.
+    pub(crate) fn is_asked_slowly(&self) {
+        self.wait("the slow request", |seen| seen.requests().any(|request| request.target() == "/slow"));
+    }
+
     /// Answers one request with these bytes and closes the connection.
     pub(crate) fn answering_once(response: impl AsRef<[u8]>) -> Self {
         let response = response.as_ref().to_vec();
@@ -230,6 +248,15 @@ impl Peer {
     /// Forgets the bytes seen so far, where they are too many to keep.
     pub(crate) fn forget_bytes(&self) {
         self.log(|connection| connection.bytes.clear());
+    }
+
+    /// Takes exactly so many bytes, and keeps none of them.
+    pub(crate) fn swallow(&mut self, count: usize) {
+        let mut left = count;
+        while left > 0 {
+            left -= self.bytes(left.min(1 << 20)).unwrap().len();
+            self.forget_bytes();
+        }
     }
 
     /// Sends; whether the connection took it.
