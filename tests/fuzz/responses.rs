@@ -46,7 +46,8 @@ fn responses_end_to_end() {
         // An answer that never ends is cut off soon.
         super::support::Setup::new()
             .backend("stable", &[address])
-            .timeouts("response_headers: 100ms, stream_idle: 100ms")
+            .route("name: checks, match: { path: { prefix: /check } }, backend: stable")
+            .route("name: all, backend: stable, timeouts: { response_headers: 100ms, stream_idle: 100ms }")
     });
     Target {
         name: "responses",
