@@ -54,6 +54,13 @@ pub struct Resources {
     pub names: endpoints::Names,
 }
 
+/// What routes name.
+struct Named<'c> {
+    backends: &'c [Backend],
+    segments: HashMap<Name, Arc<Segment>>,
+    providers: jwt::Providers,
+}
+
 /// Why a route cannot be compiled. The control file's validation finds nearly all of these first, with their place.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("route `{route}`: {reason}")]
@@ -92,16 +99,18 @@ impl Compiler {
     ) -> Result<Snapshot, Vec<RouteError>> {
         let backends: Vec<Backend> =
             config.backends.iter().map(|(name, backend)| self.backend(name, backend, resources)).collect();
-        let segments = lower::segments(config);
-        let providers = jwt::providers(config, resources);
+        let named = Named {
+            backends: &backends,
+            segments: lower::segments(config),
+            providers: jwt::providers(config, resources),
+        };
         let mut routes = Vec::new();
         let mut matchers = Vec::new();
         let mut errors = Vec::new();
         for route in &config.routes {
             let overrides = overlay.routes.get(&route.name);
-            let compiled = self.route(route, overrides, &segments, &backends).and_then(|compiled| {
+            let compiled = self.route(route, overrides, &named).and_then(|compiled| {
                 let matchers = route.matches.iter().map(lower::route_matcher).collect::<Result<Vec<_>, _>>();
-                let compiled = Route { jwt: jwt::route(route, &providers)?, ..compiled };
                 Ok((compiled, matchers.map_err(|error| error.to_string())?))
             });
             match compiled {
@@ -217,8 +226,7 @@ impl Compiler {
         &mut self,
         route: &model::Route,
         overrides: Option<&RouteOverlay>,
-        segments: &HashMap<Name, Arc<Segment>>,
-        backends: &[Backend],
+        Named { backends, segments, providers }: &Named<'_>,
     ) -> Result<Route, String> {
         let plan = plan(route, overrides, segments)?;
         let place = |name: &Name| {
@@ -248,7 +256,7 @@ impl Compiler {
             },
             policy: policy::policy(route, &mut self.limiters).map_err(|error| error.to_string())?,
             mirror: mirror(route, place)?,
-            jwt: None,
+            jwt: jwt::route(route, providers)?,
             shards: self.registry.route(&route.name),
         })
     }

@@ -90,7 +90,8 @@ pub(super) fn file_mode(text: &str) -> Parsed {
 
 pub(super) fn address(text: &str) -> Result<SocketAddr, Problem> {
     let address = socket(text, text).map_err(|problem| match host_port(text) {
-        Ok((host, port)) => problem.help(format!("a name is written `dns: {host}:{port}`")),
+        Ok((host, port)) => problem
+            .help(format!("a name cannot stand here; an endpoint by name is written `dns: {host}:{port}`")),
         Err(_) => problem,
     })?;
     if address.port() == 0 {
