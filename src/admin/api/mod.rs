@@ -5,6 +5,7 @@ mod config;
 mod explain;
 mod health;
 mod kill_switch;
+pub mod page;
 pub mod problem;
 mod request;
 mod routes;
