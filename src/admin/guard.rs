@@ -151,6 +151,7 @@ fn operation(method: &Method, path: Option<&MatchedPath>) -> &'static str {
         ("/v1/routes/{route}/kill-switch", true) => "set_kill_switch",
         ("/v1/routes/{route}/explain", _) => "explain",
         ("/v1/backends" | "/v1/backends/{backend}", _) => "backends",
+        ("/v1/events", _) => "events",
         ("/v1/config/check", _) => "check_config",
         ("/v1/config" | "/v1/config/effective" | "/v1/config/schema", _) => "get_config",
         _ => "other",

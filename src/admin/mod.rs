@@ -7,7 +7,9 @@
 //! There is no authentication yet, so [`check_bind`] refuses any address but loopback.
 
 pub mod api;
+pub mod events;
 mod guard;
+mod patient;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -16,6 +18,7 @@ mod view;
 use std::{net::SocketAddr, sync::Arc};
 
 pub use api::router;
+pub use events::Events;
 pub use server::{BindError, check_bind, serve};
 pub use view::View;
 
@@ -30,6 +33,8 @@ pub struct AppState {
     pub view: Arc<dyn View>,
     /// Where calls are counted.
     pub stats: Arc<ControlStats>,
+    /// What clients are told of as it happens; [`events::follow`] has to run.
+    pub events: Arc<Events>,
     /// The address that is served; its host is one that may be asked.
     pub bind: SocketAddr,
 }

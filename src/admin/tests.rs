@@ -124,7 +124,8 @@ impl Fixture {
         let stats = Arc::<ControlStats>::default();
         let bind = ([127, 0, 0, 1], 9900).into();
         let view = Arc::<FakeView>::default();
-        let app = AppState { control, view: Arc::clone(&view) as _, stats: Arc::clone(&stats), bind };
+        let events = Arc::new(Events::new(Arc::clone(&stats)));
+        let app = AppState { control, view: Arc::clone(&view) as _, stats: Arc::clone(&stats), events, bind };
         Self { service: TowerToHyperService::new(router(app)), store, stats, view }
     }
 
@@ -484,7 +485,8 @@ async fn a_real_socket_is_served_until_shutdown() {
     tokio::spawn(applier.run(std::future::pending()));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let bind = listener.local_addr().unwrap();
-    let app = AppState { control, view: Arc::<FakeView>::default(), stats: Arc::default(), bind };
+    let events = Arc::new(Events::new(Arc::default()));
+    let app = AppState { control, view: Arc::<FakeView>::default(), stats: Arc::default(), events, bind };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(serve(listener, router(app), async {
         let _ = stopped.await;

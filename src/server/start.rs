@@ -117,6 +117,7 @@ impl Prepared {
         let (stop_admin, admin_stopped) = oneshot::channel();
         let draining = Arc::<AtomicBool>::default();
         let app = app(&control, &stage, &measured, (admin, &draining));
+        let live = Arc::clone(&app.events);
         let (watcher, events, rescan) =
             watch::watch(vec![(file.path.clone(), Some(file.digest.clone()))], watch::POLL);
         let mut tasks = vec![
@@ -128,6 +129,7 @@ impl Prepared {
             tokio::spawn(stage.clone().follow_certificates()),
             tokio::spawn(stage.clone().follow_names()),
             tokio::spawn(condition::watch(stage.reader())),
+            tokio::spawn(admin::events::follow(app.clone())),
             tokio::spawn(count_reloads(control.events(), measured.control)),
         ];
         let succession = home.and_then(|(directory, lock)| {
@@ -142,8 +144,12 @@ impl Prepared {
             Some(told)
         });
         let applier = tokio::spawn(applier.run(ended(applier_stopped)));
-        let serving_admin =
-            tokio::spawn(admin::serve(admin_socket, admin::router(app), ended(admin_stopped)));
+        let admin_ended = async move {
+            ended(admin_stopped).await;
+            // Streams end by themselves only here; the server waits for requests under way.
+            live.close();
+        };
+        let serving_admin = tokio::spawn(admin::serve(admin_socket, admin::router(app), admin_ended));
         if let Some(taken) = taken {
             taken.serving().await;
         }
@@ -201,7 +207,8 @@ fn app(
         draining: Arc::clone(draining),
     };
     let stats = Arc::clone(&measured.control);
-    admin::AppState { control: control.clone(), view: Arc::new(view), stats, bind }
+    let events = Arc::new(admin::Events::new(Arc::clone(&stats)));
+    admin::AppState { control: control.clone(), view: Arc::new(view), stats, events, bind }
 }
 
 /// Waits until the sender sends or is gone; both mean stop.

@@ -19,6 +19,21 @@ pub struct ControlStats {
     /// Inverted, so that the default says that nothing was refused.
     last_refused: AtomicBool,
     admin: Mutex<BTreeMap<(&'static str, AdminResult), u64>>,
+    /// Streams of events.
+    pub streams: StreamStats,
+}
+
+/// Streams of events of the admin API.
+#[derive(Debug, Default)]
+pub struct StreamStats {
+    /// Open now.
+    pub open: AtomicU64,
+    /// That were opened.
+    pub opened: AtomicU64,
+    /// That were not opened, because there were too many.
+    pub refused: AtomicU64,
+    /// Whose client did not keep up.
+    pub dropped: AtomicU64,
 }
 
 // === impl ControlStats ===

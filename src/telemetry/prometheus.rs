@@ -29,6 +29,7 @@ mod backends;
 mod listeners;
 mod mirrors;
 mod names;
+mod streams;
 mod tokens;
 
 pub use backends::{BackendGauges, EjectionGauges};
@@ -125,6 +126,7 @@ impl Exporter {
         families.extend(tokens::families(gauges));
         families.push(self.observed());
         families.extend(self.control_families());
+        families.extend(streams::families(&self.control.streams));
         families.push(
             Family::new(
                 "weir_series_dropped_total",

@@ -16,6 +16,7 @@ mod breaker;
 mod cors;
 mod drain;
 mod ejection;
+mod events;
 mod expect;
 mod failures;
 mod fault;

@@ -64,7 +64,7 @@ pub(super) async fn one(State(app): State<AppState>, Path(backend): Path<String>
 }
 
 /// Every backend, by name.
-pub(super) fn all(app: &AppState, state: &control::State) -> Vec<Backend> {
+pub(in crate::admin) fn all(app: &AppState, state: &control::State) -> Vec<Backend> {
     state.file.config.backends.keys().map(|name| describe(app, state, name)).collect()
 }
 

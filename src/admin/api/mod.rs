@@ -1,7 +1,8 @@
 //! The paths of the admin API and their handlers; [`types`] has what goes over the wire.
 
-mod backends;
+pub(super) mod backends;
 mod config;
+mod events;
 mod explain;
 mod health;
 mod kill_switch;
@@ -9,10 +10,10 @@ pub(super) mod openapi;
 pub mod page;
 pub mod problem;
 mod request;
-mod routes;
+pub(super) mod routes;
 mod status;
 pub mod types;
-mod weights;
+pub(super) mod weights;
 
 use axum::{
     Router,
@@ -58,6 +59,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(config::effective))
         .routes(routes!(config::schema))
         .routes(routes!(config::check))
+        .routes(routes!(events::stream))
         .routes(routes!(openapi::document))
 }
 

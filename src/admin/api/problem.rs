@@ -41,6 +41,8 @@ pub enum Kind {
     CrossOrigin,
     /// The change could not be stored.
     StoreFailed,
+    /// As many event streams are open as may be.
+    TooManyStreams,
     /// Weir is stopping.
     Stopping,
     /// A fault of Weir.
@@ -139,6 +141,7 @@ impl Kind {
             Self::HostNotAllowed => ("host-not-allowed", "Host not allowed", StatusCode::FORBIDDEN),
             Self::CrossOrigin => ("cross-origin", "Cross-origin change", StatusCode::FORBIDDEN),
             Self::StoreFailed => ("store-failed", "Store failed", StatusCode::SERVICE_UNAVAILABLE),
+            Self::TooManyStreams => ("too-many-streams", "Too many streams", StatusCode::SERVICE_UNAVAILABLE),
             Self::Stopping => ("stopping", "Stopping", StatusCode::SERVICE_UNAVAILABLE),
             Self::Internal => ("internal", "Internal error", StatusCode::INTERNAL_SERVER_ERROR),
         }

@@ -162,7 +162,7 @@ async fn write(app: &AppState, write: Write) -> Answer {
 }
 
 /// The weights in force of `route`, and the file's.
-pub(super) fn describe(state: &control::State, route: &model::Route) -> Weights {
+pub(in crate::admin) fn describe(state: &control::State, route: &model::Route) -> Weights {
     let weights = state.weights(route);
     let shares = routes::shares(state, route, &weights);
     Weights {

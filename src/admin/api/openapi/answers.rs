@@ -26,7 +26,11 @@ const ERRORS: [(u16, &str, &str); 8] = [
     (413, "ContentTooLarge", "The body is too large."),
     (415, "UnsupportedMediaType", "The body is of a type that is not taken."),
     (422, "UnprocessableContent", "The request is well formed, and what it asks for is impossible."),
-    (503, "ServiceUnavailable", "The change could not be stored, or Weir is stopping. Nothing has changed."),
+    (
+        503,
+        "ServiceUnavailable",
+        "Not now: a change could not be stored, Weir is stopping, or there is too much of this. Nothing has changed.",
+    ),
 ];
 
 /// What every operation may answer. The guard stands before all of them.
@@ -43,6 +47,9 @@ pub(in crate::admin::api) struct Takes;
 
 /// Of an operation that changes something.
 pub(in crate::admin::api) struct Changes;
+
+/// Of an operation that may be refused for now.
+pub(in crate::admin::api) struct Problems503;
 
 /// Of an operation that can find a request well formed and yet impossible.
 pub(in crate::admin::api) struct Impossible;
@@ -107,5 +114,11 @@ impl IntoResponses for Conditional {
 impl IntoResponses for Impossible {
     fn responses() -> Responses {
         these(&[422])
+    }
+}
+
+impl IntoResponses for Problems503 {
+    fn responses() -> Responses {
+        these(&[503])
     }
 }

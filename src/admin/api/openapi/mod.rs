@@ -25,11 +25,12 @@ use utoipa::openapi::{
     path::{Operation, ParameterIn, PathItem},
 };
 
+pub(in crate::admin) use self::schemas::Anything;
 pub(super) use self::{
-    answers::{Changes, Impossible, OfBackend, OfRoute, Takes},
+    answers::{Changes, Impossible, OfBackend, OfRoute, Problems503, Takes},
     parameters::{BackendPath, Conditional, RoutePath, Writes},
     schemas::{
-        AnyObject, ConfigFile, Diagnostic, KillBody, PatchWeightsBody, PutWeightsBody, ReasonBody,
+        AnyObject, ConfigFile, Diagnostic, EventText, KillBody, PatchWeightsBody, PutWeightsBody, ReasonBody,
         SchemaDocument,
     },
 };
@@ -86,6 +87,7 @@ pub(super) fn empty() -> OpenApi {
         "tags": [
             {"name": "traffic", "description": "Splits, weights, kill switches, and where a request would go."},
             {"name": "backends", "description": "Endpoints and how they are."},
+            {"name": "events", "description": "What happens, as it happens."},
             {"name": "configuration", "description": "The control file, its schema, and the whole picture."},
             {"name": "probes", "description": "For supervisors, load balancers and scrapers."},
         ],

@@ -12,7 +12,10 @@ use utoipa::{
 
 use super::typed;
 use crate::{
-    admin::api::types::{ExplainRequest, HeaderValues},
+    admin::{
+        api::types::{Backend, ExplainRequest, HeaderValues, Status},
+        events::payload::{AuditEvent, Bye, ConfigEvent, Reset, StatsEvent, WeightsEvent},
+    },
     control::{
         Channel, Origin,
         command::Digest,
@@ -23,6 +26,12 @@ use crate::{
 
 /// An object whose members are described elsewhere.
 pub(in crate::admin::api) struct AnyObject;
+
+/// Any JSON value.
+pub(in crate::admin) struct Anything;
+
+/// An event of `/v1/events`.
+pub(in crate::admin::api) struct EventText;
 
 /// A control file, as text.
 pub(in crate::admin::api) struct ConfigFile;
@@ -81,6 +90,17 @@ fn name() -> Value {
     json!({
         "type": "string", "minLength": 1, "maxLength": MAX_NAME, "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$",
         "description": "A name of the control file.", "examples": ["shop"],
+    })
+}
+
+fn event(kind: &str, data: &str) -> Value {
+    json!({
+        "type": "object", "required": ["id", "event", "data"],
+        "properties": {
+            "id": {"type": "string", "pattern": "^[0-9]+$", "description": "A number that grows, not always by one."},
+            "event": {"type": "string", "enum": [kind]},
+            "data": {"$ref": format!("#/components/schemas/{data}")},
+        },
     })
 }
 
@@ -161,6 +181,14 @@ schemas! {
         },
     });
     AnyObject => json!({"type": "object"});
+    Anything => json!({"type": ["null", "boolean", "number", "string", "array", "object"]});
+    EventText + Status + StatsEvent + WeightsEvent + Backend + ConfigEvent + AuditEvent + Reset + Bye => json!({
+        "oneOf": [
+            event("snapshot", "Status"), event("stats", "StatsEvent"), event("weights", "WeightsEvent"),
+            event("health", "Backend"), event("config", "ConfigEvent"), event("audit", "AuditEvent"),
+            event("reset", "Reset"), event("bye", "Bye"),
+        ],
+    });
     SchemaDocument => json!({"type": "object", "description": "A JSON schema, draft 2020-12."});
     ConfigFile => json!({
         "type": "string", "description": "A control file; `/v1/config/schema` describes its members.",
