@@ -286,17 +286,20 @@ pub fn resolve(config: &Config, overlay: &Overlay) -> (Overlay, Vec<Dangling>) {
             effective.routes.insert(name.clone(), kept);
         }
     }
-    for backend in &overlay.drains {
-        let effect = if !config.backends.contains_key(backend) {
-            "kept until the file has the backend again".to_owned()
-        } else {
-            effective.drains.insert(backend.clone());
-            let Some(route) = stopped_by(config, &effective, backend) else { continue };
-            effective.drains.remove(backend);
-            format!("it is the only one that takes new users on route `{route}`")
-        };
-        let what = "drain".to_owned();
-        dangling.push(Dangling { route: None, backend: Some(backend.clone()), what, effect });
-    }
+    dangling
+        .extend(overlay.drains.iter().filter_map(|backend| resolve_drain(config, &mut effective, backend)));
     (effective, dangling)
+}
+
+/// Adds a drain to what is in force, if it fits.
+fn resolve_drain(config: &Config, effective: &mut Overlay, backend: &Name) -> Option<Dangling> {
+    let effect = if config.backends.contains_key(backend) {
+        effective.drains.insert(backend.clone());
+        let route = stopped_by(config, effective, backend)?;
+        effective.drains.remove(backend);
+        format!("it is the only one that takes new users on route `{route}`")
+    } else {
+        "kept until the file has the backend again".to_owned()
+    };
+    Some(Dangling { route: None, backend: Some(backend.clone()), what: "drain".to_owned(), effect })
 }

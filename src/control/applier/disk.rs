@@ -7,11 +7,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use tokio::{
-    sync::oneshot,
-    task::JoinHandle,
-    time::{Instant, sleep_until},
-};
+use tokio::{sync::oneshot, task::JoinHandle, time::sleep_until};
 
 use super::{Applier, Event, Publisher};
 use crate::{
@@ -223,7 +219,7 @@ impl<P: Publisher> Applier<P> {
             let _ = done.send(());
             result
         });
-        let mut give_up = Instant::now() + limit;
+        let mut give_up = clock::now() + limit;
         loop {
             tokio::select! {
                 biased;
@@ -231,7 +227,7 @@ impl<P: Publisher> Applier<P> {
                 () = sleep_until(give_up) => return Written::GivenUp(task),
                 Some(message) = self.inbox.recv(), if self.held.len() < super::INBOX => {
                     if message.is_emergency() {
-                        give_up = give_up.min(Instant::now() + GIVE_WAY);
+                        give_up = give_up.min(clock::now() + GIVE_WAY);
                         self.held.push_front(message);
                     } else {
                         self.held.push_back(message);

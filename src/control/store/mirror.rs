@@ -10,7 +10,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::mpsc::{self, Receiver, Sender},
+    sync::{Arc, Condvar, Mutex, PoisonError},
     thread::JoinHandle,
 };
 
@@ -32,8 +32,15 @@ pub(super) struct Mirror {
 /// Keeps the copy of the overlay up to date from a thread of its own: nobody waits for it.
 #[derive(Debug)]
 pub(super) struct MirrorWriter {
-    news: Option<Sender<Stored>>,
+    news: Arc<News>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What is to be written next: only the newest counts.
+#[derive(Debug, Default)]
+struct News {
+    state: Mutex<(Option<Stored>, bool)>,
+    told: Condvar,
 }
 
 /// A file of the directory: the content beside the format's number.
@@ -124,35 +131,49 @@ impl Mirror {
 impl MirrorWriter {
     /// Writes what is [`offer`](Self::offer)ed.
     pub(super) fn start(mirror: Mirror) -> Self {
-        let (news, told) = mpsc::channel();
+        let news = Arc::<News>::default();
         let thread = std::thread::Builder::new().name("weir-mirror".to_owned());
+        let told = Arc::clone(&news);
+        // Without the thread there is no copy; the database has it all the same.
         let thread = thread.spawn(move || keep(&mirror, &told)).ok();
-        Self { news: Some(news), thread }
+        Self { news, thread }
     }
 
     /// Takes what is in force now, and returns at once.
     pub(super) fn offer(&self, stored: Stored) {
-        if let Some(news) = &self.news {
-            // Without the thread there is no copy; the database has it all the same.
-            let _ = news.send(stored);
-        }
+        self.news.tell(|(newest, _)| *newest = Some(stored));
     }
 }
 
 impl Drop for MirrorWriter {
     /// Waits for the last copy.
     fn drop(&mut self) {
-        drop(self.news.take());
+        self.news.tell(|(_, ended)| *ended = true);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-/// Writes the newest of what comes in. What cannot be written is only a copy: the store itself says what is wrong with the disk.
-fn keep(mirror: &Mirror, news: &Receiver<Stored>) {
-    while let Ok(first) = news.recv() {
-        let newest = news.try_iter().last().unwrap_or(first);
+// === impl News ===
+
+impl News {
+    fn tell(&self, change: impl FnOnce(&mut (Option<Stored>, bool))) {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+        self.told.notify_one();
+    }
+
+    /// Waits for something to write; `None` at the end.
+    fn next(&self) -> Option<Stored> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let nothing = |(newest, ended): &mut (Option<Stored>, bool)| newest.is_none() && !*ended;
+        self.told.wait_while(state, nothing).unwrap_or_else(PoisonError::into_inner).0.take()
+    }
+}
+
+/// Writes what comes in. What cannot be written is only a copy: the store itself says what is wrong with the disk.
+fn keep(mirror: &Mirror, news: &News) {
+    while let Some(newest) = news.next() {
         let _ = mirror.replace(OVERLAY, &newest);
     }
 }

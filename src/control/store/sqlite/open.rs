@@ -35,7 +35,7 @@ impl Open {
         // SQLite gives the files beside it the same mode.
         let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
         made.map_err(|error| StoreError::io("open", path, &error))?;
-        let mut open = Self::open(path)?;
+        let mut open = Self::connect(path)?;
         let failed = |error| fault(path, error);
         let connection = &mut open.connection;
         connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
@@ -53,12 +53,12 @@ impl Open {
 
     /// Opens the database to look at it.
     pub(super) fn for_reading(path: &Path) -> Result<Self, StoreError> {
-        let open = Self::open(path)?;
+        let open = Self::connect(path)?;
         open.connection.pragma_update(None, "query_only", true).map_err(|error| fault(path, error))?;
         Ok(open)
     }
 
-    fn open(path: &Path) -> Result<Self, StoreError> {
+    fn connect(path: &Path) -> Result<Self, StoreError> {
         let found = fs::metadata(path).map_err(|error| StoreError::io("open", path, &error))?;
         // Each connection is behind a lock of ours.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
