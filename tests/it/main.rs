@@ -22,6 +22,7 @@ mod failures;
 mod fault;
 mod framing;
 mod grpc;
+mod guide;
 mod handover;
 mod headers;
 mod health;

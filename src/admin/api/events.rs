@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::{
     Answer,
-    openapi::{EventText, OfRoute, Problems503},
+    openapi::{EventText, OfRoute, Stored},
     problem::{Kind, Refused},
     status,
 };
@@ -50,7 +50,7 @@ pub(super) struct EventsQuery {
             content_type = "text/event-stream"
         ),
         OfRoute,
-        Problems503,
+        Stored,
     )
 )]
 pub(super) async fn stream(
@@ -106,16 +106,19 @@ impl EventsQuery {
     /// The event that the client has seen last. A browser sends the header by itself, and what it got from somebody else is as
     /// good as too old; who writes the parameter is told.
     fn last(&self, headers: &HeaderMap) -> Result<Option<u64>, Refused> {
-        if let Some(header) = headers.get("last-event-id") {
-            return Ok(Some(header.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or(0)));
-        }
-        let Some(text) = self.last_event_id.as_deref() else { return Ok(None) };
-        let plain = text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = text.parse().ok().filter(|_| plain);
-        number.map(Some).ok_or_else(|| {
-            let refused = Kind::InvalidParameter.because(format!("`{text}` is no event id"));
-            refused.hint("send the `id` of the last event that was seen")
-        })
+        let number = |text: &str| {
+            let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+            text.parse::<u64>().ok().filter(|_| plain)
+        };
+        let asked = match self.last_event_id.as_deref() {
+            Some(text) => Some(number(text).ok_or_else(|| {
+                let refused = Kind::InvalidParameter.because(format!("`{text}` is no event id"));
+                refused.hint("send the `id` of the last event that was seen")
+            })?),
+            None => None,
+        };
+        let sent = headers.get("last-event-id");
+        Ok(sent.map(|sent| sent.to_str().ok().and_then(number).unwrap_or(0)).or(asked))
     }
 }
 

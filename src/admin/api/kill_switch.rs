@@ -7,7 +7,7 @@ use axum::{
 };
 
 use super::{
-    Answer, json,
+    Answer, change, json,
     openapi::{Changes, Conditional, KillBody, OfRoute, ReasonBody, RoutePath, Writes},
     request,
     types::KillSwitch,
@@ -68,7 +68,7 @@ pub(super) async fn on(
     request::known_members(&body, &["backend", "reason"])?;
     let change = Change::Kill { route: route.clone(), backend: request::text(&body, "backend")? };
     let origin = request::origin(&headers, request::text(&body, "reason")?);
-    let command = Command { change, origin, expected: None, dry_run: query.dry_run()? };
+    let command = Command { dry_run: query.dry_run()?, ..Command::new(change, origin) };
     write(&app, &route, command).await
 }
 
@@ -99,10 +99,11 @@ pub(super) async fn off(
 ) -> Answer {
     let body = request::json_object(&headers, body).await?.unwrap_or_default();
     request::known_members(&body, &["reason"])?;
-    let expected = request::if_match(&headers, app.control.state().revision)?;
+    let expected = request::if_match(&headers, app.control.state().revision)
+        .map_err(|refused| with_current(&app, &route, refused))?;
     let origin = request::origin(&headers, request::text(&body, "reason")?);
     let change = Change::Unkill { route: route.clone() };
-    write(&app, &route, Command { change, origin, expected, dry_run: query.dry_run()? }).await
+    write(&app, &route, Command { expected, dry_run: query.dry_run()?, ..Command::new(change, origin) }).await
 }
 
 async fn write(app: &AppState, route: &str, command: Command) -> Answer {
@@ -115,6 +116,12 @@ async fn write(app: &AppState, route: &str, command: Command) -> Answer {
     })?;
     let mut answer = describe(&accepted.state, &accepted.state.route(route)?.name);
     answer.changed = Some(accepted.changed);
+    answer.moved_ratio = accepted
+        .before
+        .route(route)
+        .ok()
+        .zip(accepted.state.route(route).ok())
+        .map(|(old, new)| change::moved_on((&accepted.before, old), (&accepted.state, new)));
     answer.dry_run = dry_run;
     answer.warnings = accepted.warnings;
     if let (Some(error), false) = (&accepted.state.store.error, dry_run) {
@@ -134,6 +141,7 @@ fn describe(state: &control::State, route: &Name) -> KillSwitch {
         backend,
         persisted: state.store.persisted,
         changed: None,
+        moved_ratio: None,
         dry_run: false,
         warnings: Vec::new(),
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::control::{Refusal, refusal::BootChange};
+use crate::control::{Refusal, refusal::BootChange, store::StoreError};
 
 /// What went wrong; each kind has one status, and one `type` that stays the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub enum Kind {
     HostNotAllowed,
     /// A page of another origin asks for a change.
     CrossOrigin,
+    /// The idempotency key was used for another request.
+    KeyReused,
     /// The change could not be stored.
     StoreFailed,
     /// As many event streams are open as may be.
@@ -140,6 +142,9 @@ impl Kind {
             }
             Self::HostNotAllowed => ("host-not-allowed", "Host not allowed", StatusCode::FORBIDDEN),
             Self::CrossOrigin => ("cross-origin", "Cross-origin change", StatusCode::FORBIDDEN),
+            Self::KeyReused => {
+                ("idempotency-key-reused", "Idempotency key reused", StatusCode::UNPROCESSABLE_ENTITY)
+            }
             Self::StoreFailed => ("store-failed", "Store failed", StatusCode::SERVICE_UNAVAILABLE),
             Self::TooManyStreams => ("too-many-streams", "Too many streams", StatusCode::SERVICE_UNAVAILABLE),
             Self::Stopping => ("stopping", "Stopping", StatusCode::SERVICE_UNAVAILABLE),
@@ -194,6 +199,18 @@ impl Refused {
         self.0.status == StatusCode::PRECONDITION_FAILED.as_u16()
     }
 
+    /// Whether it is about a backend that does not exist.
+    #[must_use]
+    pub fn is_unknown_backend(&self) -> bool {
+        self.0.kind.ends_with(Kind::UnknownBackend.as_str())
+    }
+
+    /// Whether it points at places in the body.
+    #[must_use]
+    pub fn has_places(&self) -> bool {
+        !self.0.errors.is_empty()
+    }
+
     /// A backend named in a path, which makes it a resource that does not exist.
     #[must_use]
     pub fn as_missing_resource(mut self) -> Self {
@@ -202,17 +219,27 @@ impl Refused {
     }
 }
 
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        Kind::StoreFailed.because(format!("the history cannot be read: {error}"))
+    }
+}
+
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
         let kind = match &refusal {
             Refusal::UnknownRoute { .. } => Kind::UnknownRoute,
-            Refusal::UnknownBackend { .. } => Kind::UnknownBackend,
+            Refusal::UnknownBackend { .. } | Refusal::NoSuchBackend { .. } => Kind::UnknownBackend,
             Refusal::Conflict { .. } => Kind::RevisionConflict,
             Refusal::Store(_) => Kind::StoreFailed,
+            Refusal::KeyReused { .. } => Kind::KeyReused,
             Refusal::Stopping => Kind::Stopping,
             Refusal::MissingBackends { .. }
             | Refusal::NoWeights { .. }
             | Refusal::AllZero { .. }
+            | Refusal::LastBackend { .. }
+            | Refusal::OverrideKey { .. }
+            | Refusal::TooManyOverrides { .. }
             | Refusal::NoSplit { .. }
             | Refusal::BootSetting(_)
             | Refusal::Compile(_) => Kind::InvalidChange,

@@ -127,7 +127,8 @@ pub(super) fn if_match(headers: &HeaderMap, current: Revision) -> Result<Option<
             }
             let number = tag.trim_start_matches("W/").trim_matches('"').strip_prefix('r');
             let revision = number.and_then(|number| number.parse().ok()).map(Revision).ok_or_else(|| {
-                Kind::InvalidParameter
+                // As any tag that is not the current one (RFC 9110, section 13.1.1).
+                Kind::RevisionConflict
                     .because(format!("`If-Match: {tag}` is not a revision"))
                     .hint(format!("send the ETag of an earlier answer, such as \"{current}\""))
             })?;
@@ -146,7 +147,7 @@ pub(super) fn origin(headers: &HeaderMap, reason: Option<String>) -> Origin {
     let is_cli = header(header::USER_AGENT.as_str()).is_some_and(|agent| agent.starts_with("weir-cli/"));
     let actor = header(ACTOR).map(str::trim).filter(|actor| !actor.is_empty() && actor.len() <= TEXT_LIMIT);
     let channel = if is_cli { Channel::Cli } else { Channel::Api };
-    Origin { actor: actor.unwrap_or("anonymous").to_owned(), channel, reason }
+    Origin { reason, ..Origin::new(actor.unwrap_or("anonymous"), channel) }
 }
 
 /// A JSON value whose objects name no member twice; of two, nobody can say which one is meant.

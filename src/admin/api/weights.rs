@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Answer, json,
+    Answer, change, json,
     openapi::{Changes, Conditional, OfRoute, PatchWeightsBody, PutWeightsBody, RoutePath, Writes},
     problem::{Kind, Refused, pointer},
     request, routes,
@@ -133,28 +133,25 @@ struct Write {
 }
 
 async fn write(app: &AppState, write: Write) -> Answer {
-    let before = app.control.state();
+    let change = Change::SetWeights { route: write.route.clone(), weights: write.weights };
     let command = Command {
-        change: Change::SetWeights { route: write.route.clone(), weights: write.weights },
-        origin: request::origin(&write.headers, write.reason),
-        expected: request::if_match(&write.headers, before.revision)?,
+        expected: request::if_match(&write.headers, app.control.state().revision)
+            .map_err(|refused| with_current(app, &write.route, refused))?,
         dry_run: write.query.dry_run()?,
+        ..Command::new(change, request::origin(&write.headers, write.reason))
     };
     let dry_run = command.dry_run;
     let accepted = match request::apply(app, command).await {
         Ok(accepted) => accepted,
         Err(refusal) => return Err(with_current(app, &write.route, refusal.into())),
     };
-    let route = accepted.state.route(&write.route)?;
+    let (before, route) = (&accepted.before, accepted.state.route(&write.route)?);
     let mut answer = describe(&accepted.state, route);
     answer.changed = Some(accepted.changed);
     answer.dry_run = dry_run;
     answer.warnings = accepted.warnings;
-    answer.moved_ratio = before.route(&write.route).ok().map(|old| {
-        let old = describe(&before, old).shares;
-        let gains = answer.shares.iter().map(|(name, new)| new - old.get(name).copied().unwrap_or(0.0));
-        routes::tidy(gains.filter(|gain| *gain > 0.0).sum())
-    });
+    answer.moved_ratio =
+        before.route(&write.route).ok().map(|old| change::moved_on((before, old), (&accepted.state, route)));
     // A dry run promises no revision.
     let revision = if dry_run { app.control.state().revision } else { accepted.state.revision };
     answer.revision = revision;

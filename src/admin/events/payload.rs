@@ -97,10 +97,8 @@ pub struct AuditEvent {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<Name>,
     /// What it was before.
-    #[schema(value_type = Option<super::super::api::openapi::Anything>)]
     pub from: Value,
     /// What it is now.
-    #[schema(value_type = Option<super::super::api::openapi::Anything>)]
     pub to: Value,
 }
 

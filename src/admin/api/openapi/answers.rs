@@ -26,11 +26,7 @@ const ERRORS: [(u16, &str, &str); 8] = [
     (413, "ContentTooLarge", "The body is too large."),
     (415, "UnsupportedMediaType", "The body is of a type that is not taken."),
     (422, "UnprocessableContent", "The request is well formed, and what it asks for is impossible."),
-    (
-        503,
-        "ServiceUnavailable",
-        "Not now: a change could not be stored, Weir is stopping, or there is too much of this. Nothing has changed.",
-    ),
+    (503, "ServiceUnavailable", "Not now: the store failed, Weir is stopping, or there is too much of this."),
 ];
 
 /// What every operation may answer. The guard stands before all of them.
@@ -42,14 +38,17 @@ pub(in crate::admin::api) struct OfRoute;
 /// Of an operation on a backend.
 pub(in crate::admin::api) struct OfBackend;
 
+/// Of an operation on a revision.
+pub(in crate::admin::api) struct OfRevision;
+
+/// Of an operation that reads from the store.
+pub(in crate::admin::api) struct Stored;
+
 /// Of an operation that takes a body.
 pub(in crate::admin::api) struct Takes;
 
 /// Of an operation that changes something.
 pub(in crate::admin::api) struct Changes;
-
-/// Of an operation that may be refused for now.
-pub(in crate::admin::api) struct Problems503;
 
 /// Of an operation that can find a request well formed and yet impossible.
 pub(in crate::admin::api) struct Impossible;
@@ -93,6 +92,18 @@ impl IntoResponses for OfBackend {
     }
 }
 
+impl IntoResponses for OfRevision {
+    fn responses() -> Responses {
+        these(&[404, 422])
+    }
+}
+
+impl IntoResponses for Stored {
+    fn responses() -> Responses {
+        these(&[503])
+    }
+}
+
 impl IntoResponses for Takes {
     fn responses() -> Responses {
         these(&[413, 415])
@@ -114,11 +125,5 @@ impl IntoResponses for Conditional {
 impl IntoResponses for Impossible {
     fn responses() -> Responses {
         these(&[422])
-    }
-}
-
-impl IntoResponses for Problems503 {
-    fn responses() -> Responses {
-        these(&[503])
     }
 }

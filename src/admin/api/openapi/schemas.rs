@@ -10,7 +10,7 @@ use utoipa::{
     openapi::{RefOr, Schema},
 };
 
-use super::typed;
+use super::{CONTENT_SCHEMA, typed};
 use crate::{
     admin::{
         api::types::{Backend, ExplainRequest, HeaderValues, Status},
@@ -18,6 +18,7 @@ use crate::{
     },
     control::{
         Channel, Origin,
+        audit::AuditResult,
         command::Digest,
         state::{Dangling, Drift},
     },
@@ -27,13 +28,13 @@ use crate::{
 /// An object whose members are described elsewhere.
 pub(in crate::admin::api) struct AnyObject;
 
-/// Any JSON value.
-pub(in crate::admin) struct Anything;
-
 /// An event of `/v1/events`.
 pub(in crate::admin::api) struct EventText;
 
-/// A control file, as text.
+/// A control file as text that is not said to be YAML.
+pub(in crate::admin::api) struct ConfigText;
+
+/// A control file.
 pub(in crate::admin::api) struct ConfigFile;
 
 /// A JSON schema.
@@ -50,6 +51,9 @@ pub(in crate::admin::api) struct PutWeightsBody;
 
 /// The body of `PUT …/kill-switch`.
 pub(in crate::admin::api) struct KillBody;
+
+/// The body of `PUT …/overrides/{key}`.
+pub(in crate::admin::api) struct OverrideBody;
 
 /// The body of a change that takes nothing but a reason.
 pub(in crate::admin::api) struct ReasonBody;
@@ -93,13 +97,17 @@ fn name() -> Value {
     })
 }
 
+/// An event of the stream, as it is on the wire: its data are JSON in a text.
 fn event(kind: &str, data: &str) -> Value {
     json!({
         "type": "object", "required": ["id", "event", "data"],
         "properties": {
             "id": {"type": "string", "pattern": "^[0-9]+$", "description": "A number that grows, not always by one."},
             "event": {"type": "string", "enum": [kind]},
-            "data": {"$ref": format!("#/components/schemas/{data}")},
+            "data": {
+                "type": "string", "contentMediaType": "application/json",
+                CONTENT_SCHEMA: {"$ref": format!("#/components/schemas/{data}")},
+            },
         },
     })
 }
@@ -138,16 +146,19 @@ schemas! {
             "actor": {"type": "string", "description": "A person or a program."},
             "channel": {"$ref": "#/components/schemas/Channel"},
             "reason": {"type": "string", "description": "The reason that was given."},
+            "request_id": {"type": "string", "description": "The request that it came with."},
         },
     });
     Dangling + Name => json!({
         "type": "object", "required": ["route", "backend", "what", "effect"],
         "description": "An override that fits nothing in the control file.",
         "properties": {
-            "route": {"$ref": "#/components/schemas/Name"},
+            "route": {"oneOf": [{"type": "null"}, {"$ref": "#/components/schemas/Name"}],
+                      "description": "null for a drain, which is about all."},
             "backend": {"oneOf": [{"type": "null"}, {"$ref": "#/components/schemas/Name"}],
                         "description": "null when the route itself is gone."},
-            "what": {"type": "string", "description": "What it would override: `weight` or `kill_switch`."},
+            "what": {"type": "string",
+                     "description": "What it would override: `weight`, `kill_switch`, `override` or `drain`."},
             "effect": {"type": "string", "description": "What holds meanwhile."},
         },
     });
@@ -181,7 +192,6 @@ schemas! {
         },
     });
     AnyObject => json!({"type": "object"});
-    Anything => json!({"type": ["null", "boolean", "number", "string", "array", "object"]});
     EventText + Status + StatsEvent + WeightsEvent + Backend + ConfigEvent + AuditEvent + Reset + Bye => json!({
         "oneOf": [
             event("snapshot", "Status"), event("stats", "StatsEvent"), event("weights", "WeightsEvent"),
@@ -191,8 +201,9 @@ schemas! {
     });
     SchemaDocument => json!({"type": "object", "description": "A JSON schema, draft 2020-12."});
     ConfigFile => json!({
-        "type": "string", "description": "A control file; `/v1/config/schema` describes its members.",
+        "type": "object", "description": "A control file; `/v1/config/schema` describes its members.",
     });
+    ConfigText => json!({"type": "string", "description": "A control file as text."});
     PatchWeightsBody + Weight => json!({
         "type": "object", "additionalProperties": false, "required": ["weights"],
         "properties": {
@@ -227,6 +238,18 @@ schemas! {
             "reason": reason(),
         },
     });
+    OverrideBody => json!({
+        "type": "object", "additionalProperties": false, "required": ["backend"],
+        "properties": {
+            "backend": {"type": "string", "maxLength": 500, "description": "The backend that the user gets."},
+            "reason": reason(),
+        },
+        "examples": [{"backend": "canary", "reason": "debugging #4711"}],
+    });
+    AuditResult => json!({
+        "type": "string", "enum": ["applied", "not_persisted", "refused"],
+        "description": "Done and on disk, done and on disk only later, or refused.",
+    });
     ReasonBody => json!({
         "type": "object", "additionalProperties": false, "properties": {"reason": reason()},
     });
@@ -243,7 +266,7 @@ schemas! {
             "method": {"type": "string", "pattern": TOKEN, "default": "GET"},
             "path": {"type": "string", "pattern": "^/[^\\u0000-\\u0020\\u007f]*$", "default": "/",
                      "description": "With the query."},
-            "host": {"type": "string", "pattern": FIELD_VALUE, "default": ""},
+            "host": {"type": "string", "pattern": "^[^\\u0000-\\u0020\\u007f]*$", "default": ""},
             "headers": {
                 "type": "object", "default": {},
                 "propertyNames": {"type": "string", "pattern": TOKEN},
