@@ -6,6 +6,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::control::{Refusal, refusal::BootChange};
 
@@ -47,14 +48,16 @@ pub enum Kind {
 }
 
 /// An error, as it goes over the wire.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// The kind of error, for programs; never changes its meaning.
     #[serde(rename = "type")]
+    #[schema(pattern = "^urn:weir:problem:[a-z-]+$")]
     pub kind: String,
     /// The kind, for people.
     pub title: String,
     /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
     pub status: u16,
     /// What is wrong this time.
     pub detail: String,
@@ -66,14 +69,16 @@ pub struct Problem {
     pub errors: Vec<Fault>,
     /// For a bad control file: everything that is wrong with it, with lines and columns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<super::openapi::Diagnostic>)]
     pub diagnostics: Vec<Value>,
     /// For a revision conflict: the state now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<super::openapi::AnyObject>)]
     pub current: Option<Value>,
 }
 
 /// One thing that is wrong with a body.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Fault {
     /// What is wrong.
     pub detail: String,

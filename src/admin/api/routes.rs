@@ -4,6 +4,7 @@ use axum::extract::{Path, State};
 
 use super::{
     Answer, json,
+    openapi::{OfRoute, RoutePath},
     types::{Route, RouteBackend, Routes},
 };
 use crate::{
@@ -14,12 +15,38 @@ use crate::{
 };
 
 /// Every route.
+#[utoipa::path(
+    get,
+    path = "/v1/routes",
+    operation_id = "list_routes",
+    tag = "traffic",
+    responses(
+        (
+            status = 200, description = "Routes in file order", body = Routes,
+            headers(("ETag" = String, description = "The revision in force, such as `\"r42\"`"))
+        ),
+    )
+)]
 pub(super) async fn list(State(app): State<AppState>) -> Answer {
     let state = app.control.state();
     Ok(json(state.revision, &Routes { routes: all(&app, &state) }))
 }
 
 /// One route.
+#[utoipa::path(
+    get,
+    path = "/v1/routes/{route}",
+    operation_id = "get_route",
+    tag = "traffic",
+    params(RoutePath),
+    responses(
+        (
+            status = 200, description = "The route", body = Route,
+            headers(("ETag" = String, description = "The revision in force, such as `\"r42\"`"))
+        ),
+        OfRoute,
+    )
+)]
 pub(super) async fn one(State(app): State<AppState>, Path(route): Path<String>) -> Answer {
     let state = app.control.state();
     let route = describe(&app, &state, state.route(&route)?);
