@@ -33,7 +33,7 @@ pub enum Exit {
 pub struct Failure {
     /// How the command ends.
     pub exit: Exit,
-    error: anyhow::Error,
+    pub(super) error: anyhow::Error,
     hint: Option<String>,
     /// What the server answered.
     problem: Option<Box<Problem>>,

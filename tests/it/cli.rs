@@ -42,7 +42,8 @@ fn every_form_of_output_is_printed() {
         ("stats shop -o name", "stable\ncanary\n"),
         ("status -o name", "shop\n"),
         ("set-weight shop canary=20% -o name", "shop\n"),
-        ("explain shop -H x-user:42 -o name", "stable\n"),
+        ("kill shop --to canary -o name", "shop\n"),
+        ("explain shop -H x-user:42 -o name", "canary\n"),
     ] {
         assert_eq!(weir(&server, line), (0, expected.to_owned(), String::new()), "{line}");
     }

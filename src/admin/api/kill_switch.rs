@@ -68,7 +68,7 @@ pub(super) async fn on(
     request::known_members(&body, &["backend", "reason"])?;
     let change = Change::Kill { route: route.clone(), backend: request::text(&body, "backend")? };
     let origin = request::origin(&headers, request::text(&body, "reason")?);
-    let command = Command { change, origin, expected: None, dry_run: query.dry_run()? };
+    let command = Command { dry_run: query.dry_run()?, ..Command::new(change, origin) };
     write(&app, &route, command).await
 }
 
@@ -102,7 +102,7 @@ pub(super) async fn off(
     let expected = request::if_match(&headers, app.control.state().revision)?;
     let origin = request::origin(&headers, request::text(&body, "reason")?);
     let change = Change::Unkill { route: route.clone() };
-    write(&app, &route, Command { change, origin, expected, dry_run: query.dry_run()? }).await
+    write(&app, &route, Command { expected, dry_run: query.dry_run()?, ..Command::new(change, origin) }).await
 }
 
 async fn write(app: &AppState, route: &str, command: Command) -> Answer {

@@ -39,6 +39,8 @@ pub enum Kind {
     HostNotAllowed,
     /// A page of another origin asks for a change.
     CrossOrigin,
+    /// The idempotency key was used for another request.
+    KeyReused,
     /// The change could not be stored.
     StoreFailed,
     /// Weir is stopping.
@@ -138,6 +140,9 @@ impl Kind {
             }
             Self::HostNotAllowed => ("host-not-allowed", "Host not allowed", StatusCode::FORBIDDEN),
             Self::CrossOrigin => ("cross-origin", "Cross-origin change", StatusCode::FORBIDDEN),
+            Self::KeyReused => {
+                ("idempotency-key-reused", "Idempotency key reused", StatusCode::UNPROCESSABLE_ENTITY)
+            }
             Self::StoreFailed => ("store-failed", "Store failed", StatusCode::SERVICE_UNAVAILABLE),
             Self::Stopping => ("stopping", "Stopping", StatusCode::SERVICE_UNAVAILABLE),
             Self::Internal => ("internal", "Internal error", StatusCode::INTERNAL_SERVER_ERROR),
@@ -203,13 +208,17 @@ impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
         let kind = match &refusal {
             Refusal::UnknownRoute { .. } => Kind::UnknownRoute,
-            Refusal::UnknownBackend { .. } => Kind::UnknownBackend,
+            Refusal::UnknownBackend { .. } | Refusal::NoSuchBackend { .. } => Kind::UnknownBackend,
             Refusal::Conflict { .. } => Kind::RevisionConflict,
             Refusal::Store(_) => Kind::StoreFailed,
+            Refusal::KeyReused { .. } => Kind::KeyReused,
             Refusal::Stopping => Kind::Stopping,
             Refusal::MissingBackends { .. }
             | Refusal::NoWeights { .. }
             | Refusal::AllZero { .. }
+            | Refusal::LastBackend { .. }
+            | Refusal::OverrideKey { .. }
+            | Refusal::TooManyOverrides { .. }
             | Refusal::NoSplit { .. }
             | Refusal::BootSetting(_)
             | Refusal::Compile(_) => Kind::InvalidChange,

@@ -146,7 +146,7 @@ pub(super) fn origin(headers: &HeaderMap, reason: Option<String>) -> Origin {
     let is_cli = header(header::USER_AGENT.as_str()).is_some_and(|agent| agent.starts_with("weir-cli/"));
     let actor = header(ACTOR).map(str::trim).filter(|actor| !actor.is_empty() && actor.len() <= TEXT_LIMIT);
     let channel = if is_cli { Channel::Cli } else { Channel::Api };
-    Origin { actor: actor.unwrap_or("anonymous").to_owned(), channel, reason }
+    Origin { reason, ..Origin::new(actor.unwrap_or("anonymous"), channel) }
 }
 
 /// A JSON value whose objects name no member twice; of two, nobody can say which one is meant.

@@ -133,25 +133,24 @@ struct Write {
 }
 
 async fn write(app: &AppState, write: Write) -> Answer {
-    let before = app.control.state();
+    let change = Change::SetWeights { route: write.route.clone(), weights: write.weights };
     let command = Command {
-        change: Change::SetWeights { route: write.route.clone(), weights: write.weights },
-        origin: request::origin(&write.headers, write.reason),
-        expected: request::if_match(&write.headers, before.revision)?,
+        expected: request::if_match(&write.headers, app.control.state().revision)?,
         dry_run: write.query.dry_run()?,
+        ..Command::new(change, request::origin(&write.headers, write.reason))
     };
     let dry_run = command.dry_run;
     let accepted = match request::apply(app, command).await {
         Ok(accepted) => accepted,
         Err(refusal) => return Err(with_current(app, &write.route, refusal.into())),
     };
-    let route = accepted.state.route(&write.route)?;
+    let (before, route) = (&accepted.before, accepted.state.route(&write.route)?);
     let mut answer = describe(&accepted.state, route);
     answer.changed = Some(accepted.changed);
     answer.dry_run = dry_run;
     answer.warnings = accepted.warnings;
     answer.moved_ratio = before.route(&write.route).ok().map(|old| {
-        let old = describe(&before, old).shares;
+        let old = describe(before, old).shares;
         let gains = answer.shares.iter().map(|(name, new)| new - old.get(name).copied().unwrap_or(0.0));
         routes::tidy(gains.filter(|gain| *gain > 0.0).sum())
     });
