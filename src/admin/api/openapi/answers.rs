@@ -26,7 +26,7 @@ const ERRORS: [(u16, &str, &str); 8] = [
     (413, "ContentTooLarge", "The body is too large."),
     (415, "UnsupportedMediaType", "The body is of a type that is not taken."),
     (422, "UnprocessableContent", "The request is well formed, and what it asks for is impossible."),
-    (503, "ServiceUnavailable", "The change could not be stored, or Weir is stopping. Nothing has changed."),
+    (503, "ServiceUnavailable", "The store failed, or Weir is stopping. Nothing has changed."),
 ];
 
 /// What every operation may answer. The guard stands before all of them.
@@ -37,6 +37,12 @@ pub(in crate::admin::api) struct OfRoute;
 
 /// Of an operation on a backend.
 pub(in crate::admin::api) struct OfBackend;
+
+/// Of an operation on a revision.
+pub(in crate::admin::api) struct OfRevision;
+
+/// Of an operation that reads from the store.
+pub(in crate::admin::api) struct Stored;
 
 /// Of an operation that takes a body.
 pub(in crate::admin::api) struct Takes;
@@ -83,6 +89,18 @@ impl IntoResponses for OfRoute {
 impl IntoResponses for OfBackend {
     fn responses() -> Responses {
         these(&[404])
+    }
+}
+
+impl IntoResponses for OfRevision {
+    fn responses() -> Responses {
+        these(&[404, 422])
+    }
+}
+
+impl IntoResponses for Stored {
+    fn responses() -> Responses {
+        these(&[503])
     }
 }
 
