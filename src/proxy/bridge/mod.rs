@@ -112,7 +112,7 @@ impl<'a, 'c> Bridge<'a, 'c> {
 
     /// Parts with the client; the response, of which the head was read, waits.
     pub(super) fn hold(self) -> Held {
-        self.worker.buffers.put_outgoing(self.out.bytes);
+        self.out.give_back(&self.worker.buffers);
         Held::new(self.upstream, self.upload.is_done())
     }
 
@@ -127,7 +127,11 @@ impl<'a, 'c> Bridge<'a, 'c> {
         upstream: Upstream,
         (facts, limits): (RequestFacts<'a>, Limits),
     ) -> Self {
-        let ended = matches!(client, Downstream::H1(client) if client.ended);
+        let (ended, out) = match client {
+            Downstream::H1(client) => (client.ended, worker.buffers.take_outgoing()),
+            // What such a client gets is not laid out here.
+            Downstream::H2(_) => (false, Vec::new()),
+        };
         // A stream that asks for a tunnel may go on, but what comes on it belongs to the tunnel. An endpoint that opens none would
         // take it for another request.
         let upload = match (&upstream, facts.framing) {
@@ -140,7 +144,7 @@ impl<'a, 'c> Bridge<'a, 'c> {
             client,
             upstream,
             decoder: BodyDecoder::new(facts.framing),
-            out: Outgoing::new(worker.buffers.take_outgoing(), Coding::Plain),
+            out: Outgoing::new(out, Coding::Plain),
             upload,
             upload_broken: false,
             download: Pump::default(),
@@ -264,7 +268,7 @@ impl<'a, 'c> Bridge<'a, 'c> {
     /// Gives back the memory, and the connection if it can carry another request.
     pub(super) fn finish(self, keep_alive: bool) -> Option<UpstreamConnection> {
         let clean = keep_alive && self.upload.is_done() && self.download.is_done() && !self.tunnel;
-        self.worker.buffers.put_outgoing(self.out.bytes);
+        self.out.give_back(&self.worker.buffers);
         self.upstream.finish(self.worker, clean)
     }
 

@@ -14,7 +14,7 @@ use super::frame::Frame;
 use crate::{
     http::chunked,
     net::Stream,
-    proxy::{fields::Fields as _, relay::Coding},
+    proxy::{buffer::BufferPool, fields::Fields as _, relay::Coding},
 };
 
 /// When this much waits to be written, it is written before more is taken.
@@ -45,6 +45,13 @@ pub(super) enum Sink<'a> {
 impl Outgoing {
     pub(super) fn new(bytes: Vec<u8>, coding: Coding) -> Self {
         Self { bytes, sent: 0, kept_back: false, coding, touched: false }
+    }
+
+    /// Gives the memory back, if it has any.
+    pub(super) fn give_back(self, pool: &BufferPool) {
+        if self.bytes.capacity() > 0 {
+            pool.put_outgoing(self.bytes);
+        }
     }
 
     pub(super) fn is_flushed(&self) -> bool {
