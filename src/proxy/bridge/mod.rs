@@ -341,6 +341,7 @@ impl<'a, 'c> Bridge<'a, 'c> {
         match polled {
             Poll::Pending => {}
             Poll::Ready(Ok(())) => {
+                self.upstream.request_is_sent(&self.worker.buffers);
                 if self.tunnel {
                     self.upstream.end(cx);
                     self.limits.stream_idle = self.limits.response_headers;

@@ -48,9 +48,16 @@ impl Outgoing {
     }
 
     /// Gives the memory back, if it has any.
-    pub(super) fn give_back(self, pool: &BufferPool) {
-        if self.bytes.capacity() > 0 {
-            pool.put_outgoing(self.bytes);
+    pub(super) fn give_back(mut self, pool: &BufferPool) {
+        self.bytes.clear();
+        self.sent = 0;
+        self.release(pool);
+    }
+
+    /// The same with all that was to be sent gone; more may still come.
+    pub(super) fn release(&mut self, pool: &BufferPool) {
+        if self.bytes.is_empty() && self.bytes.capacity() > 0 {
+            pool.put_outgoing(std::mem::take(&mut self.bytes));
         }
     }
 
