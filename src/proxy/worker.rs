@@ -14,7 +14,7 @@ use std::{
 use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
 use tokio::time::Instant;
 
-use super::{buffer::BufferPool, caps::Connections, h2::Lanes, retry::Allowance};
+use super::{buffer::BufferPool, caps::Connections, h2::Lanes, recent::RecentFields, retry::Allowance};
 use crate::{
     http::{ResponseHead, date::DateCache},
     policy::jwt::TokenCache,
@@ -39,6 +39,8 @@ pub(super) struct Worker {
     pub(super) balancing: balance::Memory,
     /// Upstream connections that carry many requests.
     pub(super) sessions: Sessions,
+    /// Fields that were said lately to clients of HTTP/2.
+    pub(super) recent: RecentFields,
     /// Tasks that wait for a stream.
     pub(super) lanes: Lanes,
     /// Connections that wait for a request.
@@ -85,6 +87,7 @@ impl Worker {
             pools: Pools::default(),
             balancing: balance::Memory::default(),
             sessions: Sessions::default(),
+            recent: RecentFields::default(),
             lanes: Lanes::default(),
             idle: IdleConnections::default(),
             connections,

@@ -30,6 +30,7 @@ use super::{
     fields::FieldMap,
     headers::{self, ClientHead},
     relay::{Coding, RelayError, poll_fill},
+    respond,
     trailing::Trailing,
     worker::Worker,
 };
@@ -184,7 +185,9 @@ impl<'a, 'c> Bridge<'a, 'c> {
         let bodiless = head.framing == Framing::None && head.status != 101;
         match self.client {
             Downstream::H1(_) => client_head.write(head, bytes, &mut self.out.bytes),
-            Downstream::H2(client) => client.begin(client_head.response(head, bytes), bodiless)?,
+            Downstream::H2(client) => {
+                client.begin(client_head.response(head, bytes, &self.worker.recent), bodiless)?;
+            }
         }
         self.out.coding = if client_head.chunked { Coding::Chunked } else { Coding::Plain };
         self.begun = true;
@@ -395,7 +398,7 @@ impl<'a, 'c> Bridge<'a, 'c> {
                 Downstream::H2(client) => {
                     let mut fields = FieldMap::default();
                     headers::interim_fields(head, bytes, &mut fields);
-                    client.interim(interim(head.status, fields));
+                    client.interim(respond::interim(head.status, fields));
                 }
             }
         }
@@ -469,7 +472,7 @@ impl<'a, 'c> Bridge<'a, 'c> {
                 self.expects_continue = false;
                 match self.client {
                     Downstream::H1(_) => self.out.bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"),
-                    Downstream::H2(client) => client.interim(interim(100, FieldMap::default())),
+                    Downstream::H2(client) => client.interim(respond::interim(100, FieldMap::default())),
                 }
                 self.poll_interim(cx)?;
             }
@@ -490,11 +493,4 @@ impl<'a, 'c> Bridge<'a, 'c> {
             Phase::Stream => ProxyError::StreamIdle(self.limits.stream_idle),
         }
     }
-}
-
-fn interim(status: u16, fields: FieldMap) -> ::http::Response<()> {
-    let mut response = ::http::Response::new(());
-    *response.status_mut() = ::http::StatusCode::from_u16(status).unwrap_or(::http::StatusCode::PROCESSING);
-    *response.headers_mut() = fields.map;
-    response
 }
