@@ -15,7 +15,10 @@ use axum::{
 
 use super::{
     AppState,
-    api::problem::{self, Kind},
+    api::{
+        openapi,
+        problem::{self, Kind},
+    },
 };
 use crate::telemetry::AdminResult;
 
@@ -85,24 +88,25 @@ fn check_parameters(request: &Request) -> Result<(), problem::Refused> {
     let Some(path) = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str) else {
         return Ok(());
     };
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let known: &[&str] = match path {
-        "/v1/routes/{route}/weights" | "/v1/routes/{route}/kill-switch" if !reads => &["dry_run"],
-        "/v1/config/effective" => &["format"],
-        path if path.starts_with("/v1/") => &[],
-        // Probes and scrapers add parameters of their own.
-        _ => return Ok(()),
-    };
+    // Probes and scrapers add parameters of their own.
+    if !path.starts_with("/v1/") {
+        return Ok(());
+    }
+    let Some(known) = openapi::query_parameters(request.method(), path) else { return Ok(()) };
     let names = request.uri().query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
     let mut names = names.map(|pair| pair.split('=').next().unwrap_or_default());
-    let Some(unknown) = names.find(|name| !known.contains(name)) else { return Ok(()) };
+    let Some(unknown) = names.find(|name| !known.contains(*name)) else { return Ok(()) };
     let refused = Kind::InvalidParameter.because(format!("unknown parameter `{unknown}`"));
-    Err(match known {
-        [] => refused.hint("this operation takes no parameters"),
-        [known, ..] if strsim::jaro_winkler(unknown, known) > 0.8 => {
-            refused.hint(format!("did you mean `{known}`?"))
+    if known.is_empty() {
+        return Err(refused.hint("this operation takes no parameters"));
+    }
+    let near = known.iter().find(|known| strsim::jaro_winkler(unknown, known) > 0.8);
+    Err(match near {
+        Some(known) => refused.hint(format!("did you mean `{known}`?")),
+        None => {
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            refused.hint(format!("the parameters are {}", known.join(", ")))
         }
-        _ => refused.hint(format!("the parameters are {}", known.join(", "))),
     })
 }
 
@@ -145,6 +149,15 @@ fn operation(method: &Method, path: Option<&MatchedPath>) -> &'static str {
         ("/v1/routes/{route}/weights", true) => "set_weights",
         ("/v1/routes/{route}/kill-switch", false) => "get_kill_switch",
         ("/v1/routes/{route}/kill-switch", true) => "set_kill_switch",
+        ("/v1/routes/{route}/overrides" | "/v1/routes/{route}/overrides/{key}", false) => "get_overrides",
+        ("/v1/routes/{route}/overrides/{key}", true) => "set_override",
+        ("/v1/routes/{route}/overlay", false) => "get_overlay",
+        ("/v1/routes/{route}/overlay", true) => "drop_overlay",
+        ("/v1/backends/{backend}/drain", false) => "get_drain",
+        ("/v1/backends/{backend}/drain", true) => "set_drain",
+        ("/v1/revisions/{revision}/restore", _) => "restore",
+        ("/v1/revisions" | "/v1/revisions/{revision}" | "/v1/revisions/{revision}/diff", _) => "revisions",
+        ("/v1/audit" | "/v1/audit/verify", _) => "audit",
         ("/v1/routes/{route}/explain", _) => "explain",
         ("/v1/backends" | "/v1/backends/{backend}", _) => "backends",
         ("/v1/config/check", _) => "check_config",

@@ -1,5 +1,7 @@
 //! The admin API over a fake backend of its own, request by request.
 
+mod history;
+
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
@@ -167,7 +169,7 @@ const ERRORS: &[(&str, &str, &str)] = &[
     (
         "GET /v2",
         "",
-        "404 not-found | there is nothing at `/v2` | the API is described in docs/api.md; most paths begin with /v1",
+        "404 not-found | there is nothing at `/v2` | the API is described in docs/api.md and at /v1/openapi.json",
     ),
     ("DELETE /v1/status", "", "405 method-not-allowed | `/v1/status` does not take DELETE"),
     ("GET /v1/routes/shp", "", "404 unknown-route | there is no route `shp` | did you mean `shop`?"),
@@ -232,7 +234,7 @@ const ERRORS: &[(&str, &str, &str)] = &[
         "{\"user\": 1}",
         "400 invalid-body | unknown member `user` | the members are method, path, host, headers, client_ip /user",
     ),
-    ("POST /v1/routes/shop/explain", "{}", "400 invalid-body | no user"),
+    ("POST /v1/routes/shop/explain", "{}", "422 invalid-change | no user"),
     ("POST /v1/routes/shop/explain", "{\"method\": \"\"}", "400 invalid-body | `` is no method /method"),
     ("POST /v1/routes/shop/explain", "{\"path\": \"a\"}", "400 invalid-body | `a` is no path /path"),
     (
@@ -369,7 +371,7 @@ async fn the_kill_switch_works_with_a_broken_store_and_an_old_tag() {
 
     let reply = fixture.send("PUT /v1/routes/shop/kill-switch\nif-match: \"r9\"", "").await;
     assert_eq!((reply.status, reply.header("etag")), (200, "\"r2\""));
-    insta::assert_snapshot!(reply.text, @r#"{"route":"shop","revision":2,"active":true,"backend":"stable","persisted":false,"changed":true,"warnings":["in force, but a restart would forget it: cannot write /data/overlay.json: No space left on device"]}"#);
+    insta::assert_snapshot!(reply.text, @r#"{"route":"shop","revision":2,"active":true,"backend":"stable","persisted":false,"changed":true,"moved_ratio":0.05,"warnings":["in force, but a restart would forget it: cannot write /data/overlay.json: No space left on device"]}"#);
     let ready = fixture.send("GET /readyz", "").await;
     assert_eq!(ready.status, 200);
     assert!(ready.text.contains("the store fails"), "{}", ready.text);

@@ -19,7 +19,7 @@ pub struct Row {
     pub revision: Revision,
     /// Who, through what, and why.
     pub origin: Origin,
-    /// What: `reload`, `set_weights`, `kill`, `unkill`.
+    /// What: `start`, the word of a [`Change`](super::Change), `denied`, `withdraw` or `lost_rows`.
     pub action: String,
     /// Whether it was done.
     pub result: AuditResult,

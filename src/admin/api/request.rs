@@ -44,7 +44,7 @@ pub(super) async fn apply(app: &AppState, command: Command) -> Result<Accepted, 
     answer
 }
 
-/// The JSON object in `body`; `None` when there is no body at all.
+/// The JSON object in `body`; `None` when there is no body at all, or `null`.
 pub(super) async fn json_object(
     headers: &HeaderMap,
     body: Body,
@@ -56,6 +56,7 @@ pub(super) async fn json_object(
     media_type(headers, &["application/json", "application/merge-patch+json"])?;
     match serde_json::from_slice(&bytes).map(|Unique(value)| value) {
         Ok(Value::Object(object)) => Ok(Some(object)),
+        Ok(Value::Null) => Ok(None),
         Ok(_) => Err(Kind::InvalidBody.because("the body has to be a JSON object").at("", "not an object")),
         Err(error) if error.is_data() => Err(Kind::InvalidBody.because(error.to_string())),
         Err(error) => Err(Kind::InvalidBody.because(format!("the body is not JSON: {error}"))),
@@ -145,7 +146,7 @@ pub(super) fn origin(headers: &HeaderMap, reason: Option<String>) -> Origin {
     let is_cli = header(header::USER_AGENT.as_str()).is_some_and(|agent| agent.starts_with("weir-cli/"));
     let actor = header(ACTOR).map(str::trim).filter(|actor| !actor.is_empty() && actor.len() <= TEXT_LIMIT);
     let channel = if is_cli { Channel::Cli } else { Channel::Api };
-    Origin { actor: actor.unwrap_or("anonymous").to_owned(), channel, reason }
+    Origin { reason, ..Origin::new(actor.unwrap_or("anonymous"), channel) }
 }
 
 /// A JSON value whose objects name no member twice; of two, nobody can say which one is meant.

@@ -1,0 +1,126 @@
+//! The parameters that operations share.
+
+use serde_json::{Value, json};
+use utoipa::{
+    IntoParams,
+    openapi::path::{Parameter, ParameterIn},
+};
+
+use super::typed;
+use crate::admin::api::{config::EffectiveQuery, page};
+
+/// `{route}` in the path.
+pub(in crate::admin::api) struct RoutePath;
+
+/// `{backend}` in the path.
+pub(in crate::admin::api) struct BackendPath;
+
+/// `{revision}` in the path.
+pub(in crate::admin::api) struct RevisionPath;
+
+/// `{key}` in the path.
+pub(in crate::admin::api) struct KeyPath;
+
+/// The revision to compare with.
+pub(in crate::admin::api) struct Against;
+
+/// Which rows of the audit.
+pub(in crate::admin::api) struct AuditFilter;
+
+/// Of a change that is carried out once, however often it is sent.
+pub(in crate::admin::api) struct Once;
+
+/// Of an operation that changes something.
+pub(in crate::admin::api) struct Writes;
+
+/// Of a change that the sender can make depend on the revision in force.
+pub(in crate::admin::api) struct Conditional;
+
+/// Implements [`IntoParams`] by descriptions in JSON.
+macro_rules! parameters {
+    ($($of:ty => $list:expr;)*) => {
+        $(impl IntoParams for $of {
+            fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+                let list: Value = $list;
+                typed(list)
+            }
+        })*
+    };
+}
+
+parameters! {
+    RoutePath => json!([{
+        "name": "route", "in": "path", "required": true, "description": "The route's name.",
+        "schema": {"$ref": "#/components/schemas/Name"},
+    }]);
+    BackendPath => json!([{
+        "name": "backend", "in": "path", "required": true, "description": "The backend's name.",
+        "schema": {"$ref": "#/components/schemas/Name"},
+    }]);
+    RevisionPath => json!([{
+        "name": "revision", "in": "path", "required": true, "description": "Its number: `12` or `r12`.",
+        "schema": {"type": "string", "pattern": "^r?(0|[1-9][0-9]{0,17})$"},
+    }]);
+    KeyPath => json!([{
+        "name": "key", "in": "path", "required": true,
+        "description": "The user: the value of the split's key, percent-encoded; at most 256 bytes.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 256},
+    }]);
+    Against => json!([{
+        "name": "against", "in": "query", "required": false,
+        "description": "The revision to compare with, or `current`; the one before without it.",
+        "schema": {"type": "string", "pattern": "^(current|r?(0|[1-9][0-9]{0,17}))$"},
+    }]);
+    AuditFilter => json!([
+        {"name": "actor", "in": "query", "required": false, "description": "Only rows by this actor.",
+         "schema": {"type": "string"}},
+        {"name": "route", "in": "query", "required": false, "description": "Only rows about this route.",
+         "schema": {"type": "string"}},
+        {"name": "action", "in": "query", "required": false, "description": "Only rows of this action.",
+         "schema": {"type": "string"}},
+        {"name": "since", "in": "query", "required": false, "description": "Only rows of then and later.",
+         "schema": {"type": "string", "format": "date-time"}},
+        {"name": "until", "in": "query", "required": false, "description": "Only rows before then.",
+         "schema": {"type": "string", "format": "date-time"}},
+    ]);
+    Once => json!([{
+        "name": "Idempotency-Key", "in": "header", "required": false,
+        "description": "A key of the sender's choice. Sent again within a day with the same change, nothing is done \
+                        again; with another change, it is refused.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-~]+$"},
+    }]);
+    Writes => json!([
+        {
+            "name": "dry_run", "in": "query", "required": false,
+            "description": "Whether only to say what would happen.",
+            "schema": {"type": "string", "enum": ["true", "false", "1", "0", ""], "default": "false"},
+        },
+        {
+            "name": "X-Weir-Actor", "in": "header", "required": false,
+            "description": "Who asks, for the audit; at most 500 characters.",
+            "schema": {"type": "string"},
+        },
+    ]);
+    Conditional => json!([{
+        "name": "If-Match", "in": "header", "required": false,
+        "description": "The `ETag` of an earlier answer. The change is refused when another revision is in force.",
+        "schema": {"type": "string", "pattern": "^(\\*|(W/)?\"r(0|[1-9][0-9]{0,17})\")$", "examples": ["\"r42\""]},
+    }]);
+    EffectiveQuery => json!([{
+        "name": "format", "in": "query", "required": false, "description": "How to write it.",
+        "schema": {"type": "string", "enum": ["json", "yaml"], "default": "json"},
+    }]);
+    page::PageQuery => json!([
+        {
+            "name": "limit", "in": "query", "required": false, "description": "How many items at most.",
+            "schema": {
+                "type": "integer", "minimum": 1, "maximum": page::MAX_LIMIT, "default": page::DEFAULT_LIMIT,
+            },
+        },
+        {
+            "name": "cursor", "in": "query", "required": false,
+            "description": "`next` of the page before, as it is; the first page without it.",
+            "schema": {"type": "string", "pattern": "^[0-9]{1,19}$"},
+        },
+    ]);
+}
