@@ -55,7 +55,7 @@ fn every_form_of_output_is_printed() {
     assert_eq!(json["routes"][0]["backends"][1]["weight"], 20);
     let (_, yaml, _) = weir(&server, "routes -o yaml");
     assert!(
-        yaml.starts_with("routes:\n  - name: shop\n    sticky: bucket\n    kill_switch: null\n"),
+        yaml.starts_with("routes:\n  - name: shop\n    sticky: bucket\n    kill_switch: canary\n"),
         "{yaml}"
     );
 }
