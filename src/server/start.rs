@@ -117,7 +117,6 @@ impl Prepared {
         let (stop_admin, admin_stopped) = oneshot::channel();
         let draining = Arc::<AtomicBool>::default();
         let app = app(&control, &stage, &measured, (admin, &draining));
-        let live = Arc::clone(&app.events);
         let (watcher, events, rescan) =
             watch::watch(vec![(file.path.clone(), Some(file.digest.clone()))], watch::POLL);
         let mut tasks = vec![
@@ -144,11 +143,7 @@ impl Prepared {
             Some(told)
         });
         let applier = tokio::spawn(applier.run(ended(applier_stopped)));
-        let admin_ended = async move {
-            ended(admin_stopped).await;
-            // Streams end by themselves only here; the server waits for requests under way.
-            live.close();
-        };
+        let admin_ended = streams_ended(admin_stopped, Arc::clone(&app.events));
         let serving_admin = tokio::spawn(admin::serve(admin_socket, admin::router(app), admin_ended));
         if let Some(taken) = taken {
             taken.serving().await;
@@ -214,6 +209,12 @@ fn app(
 /// Waits until the sender sends or is gone; both mean stop.
 async fn ended(stop: oneshot::Receiver<()>) {
     let _ = stop.await;
+}
+
+/// The same, and ends the streams of events then: the server waits for answers under way, and these have no end.
+async fn streams_ended(stop: oneshot::Receiver<()>, events: Arc<admin::Events>) {
+    ended(stop).await;
+    events.close();
 }
 
 /// Looks up names that are new in a control file before it is applied.
