@@ -3,12 +3,20 @@
 use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
-use hyper::server::conn::http1;
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet, time::timeout};
+
+use super::auth::Peer;
+use crate::config::model::Admin;
 
 /// Connections at a time; more wait in the kernel's queue. Scrapers and operators need a handful.
 const CONNECTIONS: usize = 256;
@@ -19,20 +27,28 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// After the kernel refused a connection (most often: no file descriptor is left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The admin API must not be reachable from elsewhere.
+/// The admin API must not be reachable from elsewhere without asking who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "admin.bind is {0}, which other machines can reach, and the admin API has no authentication yet; \
-     bind it to a loopback address such as 127.0.0.1:9900"
+    "the admin API's address is {0}, which other machines can reach, and {why}; bind it to a loopback address such as \
+     127.0.0.1:9900, or {remedy}",
+    why = if *.1 { "everybody there could do everything" } else { "tokens would cross the network in the clear" },
+    remedy = if *.1 { "name a file of tokens in admin.tokens" } else { "say `admin.insecure: true`" }
 )]
-pub struct BindError(pub SocketAddr);
+pub struct BindError(pub SocketAddr, bool);
 
-/// Whether the admin API may be bound to `bind`: loopback only, as long as there is no authentication.
+/// Whether the admin API may be served at `bind`: on loopback always, elsewhere only where it asks for tokens, and takes
+/// them in the clear on purpose.
 ///
 /// # Errors
-/// When it is not a loopback address.
-pub fn check_bind(bind: SocketAddr) -> Result<(), BindError> {
-    if bind.ip().to_canonical().is_loopback() { Ok(()) } else { Err(BindError(bind)) }
+/// When it may not.
+pub fn check_bind(bind: SocketAddr, admin: &Admin) -> Result<(), BindError> {
+    let safe = !admin.is_open() && admin.insecure;
+    if bind.ip().to_canonical().is_loopback() || safe {
+        Ok(())
+    } else {
+        Err(BindError(bind, admin.is_open()))
+    }
 }
 
 /// Serves `router` on `listener` until `shutdown` is done; then requests under way have five seconds.
@@ -51,11 +67,16 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
             Some(_) = connections.join_next() => continue,
             accepted = accept => accepted,
         };
-        let Ok((stream, _)) = accepted else {
+        let Ok((stream, address)) = accepted else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let service = TowerToHyperService::new(router.clone());
+        let router = TowerToHyperService::new(router.clone());
+        let peer = Peer { address: address.ip() };
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer.clone());
+            router.call(request)
+        });
         let mut stopped = stopped.clone();
         connections.spawn(async move {
             let _slot = slot;
@@ -81,10 +102,15 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::fixtures;
 
     #[test]
-    fn only_loopback_is_served() {
-        for (bind, allowed) in [
+    fn only_loopback_is_served_to_everybody() {
+        let closed = fixtures::config(&[("shop", &[("stable", 1)])]).admin;
+        let asks = Admin { tokens: Some("/tokens".into()), ..closed.clone() };
+        let clear = Admin { insecure: true, ..asks.clone() };
+        let careless = Admin { insecure: true, ..closed.clone() };
+        for (bind, local) in [
             ("127.0.0.1:9900", true),
             ("127.9.9.9:1", true),
             ("[::1]:9900", true),
@@ -93,7 +119,11 @@ mod tests {
             ("[::]:9900", false),
             ("10.0.0.1:9900", false),
         ] {
-            assert_eq!(check_bind(bind.parse().unwrap()).is_ok(), allowed, "{bind}");
+            let bind = bind.parse().unwrap();
+            for admin in [&closed, &asks, &careless] {
+                assert_eq!(check_bind(bind, admin).is_ok(), local, "{bind} {admin:?}");
+            }
+            assert!(check_bind(bind, &clear).is_ok());
         }
     }
 }

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{
     Exit, Failure, Format, Remote,
-    client::{Client, block_on},
+    client::block_on,
     output::{self, Align, Look, Table},
 };
 use crate::admin::api::types;
@@ -19,7 +19,7 @@ pub(super) struct Backends {
 
 impl Backends {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let client = Client::new(&self.remote.server)?;
+        let client = self.remote.client()?;
         let backends: types::Backends = block_on(client.get("/v1/backends"))?;
         match self.remote.output {
             Format::Json => output::print_json(&backends)?,

@@ -7,7 +7,7 @@ use hyper::Method;
 
 use super::{
     Exit, Failure, Format, Remote,
-    client::{Call, Client, block_on, segment},
+    client::{Call, block_on, segment},
     output::{self, Look},
 };
 use crate::admin::api::types::{ExplainRequest, Explanation, HeaderValues};
@@ -42,7 +42,7 @@ pub(super) struct Explain {
 
 impl Explain {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let client = Client::new(&self.remote.server)?;
+        let client = self.remote.client()?;
         let mut headers: BTreeMap<String, HeaderValues> = BTreeMap::new();
         for (name, value) in self.headers {
             headers.entry(name).or_default().0.push(value);

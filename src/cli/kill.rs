@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     Exit, Failure, Format, Remote,
-    client::{Call, Client, block_on, segment},
+    client::{Call, block_on, segment},
     output,
 };
 use crate::{admin::api::types::KillSwitch, types::Revision};
@@ -73,7 +73,7 @@ fn path(route: &str) -> String {
 }
 
 fn send(remote: &Remote, call: Call) -> Result<Exit, Failure> {
-    let client = Client::new(&remote.server)?;
+    let client = remote.client()?;
     let switch: KillSwitch = block_on(client.send(call))?;
     for warning in &switch.warnings {
         output::note(&format!("warning: {warning}"));

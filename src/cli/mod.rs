@@ -1,6 +1,6 @@
 //! The command line: one file per command. Data goes to standard output, messages go to standard error.
 //!
-//! All commands but `run`, `check`, `schema`, `demo` and `version` are clients of the admin API and know nothing that the
+//! All commands but `run`, `check`, `schema`, `demo`, `token` and `version` are clients of the admin API and know nothing that the
 //! API does not say. docs/cli.md has examples of each.
 
 mod backends;
@@ -19,12 +19,14 @@ mod set_weight;
 mod status;
 #[cfg(test)]
 mod tests;
+mod token;
 mod version;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use failure::{Exit, Failure};
 
+use self::client::{Client, Credentials};
 use crate::types::Revision;
 
 /// An edge traffic-splitting reverse proxy.
@@ -61,6 +63,8 @@ enum Command {
     Unkill(kill::Unkill),
     /// Ask whether Weir is alive; exit code 0 or 1
     Healthcheck(healthcheck::Healthcheck),
+    /// Make, list and revoke tokens of the admin API
+    Token(token::Token),
     /// Print the version
     Version(version::Version),
 }
@@ -71,9 +75,20 @@ struct Remote {
     /// The admin API
     #[arg(long, env = "WEIR_SERVER", default_value = "http://127.0.0.1:9900", value_name = "URL")]
     server: String,
+    #[command(flatten)]
+    credentials: Credentials,
     /// How to print the answer
     #[arg(long, short, value_enum, default_value = "table")]
     output: Format,
+}
+
+// === impl Remote ===
+
+impl Remote {
+    /// A client of the server.
+    fn client(&self) -> Result<Client, Failure> {
+        Client::new(&self.server)?.with_credentials(&self.credentials)
+    }
 }
 
 /// How an answer is printed.
@@ -103,6 +118,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Kill(command) => command.run(),
         Command::Unkill(command) => command.run(),
         Command::Healthcheck(command) => command.run(),
+        Command::Token(command) => command.run(),
         Command::Version(command) => command.run(),
     }
 }

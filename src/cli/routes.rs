@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{
     Exit, Failure, Format, Remote,
-    client::{Client, block_on},
+    client::block_on,
     output::{self, Align, Look, Table},
 };
 use crate::{
@@ -22,7 +22,7 @@ pub(super) struct Routes {
 
 impl Routes {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let client = Client::new(&self.remote.server)?;
+        let client = self.remote.client()?;
         let routes: types::Routes = block_on(client.get("/v1/routes"))?;
         match self.remote.output {
             Format::Json => output::print_json(&routes)?,

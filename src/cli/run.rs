@@ -166,6 +166,9 @@ fn announce(running: &Running, ephemeral: bool) {
     if ephemeral {
         log("ephemeral: overrides, kill switches and the cookie key are forgotten at the end");
     }
+    for note in running.admin_notes() {
+        log(&note);
+    }
     let (version, admin) = (env!("CARGO_PKG_VERSION"), running.admin());
     log(&format!("weir {version} runs revision {}, admin API on http://{admin}", state.revision));
 }
@@ -223,7 +226,7 @@ pub(super) fn start_failure(error: StartError) -> Failure {
                 format!("bad control file\n{}", diagnostics.render(look).trim_end()),
             )
         }
-        error @ StartError::AdminAddress(_) => Failure::new(Exit::BadConfig, error),
+        error @ (StartError::AdminAddress(_) | StartError::Auth(_)) => Failure::new(Exit::BadConfig, error),
         error => Failure::new(Exit::Error, error),
     }
 }

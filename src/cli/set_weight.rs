@@ -51,7 +51,7 @@ pub(super) enum Setting {
 
 impl SetWeight {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let client = Client::new(&self.remote.server)?;
+        let client = self.remote.client()?;
         let answer = block_on(self.send(&client))?;
         for warning in &answer.warnings {
             output::note(&format!("warning: {warning}"));

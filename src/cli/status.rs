@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{
     Exit, Failure, Format, Remote, backends,
-    client::{Client, block_on},
+    client::block_on,
     output::{self, Look},
     routes,
 };
@@ -22,7 +22,7 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let client = Client::new(&self.remote.server)?;
+        let client = self.remote.client()?;
         let status: types::Status = block_on(client.get("/v1/status"))?;
         if self.remote.output == Format::Json {
             output::print_json(&status)?;

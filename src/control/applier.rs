@@ -5,6 +5,7 @@
 //! force when they cannot be: the kill switch, because no disk must stand between an operator and the brake, and a new
 //! control file, because it is on disk already. What is in force and not on disk is written as soon as the disk takes it.
 
+mod denied;
 mod disk;
 mod pause;
 
@@ -26,7 +27,7 @@ use self::{
 use crate::{
     config::Config,
     control::{
-        audit::{AuditResult, Row, rfc3339},
+        audit::{AuditResult, Denied, Row, rfc3339},
         change::{self, Plan},
         command::{Change, Channel, Command, ControlFile, Origin},
         refusal::Refusal,
@@ -120,6 +121,8 @@ enum Message {
     ReloadFailed(ReloadFailure),
     /// The file's content is what runs already.
     ReloadUnchanged,
+    /// Somebody was not allowed to do something.
+    Denied(Box<Denied>),
     /// Stand still.
     Pause(oneshot::Sender<Result<Paused, PauseError>>),
 }
@@ -328,6 +331,7 @@ impl<P: Publisher> Applier<P> {
                 }
                 Some(Message::ReloadFailed(failure)) => self.reload_refused(failure).await,
                 Some(Message::ReloadUnchanged) => self.reload_unchanged(),
+                Some(Message::Denied(denied)) => self.denied(*denied).await,
                 Some(Message::Pause(reply)) => {
                     if !self.pause(reply, stop.as_mut()).await {
                         return;

@@ -70,18 +70,29 @@ fn reload(state: &State, file: &Arc<ControlFile>) -> Result<Plan, Refusal> {
 
 /// Settings that are read once at start (standing decision 4).
 fn boot_changes(running: &Config, wanted: &Config) -> Vec<BootChange> {
-    let path = |dir: &Option<std::path::PathBuf>| {
-        dir.as_ref().map_or_else(|| "default".to_owned(), |dir| dir.display().to_string())
+    let settings = boot_settings(running).into_iter().zip(boot_settings(wanted));
+    settings
+        .filter(|((_, running), (_, wanted))| running != wanted)
+        .map(|((setting, running), (_, wanted))| BootChange { setting, running, wanted })
+        .collect()
+}
+
+/// Each of them, and what it is.
+fn boot_settings(config: &Config) -> Vec<(&'static str, String)> {
+    let path = |path: &Option<std::path::PathBuf>, none: &str| {
+        path.as_ref().map_or_else(|| none.to_owned(), |path| path.display().to_string())
     };
-    [
-        ("admin.bind", running.admin.bind.to_string(), wanted.admin.bind.to_string()),
-        ("data_dir", path(&running.data_dir), path(&wanted.data_dir)),
-        ("workers", running.workers.to_string(), wanted.workers.to_string()),
+    let admin = &config.admin;
+    vec![
+        ("admin.bind", admin.bind.to_string()),
+        ("admin.hosts", format!("[{}]", admin.hosts.join(", "))),
+        ("admin.tokens", path(&admin.tokens, "none")),
+        ("admin.insecure", admin.insecure.to_string()),
+        ("admin.metrics", admin.metrics.as_str().to_owned()),
+        ("admin.max_failures", admin.max_failures.to_string()),
+        ("data_dir", path(&config.data_dir, "default")),
+        ("workers", config.workers.to_string()),
     ]
-    .into_iter()
-    .filter(|(_, running, wanted)| running != wanted)
-    .map(|(setting, running, wanted)| BootChange { setting, running, wanted })
-    .collect()
 }
 
 fn set_weights(state: &State, route: &model::Route, change: &WeightChange) -> Result<Plan, Refusal> {

@@ -7,6 +7,7 @@
 
 mod certificates;
 mod condition;
+mod guard;
 mod handover;
 mod inherited;
 mod publisher;
@@ -37,7 +38,7 @@ pub use crate::control::{Event, audit::rfc3339};
 
 use self::{handover::Successor, publisher::Stage};
 use crate::{
-    admin,
+    admin::{self, Auth},
     config::Diagnostics,
     control::{Control, store::StoreError, watch},
     types::{Address, Name, clock},
@@ -64,6 +65,7 @@ pub struct Running {
     pub control: Control,
     stage: Stage,
     admin: SocketAddr,
+    auth: Arc<Auth>,
     draining: Arc<AtomicBool>,
     stop_applier: oneshot::Sender<()>,
     applier: JoinHandle<()>,
@@ -85,6 +87,9 @@ pub enum StartError {
     /// The admin API must not be bound there.
     #[error(transparent)]
     AdminAddress(#[from] admin::BindError),
+    /// The admin API cannot know who asks.
+    #[error(transparent)]
+    Auth(#[from] admin::AuthError),
     /// The admin API cannot be bound there.
     #[error("the admin API cannot bind {0}")]
     Admin(SocketAddr, #[source] std::io::Error),
@@ -118,6 +123,17 @@ impl Running {
     #[must_use]
     pub fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// What people should know about who may use the admin API.
+    #[must_use]
+    pub fn admin_notes(&self) -> Vec<String> {
+        let mut notes = self.auth.warnings();
+        if self.auth.is_open() {
+            let text = "the admin API takes everything from everybody on this machine; `admin.tokens` would change that";
+            notes.push(text.to_owned());
+        }
+        notes
     }
 
     /// Reads the control file again, whether or not it has changed.

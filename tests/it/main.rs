@@ -10,6 +10,7 @@
 )]
 
 mod aborts;
+mod admin_auth;
 mod balancing;
 mod bodies;
 mod breaker;
