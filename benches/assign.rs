@@ -50,6 +50,7 @@ fn parts(count: u32, rules: Vec<PlanRule>) -> PlanParts {
             max_age: Duration::from_secs(30 * 86_400),
         }),
         kill_switch: None,
+        overrides: Vec::new(),
         epoch: 0,
     }
 }

@@ -16,7 +16,10 @@ use jiff::Timestamp;
 
 use super::{
     AppState,
-    api::problem::{self, Kind},
+    api::{
+        openapi,
+        problem::{self, Kind},
+    },
     auth::{Caller, Denial, Identity, Occasion, Operation, Peer},
 };
 use crate::{
@@ -219,24 +222,25 @@ fn check_parameters(request: &Parts) -> Result<(), problem::Refused> {
     let Some(path) = request.extensions.get::<MatchedPath>().map(MatchedPath::as_str) else {
         return Ok(());
     };
-    let reads = matches!(request.method, Method::GET | Method::HEAD);
-    let known: &[&str] = match path {
-        "/v1/routes/{route}/weights" | "/v1/routes/{route}/kill-switch" if !reads => &["dry_run"],
-        "/v1/config/effective" => &["format"],
-        path if path.starts_with("/v1/") => &[],
-        // Probes and scrapers add parameters of their own.
-        _ => return Ok(()),
-    };
+    // Probes and scrapers add parameters of their own.
+    if !path.starts_with("/v1/") {
+        return Ok(());
+    }
+    let Some(known) = openapi::query_parameters(&request.method, path) else { return Ok(()) };
     let names = request.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
     let mut names = names.map(|pair| pair.split('=').next().unwrap_or_default());
-    let Some(unknown) = names.find(|name| !known.contains(name)) else { return Ok(()) };
+    let Some(unknown) = names.find(|name| !known.contains(*name)) else { return Ok(()) };
     let refused = Kind::InvalidParameter.because(format!("unknown parameter `{unknown}`"));
-    Err(match known {
-        [] => refused.hint("this operation takes no parameters"),
-        [known, ..] if strsim::jaro_winkler(unknown, known) > 0.8 => {
-            refused.hint(format!("did you mean `{known}`?"))
+    if known.is_empty() {
+        return Err(refused.hint("this operation takes no parameters"));
+    }
+    let near = known.iter().find(|known| strsim::jaro_winkler(unknown, known) > 0.8);
+    Err(match near {
+        Some(known) => refused.hint(format!("did you mean `{known}`?")),
+        None => {
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            refused.hint(format!("the parameters are {}", known.join(", ")))
         }
-        _ => refused.hint(format!("the parameters are {}", known.join(", "))),
     })
 }
 

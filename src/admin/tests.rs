@@ -191,7 +191,7 @@ const ERRORS: &[(&str, &str, &str)] = &[
     (
         "GET /v2",
         "",
-        "404 not-found | there is nothing at `/v2` | the API is described in docs/api.md; most paths begin with /v1",
+        "404 not-found | there is nothing at `/v2` | the API is described in docs/api.md and at /v1/openapi.json",
     ),
     ("DELETE /v1/status", "", "405 method-not-allowed | `/v1/status` does not take DELETE"),
     ("GET /v1/routes/shp", "", "404 unknown-route | there is no route `shp` | did you mean `shop`?"),
@@ -256,7 +256,7 @@ const ERRORS: &[(&str, &str, &str)] = &[
         "{\"user\": 1}",
         "400 invalid-body | unknown member `user` | the members are method, path, host, headers, client_ip /user",
     ),
-    ("POST /v1/routes/shop/explain", "{}", "400 invalid-body | no user"),
+    ("POST /v1/routes/shop/explain", "{}", "422 invalid-change | no user"),
     ("POST /v1/routes/shop/explain", "{\"method\": \"\"}", "400 invalid-body | `` is no method /method"),
     ("POST /v1/routes/shop/explain", "{\"path\": \"a\"}", "400 invalid-body | `a` is no path /path"),
     (

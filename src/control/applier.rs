@@ -1,38 +1,45 @@
 //! The single writer: one task that owns the state and carries out commands, one at a time.
 //!
-//! The order is validate, compile, persist, publish, audit, broadcast. Everything up to publishing can fail and then has
-//! changed nothing; nothing after it can fail the change. Two changes are published before they are persisted, and stay in
-//! force when they cannot be: the kill switch, because no disk must stand between an operator and the brake, and a new
-//! control file, because it is on disk already. What is in force and not on disk is written as soon as the disk takes it.
+//! The order is validate, compile, persist, publish, broadcast. What is persisted is one transaction: the state, its revision and its row
+//! of the audit. Everything up to publishing can fail and then has changed nothing; nothing after it can fail the change. Two changes are
+//! published before they are persisted, and stay in force when they cannot be: the kill switch, because no disk must stand between an
+//! operator and the brake, and a new control file, because it is on disk already. What is in force and not on disk is written as soon as
+//! the disk takes it ([`disk`]).
 
-mod denied;
 mod disk;
+mod handle;
+mod once;
 mod pause;
+mod start;
+#[cfg(test)]
+mod tests;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use serde_json::Value;
-use tokio::{
-    sync::{broadcast, mpsc, oneshot, watch},
-    task::JoinHandle,
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+pub use self::{
+    handle::{Accepted, Control, Denial},
+    pause::{PauseError, Paused},
+    start::StartError,
 };
 
-pub use self::pause::{PauseError, Paused};
-
 use self::{
-    disk::{RETRY, RETRY_LIMIT, WRITE_LIMIT},
+    disk::{BRAKE_LIMIT, Backlog, RETRY, RETRY_LIMIT, WRITE_LIMIT, record_of},
+    once::UsedKeys,
     pause::Held,
 };
 
 use crate::{
     config::Config,
     control::{
-        audit::{AuditResult, Denied, Row, rfc3339},
+        audit::{AuditResult, Row, rfc3339},
         change::{self, Plan},
-        command::{Change, Channel, Command, ControlFile, Origin},
+        command::{Change, Channel, Command, Origin},
         refusal::Refusal,
         reload::ReloadFailure,
-        state::{self, LastReload, State, StoreState},
+        state::{self, LastReload, State},
         store::{Store, StoreError},
     },
     types::{Name, Overlay, Revision, clock},
@@ -67,25 +74,6 @@ pub trait Publisher: Send + 'static {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("; "))]
 pub struct CompileError(pub Vec<String>);
-
-/// Sends commands to the applier and sees the state; cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Control {
-    inbox: mpsc::Sender<Message>,
-    state: watch::Receiver<Arc<State>>,
-    events: broadcast::Sender<Event>,
-}
-
-/// A command that was carried out, or would be.
-#[derive(Debug, Clone)]
-pub struct Accepted {
-    /// The state now; for a dry run, as it would be.
-    pub state: Arc<State>,
-    /// Whether anything is different. What is already so makes no revision.
-    pub changed: bool,
-    /// What the sender should know.
-    pub warnings: Vec<String>,
-}
 
 /// Something that happened, for the log, metrics and live views.
 #[derive(Debug, Clone)]
@@ -122,7 +110,7 @@ enum Message {
     /// The file's content is what runs already.
     ReloadUnchanged,
     /// Somebody was not allowed to do something.
-    Denied(Box<Denied>),
+    Denied(Box<Denial>),
     /// Stand still.
     Pause(oneshot::Sender<Result<Paused, PauseError>>),
 }
@@ -134,179 +122,19 @@ pub struct Applier<P> {
     state: watch::Sender<Arc<State>>,
     inbox: mpsc::Receiver<Message>,
     events: broadcast::Sender<Event>,
-    /// A write that was given up on, but that the disk may still finish.
-    stuck: Option<JoinHandle<()>>,
-    /// Audit rows that could not be written yet, oldest first.
-    unwritten: VecDeque<Row>,
-    /// Whether the start itself is still to be written.
-    unrecorded: bool,
-    /// Messages that came during a pause.
+    /// What is in force and not on disk yet.
+    backlog: Backlog,
+    /// Idempotency keys that were used.
+    used: UsedKeys,
+    /// Whether the start itself is still to be written, and is the first with this store.
+    unrecorded: Option<bool>,
+    /// Messages that came while no command could be carried out.
     held: Held,
-}
-
-/// Why Weir cannot start with this file and this store.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StartError {
-    /// The store cannot be used.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The state cannot be compiled.
-    #[error(transparent)]
-    Compile(#[from] CompileError),
-}
-
-// === impl Control ===
-
-impl Control {
-    /// Carries out `command`. When this returns `Ok`, the change is in force, and on disk unless the state's store says
-    /// otherwise.
-    ///
-    /// # Errors
-    /// Why not; nothing has changed then.
-    pub async fn apply(&self, command: Command) -> Result<Accepted, Refusal> {
-        let (reply, answer) = oneshot::channel();
-        let message = Message::Apply(Box::new(command), reply);
-        self.inbox.send(message).await.map_err(|_| Refusal::Stopping)?;
-        answer.await.unwrap_or(Err(Refusal::Stopping))
-    }
-
-    /// The state in force.
-    #[must_use]
-    pub fn state(&self) -> Arc<State> {
-        Arc::clone(&self.state.borrow())
-    }
-
-    /// The state in force, and every later one.
-    #[must_use]
-    pub fn watch(&self) -> watch::Receiver<Arc<State>> {
-        self.state.clone()
-    }
-
-    /// Everything that happens from now on.
-    #[must_use]
-    pub fn events(&self) -> broadcast::Receiver<Event> {
-        self.events.subscribe()
-    }
-
-    /// Makes the applier stand still: nothing is carried out and nothing is written as long as the [`Paused`] lives.
-    ///
-    /// # Errors
-    /// When what is in force is not on disk, or the applier has ended.
-    pub async fn pause(&self) -> Result<Paused, PauseError> {
-        let (reply, answer) = oneshot::channel();
-        self.inbox.send(Message::Pause(reply)).await.map_err(|_| PauseError::Stopping)?;
-        answer.await.unwrap_or(Err(PauseError::Stopping))
-    }
-
-    /// Records that a changed control file could not even be tried.
-    pub(super) async fn reload_failed(&self, failure: ReloadFailure) {
-        // Nobody is left to tell when the applier has stopped.
-        let _ = self.inbox.send(Message::ReloadFailed(failure)).await;
-    }
-
-    /// Records that the control file is again what runs.
-    pub(super) async fn reload_unchanged(&self) {
-        let _ = self.inbox.send(Message::ReloadUnchanged).await;
-    }
 }
 
 // === impl Applier ===
 
 impl<P: Publisher> Applier<P> {
-    /// Makes `file`, with the overlay that the store has, run. Blocks on the store; meant for the time before anything is
-    /// served.
-    ///
-    /// # Errors
-    /// When the store cannot be read or written, or the state cannot be compiled.
-    pub fn start(
-        file: Arc<ControlFile>,
-        publisher: P,
-        store: Arc<dyn Store>,
-    ) -> Result<(Control, Self), StartError> {
-        let (control, mut applier) = Self::prepare(file, publisher, store)?;
-        applier.record_start()?;
-        Ok((control, applier))
-    }
-
-    /// The same, but writes nothing yet; [`record_start`](Self::record_start) is to follow before [`run`](Self::run). For a
-    /// store that another process still has.
-    ///
-    /// # Errors
-    /// When the store cannot be read, or the state cannot be compiled.
-    pub fn prepare(
-        file: Arc<ControlFile>,
-        mut publisher: P,
-        store: Arc<dyn Store>,
-    ) -> Result<(Control, Self), StartError> {
-        let stored = store.load()?;
-        let unchanged = stored.as_ref().is_some_and(|stored| stored.file == file.digest);
-        let (overlay, before) = stored.map_or_else(Default::default, |s| (s.overlay, s.revision));
-        // A kill that no disk took has had its number all the same, and people may have seen it.
-        let seen = store.audited().unwrap_or(before).max(before);
-        let unchanged = unchanged && seen == before;
-        let revision = if unchanged { before } else { seen.next() };
-        let (effective, dangling) = state::resolve(&file.config, &overlay);
-        let compiled = publisher.compile(&file.config, &effective, revision)?;
-        publisher.publish(compiled);
-        let at = clock::unix_now();
-        let state = Arc::new(State {
-            revision,
-            at,
-            origin: Origin::new("start", Channel::File),
-            action: "start",
-            file_revision: revision,
-            overlay: Arc::new(overlay),
-            effective: Arc::new(effective),
-            dangling,
-            last_reload: LastReload { ok: true, error: None, at },
-            store: StoreState {
-                directory: store.directory().map(ToOwned::to_owned),
-                error: None,
-                persisted: store.directory().is_some(),
-            },
-            file,
-        });
-        let (sender, inbox) = mpsc::channel(INBOX);
-        let (events, _) = broadcast::channel(EVENTS);
-        let (state, seen) = watch::channel(state);
-        let control = Control { inbox: sender, state: seen, events: events.clone() };
-        let applier = Self {
-            publisher,
-            store,
-            state,
-            inbox,
-            events,
-            stuck: None,
-            unwritten: VecDeque::new(),
-            unrecorded: !unchanged,
-            held: Held::new(),
-        };
-        Ok((control, applier))
-    }
-
-    /// Writes the start down, if the file is another one than last time. Blocks on the store.
-    ///
-    /// # Errors
-    /// When the state cannot be saved. It is in force all the same, and saved as soon as the store takes it.
-    pub fn record_start(&mut self) -> Result<(), StoreError> {
-        if !std::mem::take(&mut self.unrecorded) {
-            return Ok(());
-        }
-        let current = self.current();
-        let saved = self.store.save(&disk::stored(&current));
-        if let Err(error) = &saved {
-            self.state.send_modify(|state| Arc::make_mut(state).store.persisted = false);
-            self.note_store(Some(error.clone()));
-        }
-        let digest = serde_json::json!(current.file.digest);
-        let row = self.row("start", AuditResult::Applied, (Value::Null, digest));
-        if let Err(error) = self.store.audit(&row) {
-            self.unwritten.push_back(row);
-            self.note_store(Some(error));
-        }
-        saved
-    }
-
     /// Carries out commands until every [`Control`] is gone or `stop` is done; what is under way is finished.
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);
@@ -315,7 +143,10 @@ impl<P: Publisher> Applier<P> {
             let held = self.held.pop_front();
             let message = tokio::select! {
                 biased;
-                () = &mut stop => return,
+                () = &mut stop => {
+                    self.catch_up(RETRY_LIMIT).await;
+                    return;
+                }
                 held = std::future::ready(held), if held.is_some() => held,
                 message = self.inbox.recv() => message,
                 () = tokio::time::sleep(RETRY), if behind => {
@@ -323,22 +154,37 @@ impl<P: Publisher> Applier<P> {
                     continue;
                 }
             };
-            match message {
-                Some(Message::Apply(command, reply)) => {
-                    let answer = self.apply(*command).await;
-                    // The sender may have gone away; the change holds all the same.
-                    let _ = reply.send(answer);
+            let Some(message) = message else { return };
+            if let Message::Pause(reply) = message {
+                if !self.pause(reply, stop.as_mut()).await {
+                    return;
                 }
-                Some(Message::ReloadFailed(failure)) => self.reload_refused(failure).await,
-                Some(Message::ReloadUnchanged) => self.reload_unchanged(),
-                Some(Message::Denied(denied)) => self.denied(*denied).await,
-                Some(Message::Pause(reply)) => {
-                    if !self.pause(reply, stop.as_mut()).await {
-                        return;
-                    }
-                }
-                None => return,
+            } else {
+                self.handle(message).await;
             }
+        }
+    }
+
+    async fn handle(&mut self, message: Message) {
+        match message {
+            Message::Apply(command, reply) => {
+                let answer = self.apply(*command).await;
+                // The sender may have gone away; the change holds all the same.
+                let _ = reply.send(answer);
+            }
+            Message::ReloadFailed(failure) => self.reload_refused(failure).await,
+            Message::ReloadUnchanged => self.reload_unchanged(),
+            Message::Denied(denial) => {
+                let what = (denial.action.as_str(), AuditResult::Refused);
+                let mut record = self.record(what, &denial.origin, (Value::Null, denial.detail.into()));
+                record.row.route = denial.route;
+                self.keep_for_later(record);
+                // Many come at once or none; one write takes all that have come.
+                if self.inbox.is_empty() && self.held.is_empty() {
+                    self.catch_up(RETRY_LIMIT).await;
+                }
+            }
+            Message::Pause(_) => {}
         }
     }
 
@@ -359,10 +205,18 @@ impl<P: Publisher> Applier<P> {
     }
 
     async fn decide_and_act(&mut self, command: Command) -> Result<Accepted, Refusal> {
-        let current = Arc::clone(&self.state.borrow());
-        let emergency = command.change.is_emergency();
+        let current = self.current();
+        if let Some(revision) = self.used.revision(&command)? {
+            return Ok(Accepted {
+                before: Arc::clone(&current),
+                state: current,
+                changed: false,
+                warnings: Vec::new(),
+                replayed: Some(revision),
+            });
+        }
         match command.expected {
-            Some(expected) if expected != current.revision && !emergency => {
+            Some(expected) if expected != current.revision && !command.change.is_emergency() => {
                 return Err(Refusal::Conflict { expected, actual: current.revision });
             }
             _ => {}
@@ -372,44 +226,60 @@ impl<P: Publisher> Applier<P> {
             if !command.dry_run && self.is_behind() {
                 self.catch_up(WRITE_LIMIT).await;
             }
-            return Ok(Accepted { state: self.current(), changed: false, warnings: plan.warnings });
+            return Ok(accepted(&current, self.current(), (false, plan.warnings)));
         }
-        let mut next = successor(&current, &plan, &command);
-        let config = Arc::clone(&next.file.config);
-        let compiled = self.publisher.compile(&config, &next.effective, next.revision)?;
+        let next = successor(&current, &plan, &command, self.backlog.doubtful());
+        let compiled = self.publisher.compile(&next.file.config, &next.effective, next.revision)?;
         let warnings = [plan.warnings.clone(), new_dangling(&current, &next)].concat();
         if command.dry_run {
-            return Ok(Accepted { state: Arc::new(next), changed: true, warnings });
+            return Ok(accepted(&current, Arc::new(next), (true, warnings)));
         }
-        let stored = disk::stored(&next);
+        self.act(compiled, next, (&plan, &command)).await?;
+        Ok(accepted(&current, self.current(), (true, warnings)))
+    }
+
+    /// Makes `next` run, and brings it to disk.
+    async fn act(
+        &mut self,
+        compiled: P::Compiled,
+        mut next: State,
+        (plan, command): (&Plan, &Command),
+    ) -> Result<(), StoreError> {
+        let was_failing = next.store.error.is_some();
+        let mut record = record_of(&next, once::used(command, &next));
+        record.row.route.clone_from(&plan.route);
+        record.row.from = plan.from.clone();
+        record.row.to = plan.to.clone();
         let saved = if command.change.comes_before_the_disk() {
             self.publisher.publish(compiled);
-            self.save(stored).await
+            let limit = if command.change.is_emergency() { BRAKE_LIMIT } else { WRITE_LIMIT };
+            // Whoever looks sees what is in force, not what is on disk.
+            next.store.persisted = false;
+            self.state.send_replace(Arc::new(next.clone()));
+            self.keep(record, limit).await
         } else {
-            self.save(stored).await?;
+            self.commit(record).await?;
             self.publisher.publish(compiled);
             Ok(())
         };
+        self.used.note(command, next.revision);
+        self.store.mirror(&disk::stored(&next));
         next.store.persisted = saved.is_ok() && next.store.directory.is_some();
         next.store.error = saved.as_ref().err().map(ToString::to_string);
         let next = Arc::new(next);
         self.state.send_replace(Arc::clone(&next));
-        let result = if saved.is_ok() { AuditResult::Applied } else { AuditResult::NotPersisted };
-        let mut row = self.row(command.change.as_str(), result, (plan.from.clone(), plan.to.clone()));
-        row.route.clone_from(&plan.route);
-        let audited = self.audit(row).await;
-        match saved.err().or(audited.err()) {
-            Some(error) => self.note_store(Some(error)),
-            None if current.store.error.is_some() => self.emit(Event::StoreRecovered),
-            None => {}
+        match saved {
+            Err(error) => self.emit(Event::StoreFailed(error)),
+            Ok(()) if was_failing => self.emit(Event::StoreRecovered),
+            Ok(()) => {}
         }
         self.emit(Event::Applied {
-            state: Arc::clone(&next),
-            route: plan.route,
-            from: plan.from,
-            to: plan.to,
+            state: next,
+            route: plan.route.clone(),
+            from: plan.from.clone(),
+            to: plan.to.clone(),
         });
-        Ok(Accepted { state: self.current(), changed: true, warnings })
+        Ok(())
     }
 
     fn current(&self) -> Arc<State> {
@@ -431,31 +301,13 @@ impl<P: Publisher> Applier<P> {
 
     async fn reload_refused(&mut self, failure: ReloadFailure) {
         self.note_reload(Err(failure.text.clone()));
-        let row = self.row("reload", AuditResult::Refused, (Value::Null, failure.text.clone().into()));
-        if let Err(error) = self.audit(row).await {
+        let origin = Origin::new("watcher", Channel::File);
+        let why = (Value::Null, failure.text.clone().into());
+        let record = self.record(("reload", AuditResult::Refused), &origin, why);
+        if let Err(error) = self.keep(record, WRITE_LIMIT).await {
             self.note_store(Some(error));
         }
         self.emit(Event::ReloadRefused(failure));
-    }
-
-    /// An audit row about the state in force.
-    fn row(&self, action: &str, result: AuditResult, (from, to): (Value, Value)) -> Row {
-        let state = self.state.borrow();
-        let origin = match result {
-            AuditResult::Refused => Origin::new("watcher", Channel::File),
-            AuditResult::Applied | AuditResult::NotPersisted => state.origin.clone(),
-        };
-        let time = rfc3339(clock::unix_now());
-        Row {
-            time,
-            revision: state.revision,
-            origin,
-            action: action.to_owned(),
-            result,
-            route: None,
-            from,
-            to,
-        }
     }
 
     fn emit(&self, event: Event) {
@@ -464,9 +316,27 @@ impl<P: Publisher> Applier<P> {
     }
 }
 
+fn accepted(before: &Arc<State>, state: Arc<State>, (changed, warnings): (bool, Vec<String>)) -> Accepted {
+    Accepted { before: Arc::clone(before), state, changed, warnings, replayed: None }
+}
+
+/// The audit's row about the change that made `state`.
+fn row(state: &State) -> Row {
+    Row {
+        time: rfc3339(clock::unix_now()),
+        revision: state.revision,
+        origin: state.origin.clone(),
+        action: state.action.to_owned(),
+        result: AuditResult::Applied,
+        route: None,
+        from: Value::Null,
+        to: Value::Null,
+    }
+}
+
 /// The state after `plan`.
-fn successor(current: &State, plan: &Plan, command: &Command) -> State {
-    let revision = current.revision.next();
+fn successor(current: &State, plan: &Plan, command: &Command, doubtful: Option<Revision>) -> State {
+    let revision = doubtful.unwrap_or_default().max(current.revision).next();
     let (effective, dangling) = state::resolve(&plan.file.config, &plan.overlay);
     let is_reload = matches!(command.change, Change::Reload(_));
     State {
@@ -489,6 +359,3 @@ fn new_dangling(before: &State, after: &State) -> Vec<String> {
     let new = after.dangling.iter().filter(|dangling| !before.dangling.contains(dangling));
     new.map(ToString::to_string).collect()
 }
-
-#[cfg(test)]
-mod tests;

@@ -19,7 +19,7 @@ pub struct Row {
     pub revision: Revision,
     /// Who, through what, and why.
     pub origin: Origin,
-    /// What: `reload`, `set_weights`, `kill`, `unkill`, `denied`.
+    /// What: `start`, the word of a [`Change`](super::Change), `denied`, `withdraw` or `lost_rows`.
     pub action: String,
     /// Whether it was done.
     pub result: AuditResult,
@@ -32,17 +32,6 @@ pub struct Row {
     /// What it is now; for a refused file, why.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub to: Value,
-}
-
-/// Calls of the admin API that were not allowed, for the audit.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Denied {
-    /// Who asked, as far as that is known.
-    pub origin: Origin,
-    /// The route it was about.
-    pub route: Option<Name>,
-    /// What was asked, from where, why it was not allowed, how often.
-    pub what: Value,
 }
 
 /// Whether a change was done.

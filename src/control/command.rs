@@ -13,7 +13,8 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::{
     config::{self, Config, Diagnostics},
-    types::{Revision, Weight},
+    control::store::KeptRevision,
+    types::{Overlay, Revision, Weight},
 };
 
 /// A change that somebody wants.
@@ -28,6 +29,17 @@ pub struct Command {
     pub expected: Option<Revision>,
     /// Whether only to say what would happen.
     pub dry_run: bool,
+    /// Its idempotency key: sent again, it is not carried out again.
+    pub once: Option<Once>,
+}
+
+/// An idempotency key (draft-ietf-httpapi-idempotency-key-header), and what it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Once {
+    /// The key, as the sender chose it, with the sender's name before it.
+    pub key: String,
+    /// What is asked with it; the same key with another one is refused.
+    pub fingerprint: String,
 }
 
 /// What to change. Names are texts here, so that a wrong one can be answered with the nearest right one.
@@ -54,6 +66,50 @@ pub enum Change {
         /// The route.
         route: String,
     },
+    /// Send one user to one backend, whatever rules and weights say.
+    SetOverride {
+        /// The route.
+        route: String,
+        /// The user: the value of the split's key.
+        key: String,
+        /// The backend.
+        backend: String,
+    },
+    /// Let rules and weights decide about a user again.
+    RemoveOverride {
+        /// The route.
+        route: String,
+        /// The user.
+        key: String,
+    },
+    /// Send no new users to a backend, on any route.
+    Drain {
+        /// The backend.
+        backend: String,
+    },
+    /// Send new users to a backend again.
+    Undrain {
+        /// The backend.
+        backend: String,
+    },
+    /// Give the control file its say again about a route.
+    DropOverlay {
+        /// The route.
+        route: String,
+    },
+    /// Bring back what was in force at a revision.
+    Restore(Arc<Restoration>),
+}
+
+/// A revision to go back to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Restoration {
+    /// Its number.
+    pub revision: Revision,
+    /// The overrides of then.
+    pub overlay: Overlay,
+    /// The control file of then; `None` when this version cannot read it.
+    pub config: Option<Arc<Config>>,
 }
 
 /// New weights of a split.
@@ -127,7 +183,22 @@ impl Command {
     /// A command without an expected revision, to be carried out.
     #[must_use]
     pub fn new(change: Change, origin: Origin) -> Self {
-        Self { change, origin, expected: None, dry_run: false }
+        Self { change, origin, expected: None, dry_run: false, once: None }
+    }
+}
+
+// === impl Restoration ===
+
+impl Restoration {
+    /// Of a revision as it is kept.
+    #[must_use]
+    pub fn of(kept: &KeptRevision) -> Self {
+        let parsed = ControlFile::parse(Path::new("weir.yaml"), kept.file_text.as_bytes());
+        Self {
+            revision: kept.info.number,
+            overlay: kept.overlay.clone(),
+            config: parsed.ok().map(|file| file.config),
+        }
     }
 }
 
@@ -142,6 +213,12 @@ impl Change {
             Self::SetWeights { .. } => "set_weights",
             Self::Kill { .. } => "kill",
             Self::Unkill { .. } => "unkill",
+            Self::SetOverride { .. } => "set_override",
+            Self::RemoveOverride { .. } => "remove_override",
+            Self::Drain { .. } => "drain",
+            Self::Undrain { .. } => "undrain",
+            Self::DropOverlay { .. } => "drop_overlay",
+            Self::Restore(_) => "restore",
         }
     }
 
@@ -226,6 +303,11 @@ impl Digest {
         let mut hasher = SipHasher13::new_with_keys(0x7765_6972, 0x6669_6c65);
         hasher.write(content);
         Self(format!("{:032x}", hasher.finish128().as_u128()))
+    }
+
+    /// One that was kept.
+    pub(super) fn from_kept(text: String) -> Self {
+        Self(text)
     }
 
     /// Its 32 hexadecimal digits.

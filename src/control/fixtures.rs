@@ -19,9 +19,12 @@ use crate::{
         },
     },
     control::{
-        audit,
+        audit::{AuditResult, Row},
         command::{ControlFile, Digest},
-        store::{MemoryStore, SigningKey, Store, StoreError, Stored},
+        store::{
+            AuditQuery, AuditRow, Broken, KeptRevision, Loaded, MemoryStore, NewRevision, Record,
+            RevisionInfo, SigningKey, Store, StoreError, Stored, Verified,
+        },
     },
     types::{Address, BackendState, Fraction, Name, OnUnavailable, Rate, Revision, StickyMode, Weight},
 };
@@ -172,6 +175,29 @@ pub(crate) fn shop() -> Arc<ControlFile> {
     file(&[("shop", &[("stable", 95), ("canary", 5)])])
 }
 
+/// A record of revision 1 with this action.
+pub(crate) fn record(action: &str) -> Record {
+    Record {
+        stored: Stored {
+            revision: Revision(1),
+            file: Digest::of(b"text"),
+            overlay: crate::types::Overlay::default(),
+        },
+        revision: Some(NewRevision { file_text: "text".into(), at_ms: 1 }),
+        row: Row {
+            time: "2026-01-31T12:00:00.120Z".to_owned(),
+            revision: Revision(1),
+            origin: crate::control::Origin::new("alice", crate::control::Channel::Cli),
+            action: action.to_owned(),
+            result: AuditResult::Applied,
+            route: Some(name("shop")),
+            from: serde_json::Value::Null,
+            to: "stable".into(),
+        },
+        used: None,
+    }
+}
+
 /// A store that fails on demand.
 #[derive(Debug, Default)]
 pub(crate) struct FailingStore {
@@ -179,6 +205,8 @@ pub(crate) struct FailingStore {
     pub(crate) broken: AtomicBool,
     /// Whether a write does not come back until it is repaired.
     pub(crate) hangs: AtomicBool,
+    /// What was mirrored.
+    pub(crate) mirrored: std::sync::Mutex<Vec<Stored>>,
 }
 
 impl FailingStore {
@@ -195,19 +223,27 @@ impl FailingStore {
 }
 
 impl Store for FailingStore {
-    fn load(&self) -> Result<Option<Stored>, StoreError> {
+    fn load(&self) -> Result<Loaded, StoreError> {
         self.inner.load()
     }
-    fn save(&self, stored: &Stored) -> Result<(), StoreError> {
+    fn write(&self, records: &[Record]) -> Result<(), StoreError> {
         self.check()?;
-        self.inner.save(stored)
+        self.inner.write(records)
     }
-    fn audit(&self, row: &audit::Row) -> Result<(), StoreError> {
-        self.check()?;
-        self.inner.audit(row)
+    fn mirror(&self, stored: &Stored) {
+        self.mirrored.lock().unwrap().push(stored.clone());
     }
-    fn audited(&self) -> Option<Revision> {
-        self.inner.audited()
+    fn revisions(&self, before: Option<Revision>, limit: usize) -> Result<Vec<RevisionInfo>, StoreError> {
+        self.inner.revisions(before, limit)
+    }
+    fn revision(&self, number: Revision) -> Result<Option<KeptRevision>, StoreError> {
+        self.inner.revision(number)
+    }
+    fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditRow>, StoreError> {
+        self.inner.audit(query)
+    }
+    fn verify(&self) -> Result<Result<Verified, Broken>, StoreError> {
+        self.inner.verify()
     }
     fn signing_keys(&self) -> Result<Vec<SigningKey>, StoreError> {
         self.inner.signing_keys()

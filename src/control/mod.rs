@@ -7,23 +7,25 @@
 //! - [`command`]: what can be asked, by whom; [`refusal`]: why it was not done
 //! - `change`: what a command does to the state, as a pure function
 //! - [`state`]: the state as everybody else sees it, and what of the overlay is in force
-//! - [`store`]: the data directory: overlay, audit, signing keys
+//! - [`store`]: the data directory: revisions, overlay, audit, signing keys; [`history`]: looking at what was
 //! - [`watch`]: files and their changes; [`reload`]: from a changed control file to a command
 
 pub mod applier;
 pub mod audit;
 mod change;
 pub mod command;
+pub mod diff;
 #[cfg(test)]
 pub(crate) mod fixtures;
+pub mod history;
 pub mod refusal;
 pub mod reload;
 pub mod state;
 pub mod store;
 pub mod watch;
 
-pub use applier::{Accepted, Applier, CompileError, Control, Event, PauseError, Paused, Publisher};
-pub use command::{Change, Channel, Command, ControlFile, Origin, WeightChange};
+pub use applier::{Accepted, Applier, CompileError, Control, Denial, Event, PauseError, Paused, Publisher};
+pub use command::{Change, Channel, Command, ControlFile, Once, Origin, Restoration, WeightChange};
 pub use refusal::Refusal;
 pub use reload::{Preparation, ReloadFailure, Reloader};
 pub use state::State;

@@ -56,6 +56,38 @@ pub enum Refusal {
         /// The route.
         route: Name,
     },
+    /// There is no such backend.
+    #[error("there is no backend `{backend}`")]
+    NoSuchBackend {
+        /// The name that was given.
+        backend: String,
+        /// The nearest name that exists.
+        suggestion: Option<Name>,
+        /// All backends.
+        known: Vec<Name>,
+    },
+    /// A route would be left without a backend that takes new users.
+    #[error("`{backend}` is the only backend that takes new users on route `{route}`")]
+    LastBackend {
+        /// The route.
+        route: Name,
+        /// The backend.
+        backend: Name,
+    },
+    /// The key of an override is empty or too long.
+    #[error("the key of an override has 1 to {limit} bytes")]
+    OverrideKey {
+        /// The longest, in bytes.
+        limit: usize,
+    },
+    /// A route has all the overrides that it can have.
+    #[error("route `{route}` has {limit} overrides, and takes no more")]
+    TooManyOverrides {
+        /// The route.
+        route: Name,
+        /// How many it can have.
+        limit: usize,
+    },
     /// Another change came first.
     #[error("revision {expected} was expected, but {actual} is in force")]
     Conflict {
@@ -73,6 +105,12 @@ pub enum Refusal {
     /// The change could not be made durable.
     #[error("the change could not be stored")]
     Store(#[from] StoreError),
+    /// The idempotency key was used for another command.
+    #[error("the idempotency key was used before, for another change: revision {revision}")]
+    KeyReused {
+        /// What it was used for.
+        revision: Revision,
+    },
     /// Weir is stopping.
     #[error("Weir is stopping and takes no more changes")]
     Stopping,
@@ -97,8 +135,17 @@ impl Refusal {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::UnknownRoute { suggestion: Some(name), .. }
+            | Self::NoSuchBackend { suggestion: Some(name), .. }
             | Self::UnknownBackend { suggestion: Some(name), .. } => Some(format!("did you mean `{name}`?")),
             Self::UnknownRoute { known, .. } => Some(format!("the routes are {}", names(known))),
+            Self::NoSuchBackend { known, .. } => Some(format!("the backends are {}", names(known))),
+            Self::LastBackend { .. } => Some("give another backend of the route a weight first".to_owned()),
+            Self::OverrideKey { .. } => {
+                Some("give the value of the split's key, such as a user's id".to_owned())
+            }
+            Self::TooManyOverrides { .. } => {
+                Some("a rule with a segment serves many users better; see docs/splitting.md".to_owned())
+            }
             Self::UnknownBackend { known, .. } => Some(format!("its backends are {}", names(known))),
             Self::MissingBackends { .. } => {
                 Some("name every backend of the split, or change single weights with PATCH".to_owned())
@@ -110,6 +157,7 @@ impl Refusal {
             Self::Store(_) => {
                 Some("make the data directory writable again; the kill switch works meanwhile".to_owned())
             }
+            Self::KeyReused { .. } => Some("choose a new key for each new change".to_owned()),
             Self::NoSplit { .. } | Self::Compile(_) | Self::Stopping => None,
         }
     }

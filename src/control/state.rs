@@ -4,7 +4,13 @@
 //! that is edited in steps, or rolled back, must not lose weights. What does not fit the file at the moment is *dangling*:
 //! not in force, shown in `status`, and back in force when the file has the name again.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +32,7 @@ pub struct State {
     pub at: Duration,
     /// Who made it.
     pub origin: Origin,
-    /// What it was: `reload`, `set_weights`, `kill`, `unkill`.
+    /// What it was: `start`, or the word of a [`Change`](super::Change).
     pub action: &'static str,
     /// The base.
     pub file: Arc<ControlFile>,
@@ -47,11 +53,11 @@ pub struct State {
 /// An override that fits nothing in the control file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dangling {
-    /// The route it is about.
-    pub route: Name,
+    /// The route it is about; `None` for a drain, which is about all.
+    pub route: Option<Name>,
     /// The backend it is about; `None` when the route itself is gone.
     pub backend: Option<Name>,
-    /// What it would override: `weight` or `kill_switch`.
+    /// What it would override: `weight`, `kill_switch`, `override` or `drain`.
     pub what: String,
     /// What holds meanwhile.
     pub effect: String,
@@ -114,6 +120,12 @@ impl State {
         weights(route, self.effective.routes.get(&route.name))
     }
 
+    /// Whether each backend of `route` takes users, in the order of the file.
+    #[must_use]
+    pub fn standings(&self, route: &model::Route) -> Vec<BackendState> {
+        route.split.backends.iter().map(|backend| standing(backend, &self.effective.drains)).collect()
+    }
+
     /// The backend that takes everything on `route`, while its kill switch is on.
     #[must_use]
     pub fn kill_switch(&self, route: &Name) -> Option<&Name> {
@@ -144,6 +156,24 @@ impl State {
                     running: format!("kill switch to {backend}"),
                 });
             }
+            let overrides = self.effective.routes.get(&route.name).map_or(0, |o| o.overrides.len());
+            if overrides > 0 {
+                drift.push(Drift {
+                    route: route.name.clone(),
+                    backend: None,
+                    file: "no overrides of users".to_owned(),
+                    running: format!("overrides of {overrides} users"),
+                });
+            }
+            let standings = self.standings(route).into_iter().zip(&route.split.backends);
+            drift.extend(standings.filter(|(running, file)| *running != file.state).map(
+                |(running, file)| Drift {
+                    route: route.name.clone(),
+                    backend: Some(file.name.clone()),
+                    file: file.state.as_str().to_owned(),
+                    running: running.as_str().to_owned(),
+                },
+            ));
         }
         drift
     }
@@ -160,20 +190,44 @@ pub(super) fn weights(route: &model::Route, overlay: Option<&RouteOverlay>) -> V
 
 impl fmt::Display for Dangling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = self.what.replace('_', " ");
-        match &self.backend {
-            Some(backend) => {
-                write!(f, "the {what} of `{backend}` on route `{}` fits nothing: {}", self.route, self.effect)
-            }
-            None => write!(f, "the {what} on route `{}` fits nothing: {}", self.route, self.effect),
+        write!(f, "the {}", self.what.replace('_', " "))?;
+        if let Some(backend) = &self.backend {
+            write!(f, " of `{backend}`")?;
         }
+        if let Some(route) = &self.route {
+            write!(f, " on route `{route}`")?;
+        }
+        write!(f, " fits nothing: {}", self.effect)
     }
 }
 
 /// Whether `weights` leave no backend that takes new users.
-pub(super) fn takes_nobody(route: &model::Route, weights: &[(Name, Weight)]) -> bool {
+pub(super) fn takes_nobody(
+    route: &model::Route,
+    weights: &[(Name, Weight)],
+    drains: &BTreeSet<Name>,
+) -> bool {
     let mut backends = route.split.backends.iter().zip(weights);
-    backends.all(|(backend, (_, weight))| backend.state != BackendState::Active || weight.is_zero())
+    backends
+        .all(|(backend, (_, weight))| standing(backend, drains) != BackendState::Active || weight.is_zero())
+}
+
+/// Whether a backend of a split takes users: what the file says, or a drain of the overlay.
+fn standing(backend: &model::SplitBackend, drains: &BTreeSet<Name>) -> BackendState {
+    match backend.state {
+        BackendState::Active if drains.contains(&backend.name) => BackendState::Drain,
+        state => state,
+    }
+}
+
+/// A route that would have nobody who takes new users once `backend` is drained by `overlay`.
+pub(super) fn stopped_by<'c>(config: &'c Config, overlay: &Overlay, backend: &Name) -> Option<&'c Name> {
+    let stopped = |route: &&model::Route| {
+        let overrides = overlay.routes.get(&route.name);
+        route.split.backends.iter().any(|known| known.name == *backend)
+            && takes_nobody(route, &weights(route, overrides), &overlay.drains)
+    };
+    config.routes.iter().find(stopped).map(|route| &route.name)
 }
 
 /// Parts `overlay` into what fits `config` and what does not.
@@ -186,7 +240,7 @@ pub fn resolve(config: &Config, overlay: &Overlay) -> (Overlay, Vec<Dangling>) {
     let mut dangling = Vec::new();
     for (name, wanted) in &overlay.routes {
         let mut report = |backend: Option<&Name>, what: &str, effect: &str| {
-            let (route, backend) = (name.clone(), backend.cloned());
+            let (route, backend) = (Some(name.clone()), backend.cloned());
             dangling.push(Dangling { route, backend, what: what.to_owned(), effect: effect.to_owned() });
         };
         let Some(route) = config.routes.iter().find(|route| route.name == *name) else {
@@ -195,6 +249,9 @@ pub fn resolve(config: &Config, overlay: &Overlay) -> (Overlay, Vec<Dangling>) {
             }
             if wanted.kill_switch.is_some() {
                 report(None, "kill_switch", "kept until the file has the route again");
+            }
+            if !wanted.overrides.is_empty() {
+                report(None, "override", "kept until the file has the route again");
             }
             continue;
         };
@@ -207,9 +264,16 @@ pub fn resolve(config: &Config, overlay: &Overlay) -> (Overlay, Vec<Dangling>) {
                 report(Some(backend), "weight", "kept until the split has the backend again");
             }
         }
-        if takes_nobody(route, &weights(route, Some(&kept))) && !kept.weights.is_empty() {
+        if takes_nobody(route, &weights(route, Some(&kept)), &BTreeSet::new()) && !kept.weights.is_empty() {
             kept.weights = BTreeMap::new();
             report(None, "weight", "the file's weights hold, because all others would be zero");
+        }
+        for (key, backend) in &wanted.overrides {
+            if in_split(backend) {
+                kept.overrides.insert(key.clone(), backend.clone());
+            } else {
+                report(Some(backend), "override", "kept until the split has the backend again");
+            }
         }
         kept.kill_switch = match &wanted.kill_switch {
             Some(backend) if !in_split(backend) => {
@@ -222,5 +286,20 @@ pub fn resolve(config: &Config, overlay: &Overlay) -> (Overlay, Vec<Dangling>) {
             effective.routes.insert(name.clone(), kept);
         }
     }
+    dangling
+        .extend(overlay.drains.iter().filter_map(|backend| resolve_drain(config, &mut effective, backend)));
     (effective, dangling)
+}
+
+/// Adds a drain to what is in force, if it fits.
+fn resolve_drain(config: &Config, effective: &mut Overlay, backend: &Name) -> Option<Dangling> {
+    let effect = if config.backends.contains_key(backend) {
+        effective.drains.insert(backend.clone());
+        let route = stopped_by(config, effective, backend)?;
+        effective.drains.remove(backend);
+        format!("it is the only one that takes new users on route `{route}`")
+    } else {
+        "kept until the file has the backend again".to_owned()
+    };
+    Some(Dangling { route: None, backend: Some(backend.clone()), what: "drain".to_owned(), effect })
 }

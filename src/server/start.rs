@@ -28,7 +28,7 @@ use crate::{
     control::{
         Applier, Channel, Control, ControlFile, Event, Preparation, Reloader,
         applier::StartError as ApplierError,
-        store::{FileStore, MemoryStore, Store, StoreError},
+        store::{Lock, MemoryStore, SqliteStore, Store, StoreError},
         watch,
     },
     proxy::DataPlane,
@@ -262,12 +262,12 @@ fn open_store(
     taken: Option<&mut Taken>,
 ) -> Result<(Arc<dyn Store>, Option<File>), StoreError> {
     let Some(directory) = directory else { return Ok((Arc::new(MemoryStore::default()), None)) };
-    let store = match taken.and_then(|taken| taken.lock.take()) {
-        Some(lock) => FileStore::adopt(directory, lock)?,
-        None => FileStore::open(directory)?,
+    let lock = match taken.and_then(|taken| taken.lock.take()) {
+        Some(lock) => Lock::adopt(directory, lock)?,
+        None => Lock::take(directory)?,
     };
-    let lock = store.lock().ok();
-    Ok((Arc::new(store), lock))
+    let handle = lock.handle().ok();
+    Ok((Arc::new(SqliteStore::new(directory, lock)), handle))
 }
 
 fn worker_count(wanted: usize) -> usize {

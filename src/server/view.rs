@@ -79,6 +79,7 @@ impl SystemView {
         gauges.token_keys = self.stage.token_keys();
         gauges.admin_tokens = self.auth.gauge();
         let state = self.control.state();
+        gauges.store_healthy = state.store.error.is_none();
         for route in &state.file.config.routes {
             gauges.kill_switches.insert(route.name.clone(), state.kill_switch(&route.name).is_some());
         }

@@ -22,7 +22,7 @@ use crate::{
         RegionSources, RuleTarget, Segment, SplitPlan,
     },
     telemetry::{AccessLog, Live, Registry},
-    types::{Name, Overlay, Revision, RouteOverlay, clock},
+    types::{BackendState, Name, Overlay, Revision, clock},
     upstream::{Directory, Protocol, health::HealthCheck},
 };
 
@@ -108,8 +108,7 @@ impl Compiler {
         let mut matchers = Vec::new();
         let mut errors = Vec::new();
         for route in &config.routes {
-            let overrides = overlay.routes.get(&route.name);
-            let compiled = self.route(route, overrides, &named).and_then(|compiled| {
+            let compiled = self.route(route, overlay, &named).and_then(|compiled| {
                 let matchers = route.matches.iter().map(lower::route_matcher).collect::<Result<Vec<_>, _>>();
                 Ok((compiled, matchers.map_err(|error| error.to_string())?))
             });
@@ -225,10 +224,10 @@ impl Compiler {
     fn route(
         &mut self,
         route: &model::Route,
-        overrides: Option<&RouteOverlay>,
+        overlay: &Overlay,
         Named { backends, segments, providers }: &Named<'_>,
     ) -> Result<Route, String> {
-        let plan = plan(route, overrides, segments)?;
+        let plan = plan(route, overlay, segments)?;
         let place = |name: &Name| {
             let found = backends.iter().position(|backend| backend.name == *name);
             found.ok_or_else(|| format!("there is no backend `{name}`"))
@@ -280,21 +279,26 @@ fn mirror(
 
 fn plan(
     route: &model::Route,
-    overrides: Option<&RouteOverlay>,
+    overlay: &Overlay,
     segments: &HashMap<Name, Arc<Segment>>,
 ) -> Result<SplitPlan, String> {
     let split = &route.split;
     if route.policy.answer.is_some() {
         return Ok(SplitPlan::nowhere(&split.salt));
     }
+    let overrides = overlay.routes.get(&route.name);
     let weight = |backend: &model::SplitBackend| {
         overrides.and_then(|overlay| overlay.weights.get(&backend.name)).copied().unwrap_or(backend.weight)
     };
     let backends = split.backends.iter().map(|backend| PlanBackend {
         name: backend.name.clone(),
         weight: weight(backend),
-        state: backend.state,
+        state: match backend.state {
+            BackendState::Active if overlay.drains.contains(&backend.name) => BackendState::Drain,
+            state => state,
+        },
     });
+    let of_users = overrides.into_iter().flat_map(|overlay| &overlay.overrides);
     let rules = route.rules.iter().map(|rule| {
         let salt = format!("{}/{}", route.name, rule.name);
         Ok(PlanRule {
@@ -320,6 +324,7 @@ fn plan(
         mode: split.sticky.mode,
         cookie: lower::cookie(&split.sticky),
         kill_switch: overrides.and_then(|overlay| overlay.kill_switch.clone()),
+        overrides: of_users.map(|(key, name)| (key.as_bytes().into(), name.clone())).collect(),
         epoch: overrides.map_or(0, |overlay| overlay.epoch),
     })
     .map_err(|error| error.to_string())

@@ -1,12 +1,12 @@
 //! Which backend a request gets: the one entry point of splitting.
 //!
-//! The first of these that applies decides: the kill switch, the rules in order, the split. docs/splitting.md tells it
+//! The first of these that applies decides: the kill switch, the user's override, the rules in order, the split. docs/splitting.md tells it
 //! to operators. [`explain`](super::explain()) runs this same code with a recorder, so the two cannot disagree; with
 //! [`Silent`] the recorder costs nothing.
 
 use super::{
     claims::Claims,
-    condition::Facts,
+    condition::{Facts, Identity},
     cookie::{CookieValue, Keyring, day_of},
     explain::{Outcome, Silent, Step, Trace},
     plan::{CompiledRule, CompiledTarget, SplitPlan},
@@ -78,18 +78,24 @@ pub fn affinity(
 
 pub(super) fn decide(facts: &Facts<'_>, trace: &mut impl Trace) -> Assignment {
     let plan = facts.plan;
+    let by_operator = |backend, reason| Assignment {
+        backend,
+        reason,
+        rule: None,
+        bucket: None,
+        set_cookie: None,
+        new_bucket: false,
+    };
     if let Some(backend) = plan.kill_switch {
         trace.record(|| Step::new("kill_switch", Outcome::Decided, format!("on: {}", name(plan, backend))));
-        return Assignment {
-            backend,
-            reason: Reason::KillSwitch,
-            rule: None,
-            bucket: None,
-            set_cookie: None,
-            new_bucket: false,
-        };
+        return by_operator(backend, Reason::KillSwitch);
     }
     trace.record(|| Step::new("kill_switch", Outcome::Passed, "off".to_owned()));
+    if !plan.overrides.is_empty()
+        && let Some(backend) = overridden(facts, trace)
+    {
+        return by_operator(backend, Reason::Override);
+    }
     let by_rule = plan.rules.iter().enumerate().find_map(|(index, rule)| {
         apply(rule, facts, trace).map(|(backend, bucket)| (index, backend, bucket))
     });
@@ -114,6 +120,26 @@ pub(super) fn decide(facts: &Facts<'_>, trace: &mut impl Trace) -> Assignment {
         set_cookie,
         new_bucket: set_cookie.is_some() && facts.cookie().is_none(),
     }
+}
+
+/// The backend that was chosen for this user by name, if it takes users.
+fn overridden(facts: &Facts<'_>, trace: &mut impl Trace) -> Option<usize> {
+    let overrides = &facts.plan.overrides;
+    let found = match facts.identity()?.identity {
+        Identity::Text(text) => overrides.get(text),
+        Identity::Address(address) => overrides.get(address.to_string().as_bytes()),
+        Identity::Number(_) => None,
+    };
+    let takes = found.filter(|backend| facts.plan.backends()[**backend].state != BackendState::Off);
+    trace.record(|| match (found, takes) {
+        (_, Some(backend)) => Step::new("override", Outcome::Decided, name(facts.plan, *backend)),
+        (Some(backend), None) => {
+            let detail = format!("{}, which takes nobody", name(facts.plan, *backend));
+            Step::new("override", Outcome::Passed, detail)
+        }
+        (None, None) => Step::new("override", Outcome::Passed, "none for this user".to_owned()),
+    });
+    takes.copied()
 }
 
 /// The backend that a rule gives, if it applies and one of its backends takes users.

@@ -219,6 +219,20 @@ impl<'a> Facts<'a> {
     }
 
     fn find_user(&self) -> User<'a> {
+        if let Some(user) = self.identity() {
+            return user;
+        }
+        if let Some(verified) = self.cookie() {
+            return User { identity: Identity::Number(verified.value.number), reason: Reason::Cookie };
+        }
+        if self.plan.cookie.is_none() && self.plan.mode != StickyMode::None {
+            return User { identity: Identity::Address(self.request.client_ip), reason: Reason::ClientIp };
+        }
+        User { identity: Identity::Number(self.draw), reason: Reason::Draw }
+    }
+
+    /// The user by the first of the split's keys that the request has.
+    pub(super) fn identity(&self) -> Option<User<'a>> {
         let headers = self.request.headers;
         for source in &self.plan.keys {
             let identity = match source {
@@ -233,22 +247,14 @@ impl<'a> Facts<'a> {
                     claims.and_then(|claims| claims.text(claim)).map(|text| Identity::Text(text.as_bytes()))
                 }
                 KeySource::ClientIp => {
-                    return User {
-                        identity: Identity::Address(self.request.client_ip),
-                        reason: Reason::ClientIp,
-                    };
+                    let identity = Identity::Address(self.request.client_ip);
+                    return Some(User { identity, reason: Reason::ClientIp });
                 }
             };
             if let Some(identity) = identity {
-                return User { identity, reason: Reason::Identity };
+                return Some(User { identity, reason: Reason::Identity });
             }
         }
-        if let Some(verified) = self.cookie() {
-            return User { identity: Identity::Number(verified.value.number), reason: Reason::Cookie };
-        }
-        if self.plan.cookie.is_none() && self.plan.mode != StickyMode::None {
-            return User { identity: Identity::Address(self.request.client_ip), reason: Reason::ClientIp };
-        }
-        User { identity: Identity::Number(self.draw), reason: Reason::Draw }
+        None
     }
 }

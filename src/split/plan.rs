@@ -3,7 +3,7 @@
 //! Names are resolved here, once; a request only ever meets indices.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -35,6 +35,8 @@ pub struct PlanParts {
     pub cookie: Option<CookieSettings>,
     /// The backend that takes everything.
     pub kill_switch: Option<Name>,
+    /// Users who get one backend whatever rules and weights say: the value of the key, and a backend of the split.
+    pub overrides: Vec<(Box<[u8]>, Name)>,
     /// Pins of an older epoch do not count.
     pub epoch: u32,
 }
@@ -97,6 +99,7 @@ pub struct SplitPlan {
     pub(super) mode: StickyMode,
     pub(super) cookie: Option<Cookie>,
     pub(super) kill_switch: Option<usize>,
+    pub(super) overrides: HashMap<Box<[u8]>, usize>,
     pub(super) epoch: u32,
     pub(super) allocation: Allocation,
 }
@@ -171,7 +174,8 @@ impl SplitPlan {
     /// When no weight above 0 is left in the split, there are too many backends, one is listed twice, or the cookie
     /// could not be sent.
     pub fn new(parts: PlanParts) -> Result<Self, PlanError> {
-        let PlanParts { mut backends, rules, keys, salt, mode, cookie, kill_switch, epoch } = parts;
+        let PlanParts { mut backends, rules, keys, salt, mode, cookie, kill_switch, overrides, epoch } =
+            parts;
         unique(backends.iter().map(|backend| &backend.name))?;
         let own = backends.len();
         let effective = backends.iter().map(|backend| match backend.state {
@@ -197,6 +201,10 @@ impl SplitPlan {
         Ok(Self {
             pins: backends.iter().map(|backend| pin_of(backend.name.as_str())).collect(),
             kill_switch: kill_switch.as_ref().and_then(|name| index_of(&backends, name)),
+            overrides: overrides
+                .into_iter()
+                .filter_map(|(key, name)| Some((key, index_of(&backends[..own], &name)?)))
+                .collect(),
             salt: Arc::new(Salt::new(&salt)),
             backends,
             own,
@@ -222,6 +230,7 @@ impl SplitPlan {
             mode: StickyMode::None,
             cookie: None,
             kill_switch: None,
+            overrides: HashMap::new(),
             epoch: 0,
             allocation: Allocation::of_none(),
         }

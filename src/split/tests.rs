@@ -49,6 +49,7 @@ pub(super) fn parts(weights: &[u32]) -> PlanParts {
         mode: StickyMode::Bucket,
         cookie: Some(cookie_settings()),
         kill_switch: None,
+        overrides: Vec::new(),
         epoch: 0,
     }
 }

@@ -66,6 +66,8 @@ pub struct Exporter {
 pub struct Gauges {
     /// The revision in force.
     pub revision: Revision,
+    /// Whether the store takes what it is given.
+    pub store_healthy: bool,
     /// Each backend's configured part of its route's split, 0 to 1.
     pub weight_ratios: BTreeMap<RouteBackend, f64>,
     /// Whether each endpoint can take requests.
@@ -373,7 +375,7 @@ fn choice_families(stats: &StatsSnapshot) -> [MetricFamily; 6] {
     ]
 }
 
-fn gauge_families(gauges: &Gauges) -> [MetricFamily; 7] {
+fn gauge_families(gauges: &Gauges) -> [MetricFamily; 8] {
     let gauge = |name, help| Family::new(name, help, MetricType::GAUGE);
     let switch = |on: bool| f64::from(u8::from(on));
     let weights = gauges.weight_ratios.iter().map(|(key, ratio)| of_route_backend(key).value(*ratio));
@@ -400,6 +402,9 @@ fn gauge_families(gauges: &Gauges) -> [MetricFamily; 7] {
         .build(),
         gauge("weir_config_revision", "The revision in force.")
             .with(Sample::new().value(float(gauges.revision.0)))
+            .build(),
+        gauge("weir_store_healthy", "Whether what is in force could be written to the data directory.")
+            .with(Sample::new().value(switch(gauges.store_healthy)))
             .build(),
         gauge("weir_certificate_expiry_timestamp_seconds", "When a certificate ends, in seconds since 1970.")
             .extend(ends)

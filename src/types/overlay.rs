@@ -3,7 +3,7 @@
 //! It is a plain value, so that the store can keep it, a diff can show it and compiling stays pure. A reload of the file
 //! never touches it (standing decision 1).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,9 @@ use super::{Name, Weight};
 pub struct Overlay {
     /// Overrides of single routes; a route without any has no entry.
     pub routes: BTreeMap<Name, RouteOverlay>,
+    /// Backends that take no new users on any route.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub drains: BTreeSet<Name>,
 }
 
 /// The overrides of one route.
@@ -27,6 +30,9 @@ pub struct RouteOverlay {
     /// The backend that takes everything while the kill switch is on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kill_switch: Option<Name>,
+    /// Users who get one backend whatever rules and weights say, by their identity.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub overrides: BTreeMap<String, Name>,
     /// Raised by every kill; a pinned user's cookie of an older epoch no longer counts.
     pub epoch: u32,
 }

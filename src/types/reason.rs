@@ -8,6 +8,8 @@ use serde::Serialize;
 pub enum Reason {
     /// The route's kill switch sends everything to one backend.
     KillSwitch,
+    /// The user has an override.
+    Override,
     /// A rule matched and named the backend, or a split that gave it.
     Rule,
     /// The bucket of the user's identity (header or cookie of the application).
@@ -28,8 +30,9 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of their [`index`](Self::index).
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::KillSwitch,
+        Self::Override,
         Self::Rule,
         Self::Identity,
         Self::Cookie,
@@ -45,6 +48,7 @@ impl Reason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::KillSwitch => "kill_switch",
+            Self::Override => "override",
             Self::Rule => "rule",
             Self::Identity => "identity",
             Self::Cookie => "cookie",

@@ -156,6 +156,7 @@ fn plan(mode: StickyMode) -> SplitPlan {
             max_age: Duration::from_secs(30 * 86_400),
         }),
         kill_switch: None,
+        overrides: Vec::new(),
         epoch: 0,
     })
     .unwrap()

@@ -4,6 +4,7 @@ use axum::extract::{Path, State};
 
 use super::{
     Answer, json,
+    openapi::{BackendPath, OfBackend},
     problem::Kind,
     types::{Backend, Backends},
 };
@@ -14,12 +15,38 @@ use crate::{
 };
 
 /// Every backend.
+#[utoipa::path(
+    get,
+    path = "/v1/backends",
+    operation_id = "list_backends",
+    tag = "backends",
+    responses(
+        (
+            status = 200, description = "Backends by name", body = Backends,
+            headers(("ETag" = String, description = "The revision in force, such as `\"r42\"`"))
+        ),
+    )
+)]
 pub(super) async fn list(State(app): State<AppState>) -> Answer {
     let state = app.control.state();
     Ok(json(state.revision, &Backends { backends: all(&app, &state) }))
 }
 
 /// One backend.
+#[utoipa::path(
+    get,
+    path = "/v1/backends/{backend}",
+    operation_id = "get_backend",
+    tag = "backends",
+    params(BackendPath),
+    responses(
+        (
+            status = 200, description = "The backend", body = Backend,
+            headers(("ETag" = String, description = "The revision in force, such as `\"r42\"`"))
+        ),
+        OfBackend,
+    )
+)]
 pub(super) async fn one(State(app): State<AppState>, Path(backend): Path<String>) -> Answer {
     let state = app.control.state();
     let backends = &state.file.config.backends;

@@ -9,7 +9,13 @@ use axum::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Answer, etag, json, problem::Kind, request, types::Checked};
+use super::{
+    Answer, etag, json,
+    openapi::{AnyObject, ConfigFile, Impossible, SchemaDocument, Takes},
+    problem::Kind,
+    request,
+    types::Checked,
+};
 use crate::{
     admin::AppState,
     config::{self, Config, Diagnostics},
@@ -34,12 +40,42 @@ pub(super) struct EffectiveQuery {
 }
 
 /// The control file in force, as it was read.
+#[utoipa::path(
+    get,
+    path = "/v1/config",
+    operation_id = "get_config",
+    tag = "configuration",
+    responses(
+        (
+            status = 200,
+            description = "The control file",
+            body = ConfigFile,
+            content_type = "application/yaml",
+            headers(("ETag" = String, description = "The revision in force, such as `\"r42\"`"))
+        ),
+    )
+)]
 pub(super) async fn file(State(app): State<AppState>) -> Response {
     let state = app.control.state();
     yaml(&state, state.file.text.to_string())
 }
 
 /// The control file with every default filled in and the overlay on top; JSON, or YAML with `?format=yaml`.
+#[utoipa::path(
+    get,
+    path = "/v1/config/effective",
+    operation_id = "get_effective_config",
+    tag = "configuration",
+    params(EffectiveQuery),
+    responses(
+        (
+            status = 200,
+            description = "The control file, every default filled in",
+            content((AnyObject = "application/json"), (ConfigFile = "application/yaml")),
+            headers(("ETag" = String, description = "The revision in force, such as `\"r42\"`"))
+        ),
+    )
+)]
 pub(super) async fn effective(State(app): State<AppState>, Query(query): Query<EffectiveQuery>) -> Answer {
     let state = app.control.state();
     let mut config = Config::clone(&state.file.config);
@@ -59,12 +95,40 @@ pub(super) async fn effective(State(app): State<AppState>, Query(query): Query<E
 }
 
 /// The JSON schema of control files.
+#[utoipa::path(
+    get,
+    path = "/v1/config/schema",
+    operation_id = "get_config_schema",
+    tag = "configuration",
+    responses(
+        (status = 200, description = "The schema", body = SchemaDocument, content_type = "application/schema+json"),
+    )
+)]
 pub(super) async fn schema() -> Response {
     let media_type = [(header::CONTENT_TYPE, "application/schema+json")];
     (media_type, axum::Json(config::schema()).into_response().into_body()).into_response()
 }
 
 /// Whether a control file is good. Nothing changes.
+#[utoipa::path(
+    post,
+    path = "/v1/config/check",
+    operation_id = "check_config",
+    tag = "configuration",
+    request_body(content(
+        (ConfigFile = "application/yaml"),
+        (ConfigFile = "application/x-yaml"),
+        (ConfigFile = "text/yaml"),
+        (ConfigFile = "text/plain"),
+        (ConfigFile = "application/json"),
+        (ConfigFile = "application/x-www-form-urlencoded"),
+    )),
+    responses(
+        (status = 200, description = "The file is good", body = Checked),
+        Takes,
+        Impossible,
+    )
+)]
 pub(super) async fn check(headers: HeaderMap, body: Body) -> Answer {
     request::media_type(&headers, &FILE_TYPES)?;
     let bytes = request::bytes(body, config::MAX_FILE_BYTES).await?;

@@ -10,9 +10,10 @@ use serde_json::Value;
 
 use super::{
     Answer, json,
+    openapi::{Impossible, OfRoute, RoutePath, Takes},
     problem::{Kind, Refused, pointer},
     request,
-    types::ExplainRequest,
+    types::{ExplainRequest, Explanation},
 };
 use crate::admin::AppState;
 
@@ -22,6 +23,23 @@ const MEMBERS: [&str; 5] = ["method", "path", "host", "headers", "client_ip"];
 const TOKEN_MARKS: &[u8] = b"!#$%&'*+-.^_`|~";
 
 /// Explains, without any effect.
+#[utoipa::path(
+    post,
+    path = "/v1/routes/{route}/explain",
+    operation_id = "explain",
+    tag = "traffic",
+    params(RoutePath),
+    request_body(content = Option<ExplainRequest>),
+    responses(
+        (
+            status = 200, description = "Which backend, and why", body = Explanation,
+            headers(("ETag" = String, description = "The revision in force, such as `\"r42\"`"))
+        ),
+        OfRoute,
+        Takes,
+        Impossible,
+    )
+)]
 pub(super) async fn explain(
     State(app): State<AppState>,
     Path(route): Path<String>,
@@ -35,7 +53,8 @@ pub(super) async fn explain(
     let request = ExplainRequest::deserialize(Value::Object(body))
         .map_err(|error| Kind::InvalidBody.because(error.to_string()))?;
     check(&request)?;
-    let explanation = app.view.explain(&name, &request).map_err(|error| Kind::InvalidBody.because(error))?;
+    let explanation =
+        app.view.explain(&name, &request).map_err(|error| Kind::InvalidChange.because(error))?;
     Ok(json(explanation.revision, &explanation))
 }
 

@@ -9,17 +9,36 @@ use axum::{
 
 use super::{
     Answer,
-    problem::Kind,
+    problem::{Kind, Problem},
     types::{Health, Readiness},
 };
 use crate::admin::{AppState, auth::Caller};
 
 /// The process runs and answers.
+#[utoipa::path(
+    get,
+    path = "/livez",
+    operation_id = "livez",
+    tag = "probes",
+    responses(
+        (status = 200, description = "It answers", body = Health),
+    )
+)]
 pub(super) async fn livez() -> Response {
     Json(Health { status: "ok".to_owned() }).into_response()
 }
 
 /// Whether new traffic should come here.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "readyz",
+    tag = "probes",
+    responses(
+        (status = 200, description = "New traffic should come here", body = Readiness),
+        (status = 503, description = "New traffic should go elsewhere", body = Readiness),
+    )
+)]
 pub(super) async fn readyz(State(app): State<AppState>) -> Response {
     let mut readiness = readiness(&app);
     if Caller::current().is_none_or(|caller| caller.identity.is_none()) {
@@ -31,6 +50,21 @@ pub(super) async fn readyz(State(app): State<AppState>) -> Response {
 }
 
 /// Every metric.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "metrics",
+    tag = "probes",
+    responses(
+        (status = 200, description = "Prometheus text format", body = String, content_type = "text/plain"),
+        (
+            status = 500,
+            description = "They cannot be gathered",
+            body = Problem,
+            content_type = "application/problem+json"
+        ),
+    )
+)]
 pub(super) async fn metrics(State(app): State<AppState>) -> Answer {
     let text = app.view.metrics().map_err(|error| Kind::Internal.because(error))?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())

@@ -7,7 +7,9 @@ use axum::{
 };
 
 use super::{
-    Answer, json, request,
+    Answer, json,
+    openapi::{Changes, Conditional, KillBody, OfRoute, ReasonBody, RoutePath, Writes},
+    request,
     types::KillSwitch,
     weights::{WriteQuery, with_current},
 };
@@ -18,6 +20,20 @@ use crate::{
 };
 
 /// Whether it is on.
+#[utoipa::path(
+    get,
+    path = "/v1/routes/{route}/kill-switch",
+    operation_id = "get_kill_switch",
+    tag = "traffic",
+    params(RoutePath),
+    responses(
+        (
+            status = 200, description = "The kill switch", body = KillSwitch,
+            headers(("ETag" = String, description = "The revision in force, such as `\"r42\"`"))
+        ),
+        OfRoute,
+    )
+)]
 pub(super) async fn read(State(app): State<AppState>, Path(route): Path<String>) -> Answer {
     let state = app.control.state();
     let answer = describe(&state, &state.route(&route)?.name);
@@ -25,6 +41,22 @@ pub(super) async fn read(State(app): State<AppState>, Path(route): Path<String>)
 }
 
 /// Sends everything to one backend. Ignores `If-Match`: nobody pulls a brake on condition.
+#[utoipa::path(
+    put,
+    path = "/v1/routes/{route}/kill-switch",
+    operation_id = "kill",
+    tag = "traffic",
+    params(RoutePath, Writes),
+    request_body(content = Option<KillBody>),
+    responses(
+        (
+            status = 200, description = "It is on; for a dry run, as it would be", body = KillSwitch,
+            headers(("ETag" = String, description = "The revision in force, such as `\"r42\"`"))
+        ),
+        OfRoute,
+        Changes,
+    )
+)]
 pub(super) async fn on(
     State(app): State<AppState>,
     Path(route): Path<String>,
@@ -36,11 +68,28 @@ pub(super) async fn on(
     request::known_members(&body, &["backend", "reason"])?;
     let change = Change::Kill { route: route.clone(), backend: request::text(&body, "backend")? };
     let origin = request::origin(&headers, request::text(&body, "reason")?);
-    let command = Command { change, origin, expected: None, dry_run: query.dry_run()? };
+    let command = Command { dry_run: query.dry_run()?, ..Command::new(change, origin) };
     write(&app, &route, command).await
 }
 
 /// Lets the split decide again.
+#[utoipa::path(
+    delete,
+    path = "/v1/routes/{route}/kill-switch",
+    operation_id = "unkill",
+    tag = "traffic",
+    params(RoutePath, Writes, Conditional),
+    request_body(content = Option<ReasonBody>),
+    responses(
+        (
+            status = 200, description = "It is off; for a dry run, as it would be", body = KillSwitch,
+            headers(("ETag" = String, description = "The revision in force, such as `\"r42\"`"))
+        ),
+        OfRoute,
+        Changes,
+        Conditional,
+    )
+)]
 pub(super) async fn off(
     State(app): State<AppState>,
     Path(route): Path<String>,
@@ -53,7 +102,7 @@ pub(super) async fn off(
     let expected = request::if_match(&headers, app.control.state().revision)?;
     let origin = request::origin(&headers, request::text(&body, "reason")?);
     let change = Change::Unkill { route: route.clone() };
-    write(&app, &route, Command { change, origin, expected, dry_run: query.dry_run()? }).await
+    write(&app, &route, Command { expected, dry_run: query.dry_run()?, ..Command::new(change, origin) }).await
 }
 
 async fn write(app: &AppState, route: &str, command: Command) -> Answer {

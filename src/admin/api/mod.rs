@@ -5,6 +5,8 @@ mod config;
 mod explain;
 mod health;
 mod kill_switch;
+pub(super) mod openapi;
+pub mod page;
 pub mod problem;
 mod request;
 mod routes;
@@ -17,9 +19,9 @@ use axum::{
     http::{HeaderValue, Uri, header},
     middleware,
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
 use serde::Serialize;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::problem::{Kind, Refused};
 use super::{AppState, guard};
@@ -30,35 +32,39 @@ type Answer = Result<Response, Refused>;
 
 /// The whole admin API over `app`.
 pub fn router(app: AppState) -> Router {
-    Router::new()
-        .route("/livez", get(health::livez))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics))
-        .route("/v1/status", get(status::status))
-        .route("/v1/routes", get(routes::list))
-        .route("/v1/routes/{route}", get(routes::one))
-        .route("/v1/routes/{route}/weights", get(weights::read).patch(weights::patch).put(weights::replace))
-        .route(
-            "/v1/routes/{route}/kill-switch",
-            get(kill_switch::read).put(kill_switch::on).delete(kill_switch::off),
-        )
-        .route("/v1/routes/{route}/explain", post(explain::explain))
-        .route("/v1/backends", get(backends::list))
-        .route("/v1/backends/{backend}", get(backends::one))
-        .route("/v1/config", get(config::file))
-        .route("/v1/config/effective", get(config::effective))
-        .route("/v1/config/schema", get(config::schema))
-        .route("/v1/config/check", post(config::check))
+    Router::from(routes())
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn_with_state(app.clone(), guard::guard))
         .with_state(app)
 }
 
+/// Every operation, with its description. `routes!` takes path and method from the description, so that none of the two can
+/// be without the other.
+fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(openapi::empty())
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+        .routes(routes!(status::status))
+        .routes(routes!(routes::list))
+        .routes(routes!(routes::one))
+        .routes(routes!(weights::read, weights::patch, weights::replace))
+        .routes(routes!(kill_switch::read, kill_switch::on, kill_switch::off))
+        .routes(routes!(explain::explain))
+        .routes(routes!(backends::list))
+        .routes(routes!(backends::one))
+        .routes(routes!(config::file))
+        .routes(routes!(config::effective))
+        .routes(routes!(config::schema))
+        .routes(routes!(config::check))
+        .routes(routes!(openapi::document))
+}
+
 async fn no_such_path(uri: Uri) -> Refused {
     Kind::NotFound
         .because(format!("there is nothing at `{}`", uri.path()))
-        .hint("the API is described in docs/api.md; most paths begin with /v1")
+        .hint("the API is described in docs/api.md and at /v1/openapi.json")
 }
 
 async fn no_such_method(method: axum::http::Method, uri: Uri) -> Refused {

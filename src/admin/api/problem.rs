@@ -6,6 +6,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::control::{Refusal, refusal::BootChange};
 
@@ -44,6 +45,8 @@ pub enum Kind {
     HostNotAllowed,
     /// A page of another origin asks for a change.
     CrossOrigin,
+    /// The idempotency key was used for another request.
+    KeyReused,
     /// The change could not be stored.
     StoreFailed,
     /// Weir is stopping.
@@ -53,14 +56,16 @@ pub enum Kind {
 }
 
 /// An error, as it goes over the wire.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// The kind of error, for programs; never changes its meaning.
     #[serde(rename = "type")]
+    #[schema(pattern = "^urn:weir:problem:[a-z-]+$")]
     pub kind: String,
     /// The kind, for people.
     pub title: String,
     /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
     pub status: u16,
     /// What is wrong this time.
     pub detail: String,
@@ -72,14 +77,16 @@ pub struct Problem {
     pub errors: Vec<Fault>,
     /// For a bad control file: everything that is wrong with it, with lines and columns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<super::openapi::Diagnostic>)]
     pub diagnostics: Vec<Value>,
     /// For a revision conflict: the state now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<super::openapi::AnyObject>)]
     pub current: Option<Value>,
 }
 
 /// One thing that is wrong with a body.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Fault {
     /// What is wrong.
     pub detail: String,
@@ -144,6 +151,9 @@ impl Kind {
             }
             Self::HostNotAllowed => ("host-not-allowed", "Host not allowed", StatusCode::FORBIDDEN),
             Self::CrossOrigin => ("cross-origin", "Cross-origin change", StatusCode::FORBIDDEN),
+            Self::KeyReused => {
+                ("idempotency-key-reused", "Idempotency key reused", StatusCode::UNPROCESSABLE_ENTITY)
+            }
             Self::StoreFailed => ("store-failed", "Store failed", StatusCode::SERVICE_UNAVAILABLE),
             Self::Stopping => ("stopping", "Stopping", StatusCode::SERVICE_UNAVAILABLE),
             Self::Internal => ("internal", "Internal error", StatusCode::INTERNAL_SERVER_ERROR),
@@ -209,13 +219,17 @@ impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
         let kind = match &refusal {
             Refusal::UnknownRoute { .. } => Kind::UnknownRoute,
-            Refusal::UnknownBackend { .. } => Kind::UnknownBackend,
+            Refusal::UnknownBackend { .. } | Refusal::NoSuchBackend { .. } => Kind::UnknownBackend,
             Refusal::Conflict { .. } => Kind::RevisionConflict,
             Refusal::Store(_) => Kind::StoreFailed,
+            Refusal::KeyReused { .. } => Kind::KeyReused,
             Refusal::Stopping => Kind::Stopping,
             Refusal::MissingBackends { .. }
             | Refusal::NoWeights { .. }
             | Refusal::AllZero { .. }
+            | Refusal::LastBackend { .. }
+            | Refusal::OverrideKey { .. }
+            | Refusal::TooManyOverrides { .. }
             | Refusal::NoSplit { .. }
             | Refusal::BootSetting(_)
             | Refusal::Compile(_) => Kind::InvalidChange,

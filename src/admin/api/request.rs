@@ -47,7 +47,7 @@ pub(super) async fn apply(app: &AppState, command: Command) -> Result<Accepted, 
     answer
 }
 
-/// The JSON object in `body`; `None` when there is no body at all.
+/// The JSON object in `body`; `None` when there is no body at all, or `null`.
 pub(super) async fn json_object(
     headers: &HeaderMap,
     body: Body,
@@ -59,6 +59,7 @@ pub(super) async fn json_object(
     media_type(headers, &["application/json", "application/merge-patch+json"])?;
     match serde_json::from_slice(&bytes).map(|Unique(value)| value) {
         Ok(Value::Object(object)) => Ok(Some(object)),
+        Ok(Value::Null) => Ok(None),
         Ok(_) => Err(Kind::InvalidBody.because("the body has to be a JSON object").at("", "not an object")),
         Err(error) if error.is_data() => Err(Kind::InvalidBody.because(error.to_string())),
         Err(error) => Err(Kind::InvalidBody.because(format!("the body is not JSON: {error}"))),

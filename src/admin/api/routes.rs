@@ -4,6 +4,7 @@ use axum::extract::{Path, State};
 
 use super::{
     Answer, json,
+    openapi::{OfRoute, RoutePath},
     types::{Route, RouteBackend, Routes},
 };
 use crate::{
@@ -14,12 +15,38 @@ use crate::{
 };
 
 /// Every route.
+#[utoipa::path(
+    get,
+    path = "/v1/routes",
+    operation_id = "list_routes",
+    tag = "traffic",
+    responses(
+        (
+            status = 200, description = "Routes in file order", body = Routes,
+            headers(("ETag" = String, description = "The revision in force, such as `\"r42\"`"))
+        ),
+    )
+)]
 pub(super) async fn list(State(app): State<AppState>) -> Answer {
     let state = app.control.state();
     Ok(json(state.revision, &Routes { routes: all(&app, &state) }))
 }
 
 /// One route.
+#[utoipa::path(
+    get,
+    path = "/v1/routes/{route}",
+    operation_id = "get_route",
+    tag = "traffic",
+    params(RoutePath),
+    responses(
+        (
+            status = 200, description = "The route", body = Route,
+            headers(("ETag" = String, description = "The revision in force, such as `\"r42\"`"))
+        ),
+        OfRoute,
+    )
+)]
 pub(super) async fn one(State(app): State<AppState>, Path(route): Path<String>) -> Answer {
     let state = app.control.state();
     let route = describe(&app, &state, state.route(&route)?);
@@ -35,19 +62,20 @@ fn describe(app: &AppState, state: &control::State, route: &model::Route) -> Rou
     let weights = state.weights(route);
     let shares = shares(state, route, &weights);
     let backends = route.split.backends.iter().zip(weights.into_iter().zip(shares));
-    let backends = backends.map(|(file, ((name, weight), target_ratio))| {
-        let endpoints = app.view.endpoints(&name);
-        RouteBackend {
-            traffic: app.view.traffic(&route.name, &name),
-            healthy: endpoints.iter().filter(|endpoint| endpoint.available).count(),
-            endpoints: endpoints.len(),
-            state: file.state,
-            file_weight: file.weight,
-            name,
-            weight,
-            target_ratio,
-        }
-    });
+    let backends =
+        backends.zip(state.standings(route)).map(|((file, ((name, weight), target_ratio)), standing)| {
+            let endpoints = app.view.endpoints(&name);
+            RouteBackend {
+                traffic: app.view.traffic(&route.name, &name),
+                healthy: endpoints.iter().filter(|endpoint| endpoint.available).count(),
+                endpoints: endpoints.len(),
+                state: standing,
+                file_weight: file.weight,
+                name,
+                weight,
+                target_ratio,
+            }
+        });
     Route {
         name: route.name.clone(),
         sticky: route.split.sticky.mode,
@@ -61,10 +89,11 @@ pub(super) fn shares(state: &control::State, route: &model::Route, weights: &[(N
     if let Some(killed) = state.kill_switch(&route.name) {
         return weights.iter().map(|(name, _)| if name == killed { 1.0 } else { 0.0 }).collect();
     }
-    let active = route.split.backends.iter().zip(weights).map(|(backend, (_, weight))| match backend.state {
-        BackendState::Active => weight.as_f64(),
-        BackendState::Drain | BackendState::Off => 0.0,
-    });
+    let active =
+        state.standings(route).into_iter().zip(weights).map(|(standing, (_, weight))| match standing {
+            BackendState::Active => weight.as_f64(),
+            BackendState::Drain | BackendState::Off => 0.0,
+        });
     let active: Vec<f64> = active.collect();
     let total: f64 = active.iter().sum();
     active.into_iter().map(|weight| if total > 0.0 { tidy(weight / total) } else { 0.0 }).collect()

@@ -9,6 +9,18 @@ use super::{
 use crate::{admin::AppState, control::audit::rfc3339};
 
 /// The whole picture.
+#[utoipa::path(
+    get,
+    path = "/v1/status",
+    operation_id = "get_status",
+    tag = "configuration",
+    responses(
+        (
+            status = 200, description = "Everything", body = Status,
+            headers(("ETag" = String, description = "The revision in force, such as `\"r42\"`"))
+        ),
+    )
+)]
 pub(super) async fn status(State(app): State<AppState>) -> Answer {
     let state = app.control.state();
     let drift = state.drift();

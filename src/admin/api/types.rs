@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{
     control::{
@@ -14,14 +15,14 @@ use crate::{
 };
 
 /// `GET /livez`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Health {
     /// `ok`
     pub status: String,
 }
 
 /// `GET /readyz`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Readiness {
     /// Whether new traffic should come here.
     pub ready: bool,
@@ -32,7 +33,7 @@ pub struct Readiness {
 }
 
 /// `GET /v1/status`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     /// Weir's version.
     pub version: String,
@@ -61,7 +62,7 @@ pub struct Status {
 }
 
 /// The last accepted change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LastChange {
     /// When, RFC 3339 in UTC.
     pub at: String,
@@ -72,7 +73,7 @@ pub struct LastChange {
 }
 
 /// The control file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ControlFileStatus {
     /// Where it is.
     pub path: String,
@@ -89,7 +90,7 @@ pub struct ControlFileStatus {
 }
 
 /// How the last reload of the control file went.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Reload {
     /// Whether the file was taken.
     pub ok: bool,
@@ -101,9 +102,10 @@ pub struct Reload {
 }
 
 /// The store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StoreStatus {
     /// The data directory; `null` when everything is in memory.
+    #[schema(required)]
     pub directory: Option<String>,
     /// Whether what is in force survives a restart.
     pub persisted: bool,
@@ -113,7 +115,7 @@ pub struct StoreStatus {
 }
 
 /// A socket that takes requests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Listener {
     /// Its name.
     pub name: Name,
@@ -122,27 +124,28 @@ pub struct Listener {
 }
 
 /// `GET /v1/routes`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Routes {
     /// Routes, in file order.
     pub routes: Vec<Route>,
 }
 
 /// `GET /v1/routes/{route}`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Route {
     /// Its name.
     pub name: Name,
     /// How users stay on their backend.
     pub sticky: StickyMode,
     /// The backend that takes everything while the kill switch is on.
+    #[schema(required)]
     pub kill_switch: Option<Name>,
     /// The backends of its split, the baseline first.
     pub backends: Vec<RouteBackend>,
 }
 
 /// A backend in a route's split.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RouteBackend {
     /// Its name.
     pub name: Name,
@@ -163,7 +166,7 @@ pub struct RouteBackend {
 }
 
 /// What a backend did on a route within a window.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Traffic {
     /// The window.
     pub window_seconds: f64,
@@ -174,26 +177,31 @@ pub struct Traffic {
     /// Finished requests per second.
     pub requests_per_second: f64,
     /// Its part of the route's requests; `null` when there were none.
+    #[schema(required)]
     pub observed_ratio: Option<f64>,
     /// 5xx responses out of all; `null` without requests.
+    #[schema(required)]
     pub error_ratio: Option<f64>,
     /// Half of the requests took no longer.
+    #[schema(required)]
     pub p50_seconds: Option<f64>,
     /// 95 of 100 took no longer.
+    #[schema(required)]
     pub p95_seconds: Option<f64>,
     /// 99 of 100 took no longer.
+    #[schema(required)]
     pub p99_seconds: Option<f64>,
 }
 
 /// `GET /v1/backends`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Backends {
     /// Backends, by name.
     pub backends: Vec<Backend>,
 }
 
 /// `GET /v1/backends/{backend}`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Backend {
     /// Its name.
     pub name: Name,
@@ -211,7 +219,7 @@ pub struct Backend {
 }
 
 /// How a backend is as a whole.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Condition {
     /// Whether most of its endpoints answer badly at once, so that the fault is this version's and none is ejected.
     pub version_suspect: bool,
@@ -223,7 +231,7 @@ pub struct Condition {
 }
 
 /// A limit of a circuit breaker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LimitUsage {
     /// `connections`, `pending` or `requests`.
     pub limit: String,
@@ -238,7 +246,7 @@ pub struct LimitUsage {
 }
 
 /// One address of a backend.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Endpoint {
     /// Where it listens.
     pub address: String,
@@ -262,7 +270,7 @@ pub struct Endpoint {
 }
 
 /// An endpoint that is out because of its answers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Ejection {
     /// How long it still is.
     pub seconds_left: f64,
@@ -271,7 +279,7 @@ pub struct Ejection {
 }
 
 /// `GET`, `PATCH`, `PUT /v1/routes/{route}/weights`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Weights {
     /// The route.
     pub route: Name,
@@ -284,6 +292,7 @@ pub struct Weights {
     /// The share of new users that each backend gets.
     pub shares: BTreeMap<Name, f64>,
     /// The backend that takes everything while the kill switch is on.
+    #[schema(required)]
     pub kill_switch: Option<Name>,
     /// For a write: whether anything is different.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -300,7 +309,7 @@ pub struct Weights {
 }
 
 /// `GET`, `PUT`, `DELETE /v1/routes/{route}/kill-switch`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KillSwitch {
     /// The route.
     pub route: Name,
@@ -309,6 +318,7 @@ pub struct KillSwitch {
     /// Whether it is on.
     pub active: bool,
     /// The backend that takes everything.
+    #[schema(required)]
     pub backend: Option<Name>,
     /// Whether this survives a restart.
     pub persisted: bool,
@@ -344,11 +354,12 @@ pub struct ExplainRequest {
 pub struct HeaderValues(pub Vec<String>);
 
 /// The answer to an [`ExplainRequest`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
     /// The route that was asked for.
     pub route: Name,
     /// The route that such a request gets; another one when this route does not match it.
+    #[schema(required)]
     pub matched_route: Option<Name>,
     /// The revision in force.
     pub revision: Revision,
@@ -372,7 +383,7 @@ pub struct Explanation {
 }
 
 /// A step of an assignment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ExplainStep {
     /// Which.
     pub step: String,
@@ -383,11 +394,12 @@ pub struct ExplainStep {
 }
 
 /// `POST /v1/config/check`, when the file is good.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Checked {
     /// `true`
     pub ok: bool,
     /// What is odd about it.
+    #[schema(value_type = Vec<super::openapi::Diagnostic>)]
     pub warnings: Vec<serde_json::Value>,
 }
 

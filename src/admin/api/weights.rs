@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::{
     Answer, json,
+    openapi::{Changes, Conditional, OfRoute, PatchWeightsBody, PutWeightsBody, RoutePath, Writes},
     problem::{Kind, Refused, pointer},
     request, routes,
     types::Weights,
@@ -31,6 +32,20 @@ pub(super) struct WriteQuery {
 }
 
 /// The weights in force.
+#[utoipa::path(
+    get,
+    path = "/v1/routes/{route}/weights",
+    operation_id = "get_weights",
+    tag = "traffic",
+    params(RoutePath),
+    responses(
+        (
+            status = 200, description = "The weights", body = Weights,
+            headers(("ETag" = String, description = "The revision in force, such as `\"r42\"`"))
+        ),
+        OfRoute,
+    )
+)]
 pub(super) async fn read(State(app): State<AppState>, Path(route): Path<String>) -> Answer {
     let state = app.control.state();
     let weights = describe(&state, state.route(&route)?);
@@ -38,6 +53,26 @@ pub(super) async fn read(State(app): State<AppState>, Path(route): Path<String>)
 }
 
 /// Changes the weights that are named (RFC 7396).
+#[utoipa::path(
+    patch,
+    path = "/v1/routes/{route}/weights",
+    operation_id = "patch_weights",
+    tag = "traffic",
+    params(RoutePath, Writes, Conditional),
+    request_body(content(
+        (PatchWeightsBody = "application/json"),
+        (PatchWeightsBody = "application/merge-patch+json"),
+    )),
+    responses(
+        (
+            status = 200, description = "The weights since; for a dry run, as they would be", body = Weights,
+            headers(("ETag" = String, description = "The revision in force, such as `\"r42\"`"))
+        ),
+        OfRoute,
+        Changes,
+        Conditional,
+    )
+)]
 pub(super) async fn patch(
     State(app): State<AppState>,
     Path(route): Path<String>,
@@ -51,6 +86,23 @@ pub(super) async fn patch(
 }
 
 /// Replaces all weights of the split.
+#[utoipa::path(
+    put,
+    path = "/v1/routes/{route}/weights",
+    operation_id = "put_weights",
+    tag = "traffic",
+    params(RoutePath, Writes, Conditional),
+    request_body(content = PutWeightsBody),
+    responses(
+        (
+            status = 200, description = "The weights since; for a dry run, as they would be", body = Weights,
+            headers(("ETag" = String, description = "The revision in force, such as `\"r42\"`"))
+        ),
+        OfRoute,
+        Changes,
+        Conditional,
+    )
+)]
 pub(super) async fn replace(
     State(app): State<AppState>,
     Path(route): Path<String>,
@@ -81,25 +133,24 @@ struct Write {
 }
 
 async fn write(app: &AppState, write: Write) -> Answer {
-    let before = app.control.state();
+    let change = Change::SetWeights { route: write.route.clone(), weights: write.weights };
     let command = Command {
-        change: Change::SetWeights { route: write.route.clone(), weights: write.weights },
-        origin: request::origin(&write.headers, write.reason),
-        expected: request::if_match(&write.headers, before.revision)?,
+        expected: request::if_match(&write.headers, app.control.state().revision)?,
         dry_run: write.query.dry_run()?,
+        ..Command::new(change, request::origin(&write.headers, write.reason))
     };
     let dry_run = command.dry_run;
     let accepted = match request::apply(app, command).await {
         Ok(accepted) => accepted,
         Err(refusal) => return Err(with_current(app, &write.route, refusal.into())),
     };
-    let route = accepted.state.route(&write.route)?;
+    let (before, route) = (&accepted.before, accepted.state.route(&write.route)?);
     let mut answer = describe(&accepted.state, route);
     answer.changed = Some(accepted.changed);
     answer.dry_run = dry_run;
     answer.warnings = accepted.warnings;
     answer.moved_ratio = before.route(&write.route).ok().map(|old| {
-        let old = describe(&before, old).shares;
+        let old = describe(before, old).shares;
         let gains = answer.shares.iter().map(|(name, new)| new - old.get(name).copied().unwrap_or(0.0));
         routes::tidy(gains.filter(|gain| *gain > 0.0).sum())
     });
@@ -171,13 +222,16 @@ fn parse(body: &serde_json::Map<String, Value>) -> Result<BTreeMap<String, Optio
     }
 }
 
-/// A weight as a control file takes it: more than six decimals are refused (E0047), not rounded.
+/// A weight as a control file takes it: more than six decimals are refused (E0047), not rounded. What programs make of sums
+/// (0.1 + 0.2 = 0.30000000000000004) is no more decimals: below a million, such noise is smaller than a thousandth of the
+/// last decimal.
 fn weight(number: f64) -> Result<Weight, String> {
     let weight = Weight::from_f64(number).map_err(|error| error.to_string())?;
-    match number.to_string().split_once('.') {
-        Some((_, decimals)) if decimals.len() > 6 => Err("a weight has at most six decimals".to_owned()),
-        _ => Ok(weight),
+    let micros = number * 1e6;
+    if (micros - micros.round()).abs() > 1e-3 {
+        return Err("a weight has at most six decimals".to_owned());
     }
+    Ok(weight)
 }
 
 // === impl WriteQuery ===
@@ -191,6 +245,27 @@ impl WriteQuery {
             Some(other) => {
                 Err(Kind::InvalidParameter.because(format!("`dry_run` is true or false, not `{other}`")))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn noise_of_sums_is_no_decimal() {
+        for (number, expected) in [
+            (0.1 + 0.2, Some(300_000)),
+            (333_333.333_333, Some(333_333_333_333)),
+            (0.000_001, Some(1)),
+            (1_000_000.0, Some(1_000_000_000_000)),
+            (1.000_000_1, None),
+            (0.123_456_7, None),
+            (999_999.999_999_9, None),
+            (-0.1, None),
+        ] {
+            assert_eq!(weight(number).ok().map(Weight::micros), expected, "{number}");
         }
     }
 }

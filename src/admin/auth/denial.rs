@@ -9,12 +9,11 @@ use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use serde_json::json;
 use tokio::{sync::Notify, time::sleep};
 
 use crate::{
     admin::api::problem::{Kind, Refused},
-    control::{Channel, Control, Origin, audit::Denied},
+    control::{Channel, Control, Origin, applier},
     telemetry::DenialReason,
     types::Name,
 };
@@ -129,30 +128,37 @@ impl Denials {
                 self.more.notified().await;
             }
             for denied in self.take() {
-                control.record_denied(denied).await;
+                control.denied(denied).await;
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    fn take(&self) -> Vec<Denied> {
+    fn take(&self) -> Vec<applier::Denial> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let Waiting { kinds, others } = std::mem::take(&mut *waiting);
+        let Waiting { kinds, others: others_count } = std::mem::take(&mut *waiting);
         let rows = kinds.into_iter().map(|(occasion, (count, request_id))| {
             let Occasion { peer, actor, reason, operation, route } = occasion;
             let actor = actor.unwrap_or_else(|| "unknown".to_owned());
             let origin = Origin { request_id: Some(request_id), ..Origin::new(&actor, Channel::Api) };
-            let what = json!({"peer": peer, "why": reason, "operation": operation, "count": count});
-            Denied { origin, route, what }
+            row(origin, route, format!("{operation}: {reason}, from {peer}{}", times(count)))
         });
-        let rest = (others > 0).then(|| Denied {
-            origin: Origin::new("unknown", Channel::Api),
-            route: None,
-            what: json!({"why": "others", "count": others}),
-        });
+        let others = Origin::new("unknown", Channel::Api);
+        let rest =
+            (others_count > 0).then(|| row(others, None, format!("other calls{}", times(others_count))));
         rows.chain(rest).collect()
     }
+}
+
+/// A row of the audit.
+fn row(origin: Origin, route: Option<Name>, detail: String) -> applier::Denial {
+    applier::Denial { origin, action: "denied".to_owned(), route, detail }
+}
+
+/// How often, where that is more than once.
+fn times(count: u64) -> String {
+    if count == 1 { String::new() } else { format!(", {count} times") }
 }
 
 #[cfg(test)]
@@ -172,15 +178,15 @@ mod tests {
         }
         let rows = denials.take();
         assert_eq!(rows.len(), 1);
-        let expected = json!({"peer": "192.0.2.1", "why": "wrong_token", "operation": "status", "count": 3});
-        assert_eq!(rows[0].what, expected);
+        assert_eq!(rows[0].detail, "status: wrong_token, from 192.0.2.1, 3 times");
         assert_eq!(rows[0].origin.request_id.as_deref(), Some("r1"));
         for last in 0..200 {
             denials.note(occasion(last, DenialReason::NoToken), "");
         }
         let rows = denials.take();
         assert_eq!(rows.len(), MAX_KINDS + 1);
-        assert_eq!(rows[MAX_KINDS].what["count"], 200 - 32);
+        assert_eq!(rows[0].detail, "status: no_token, from 192.0.2.0");
+        assert_eq!(rows[MAX_KINDS].detail, "other calls, 168 times");
         assert!(denials.take().is_empty());
     }
 }

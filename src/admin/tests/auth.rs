@@ -243,10 +243,14 @@ async fn refusals_are_written_down_without_what_was_tried() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     };
     recording.abort();
-    let whys: Vec<_> = rows.as_array().unwrap().iter().map(|row| row["to"]["why"].clone()).collect();
-    assert_eq!(whys, ["host", "wrong_token", "role"], "{rows}");
-    assert_eq!(rows[2]["origin"]["actor"], "vera");
-    assert_eq!((&rows[2]["route"], &rows[2]["to"]["operation"]), (&json!("shop"), &json!("set_kill_switch")));
+    let whats: Vec<_> = rows.as_array().unwrap().iter().map(|row| row["to"].clone()).collect();
+    let expected = [
+        "status: host, from 0.0.0.0",
+        "status: wrong_token, from 0.0.0.0",
+        "set_kill_switch: role, from 0.0.0.0",
+    ];
+    assert_eq!(whats, expected);
+    assert_eq!((&rows[2]["origin"]["actor"], &rows[2]["route"]), (&json!("vera"), &json!("shop")));
     assert_eq!(rows[0]["result"], "refused");
     assert!(!rows.to_string().contains("weir_"), "{rows}");
     assert!(!rows.to_string().contains("evil"), "{rows}");

@@ -1,28 +1,85 @@
 //! The applier's writes: off the async threads, bounded in time, and tried again until the disk has what is in force.
+//!
+//! A change that must be on disk first goes with everything that still waits in one transaction ([`Applier::commit`]). What is in force
+//! already waits in the [`Backlog`] until the disk takes it ([`Applier::keep`]). A write that is given up on may still come to its end:
+//! nothing else is written before it has, and a change that was refused for it and is on disk in the end is [withdrawn](Applier::withdraw).
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use tokio::{sync::oneshot, time::timeout};
+use serde_json::{Value, json};
+use tokio::{sync::oneshot, task::JoinHandle, time::sleep_until};
 
 use super::{Applier, Event, Publisher};
 use crate::{
     control::{
-        audit::Row,
+        audit::AuditResult,
+        command::{Channel, Origin},
         state::State,
-        store::{Store, StoreError, Stored},
+        store::{NewRevision, Record, StoreError, Stored, Used},
     },
-    types::Overlay,
+    types::{Overlay, Revision, clock},
 };
 
-/// How long a write may take before the change is refused. A disk that takes longer is as good as broken, and the kill
-/// switch may be next in the inbox.
+/// How long a write may take before the change is refused. A disk that takes longer is as good as broken.
 pub(super) const WRITE_LIMIT: Duration = Duration::from_secs(5);
+/// How long the answer to a kill waits for the disk; it is in force by then.
+pub(super) const BRAKE_LIMIT: Duration = Duration::from_millis(250);
+/// How much longer a write may take once a kill waits behind it.
+const GIVE_WAY: Duration = Duration::from_millis(30);
 /// From the last command or try to the next try, while the disk is behind.
 pub(super) const RETRY: Duration = Duration::from_secs(3);
 /// How long a try in the background may hold up commands.
 pub(super) const RETRY_LIMIT: Duration = Duration::from_millis(500);
-/// Audit rows that are kept for a disk that fails; the oldest give way.
-const UNWRITTEN: usize = 256;
+/// Records that are kept for a disk that fails; the oldest give way.
+const BACKLOG: usize = 256;
+
+/// What the disk does not have yet.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    /// Oldest first.
+    records: VecDeque<Record>,
+    /// How many gave way.
+    lost: u64,
+    late: Option<Late>,
+}
+
+/// A write that was given up on, but that the disk may still finish.
+#[derive(Debug)]
+struct Late {
+    task: JoinHandle<Result<(), StoreError>>,
+    /// How many of the backlog's records it has.
+    waiting: usize,
+    /// The change that was refused for it: the revision that it would have made.
+    refused: Option<Revision>,
+}
+
+/// How a write went.
+enum Written {
+    Done(Result<(), StoreError>),
+    GivenUp(JoinHandle<Result<(), StoreError>>),
+}
+
+// === impl Backlog ===
+
+impl Backlog {
+    fn push(&mut self, record: Record) {
+        if self.records.len() == BACKLOG {
+            self.records.pop_front();
+            self.lost += 1;
+        }
+        self.records.push_back(record);
+    }
+
+    /// The number of a change that was refused, and may be on disk in the end.
+    pub(super) fn doubtful(&self) -> Option<Revision> {
+        self.late.as_ref().and_then(|late| late.refused)
+    }
+
+    /// Whether a write is under way that nobody waits for any more.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.late.as_ref().is_some_and(|late| !late.task.is_finished())
+    }
+}
 
 // === impl Applier ===
 
@@ -31,73 +88,174 @@ impl<P: Publisher> Applier<P> {
     pub(super) fn is_behind(&self) -> bool {
         let state = self.state.borrow();
         let unsaved = state.store.directory.is_some() && !state.store.persisted;
-        unsaved || state.store.error.is_some() || !self.unwritten.is_empty()
+        let backlog = &self.backlog;
+        unsaved || state.store.error.is_some() || !backlog.records.is_empty() || backlog.late.is_some()
     }
 
     /// Tries to bring everything to disk, and tells when that ends a failure.
     pub(super) async fn catch_up(&mut self, limit: Duration) {
-        let current = self.current();
-        let stored = stored(&current);
-        let saved = self.write(limit, move |store| store.save(&stored)).await;
-        let persisted = saved.is_ok();
-        let result = match saved {
-            Ok(()) => self.write_rows(limit).await,
-            Err(error) => Err(error),
-        };
+        let failed = self.state.borrow().store.error.is_some();
+        let result = self.flush(limit).await;
         self.state.send_modify(|state| {
             let store = &mut Arc::make_mut(state).store;
-            store.persisted = (persisted || store.persisted) && store.directory.is_some();
+            store.persisted = result.is_ok() && store.directory.is_some();
             store.error = result.as_ref().err().map(ToString::to_string);
         });
         // That it still fails is no news.
-        if result.is_ok() {
+        if result.is_ok() && failed {
             self.emit(Event::StoreRecovered);
         }
     }
 
-    pub(super) async fn save(&mut self, stored: Stored) -> Result<(), StoreError> {
-        self.write(WRITE_LIMIT, move |store| store.save(&stored)).await
-    }
-
-    /// Adds a row to the audit, after those that wait; where that fails it waits too.
-    pub(super) async fn audit(&mut self, row: Row) -> Result<(), StoreError> {
-        if self.unwritten.len() == UNWRITTEN {
-            self.unwritten.pop_front();
+    /// Writes `record`, and all that waits before it. It is not kept where that fails: what it tells of has not happened then.
+    pub(super) async fn commit(&mut self, record: Record) -> Result<(), StoreError> {
+        self.settle().await?;
+        let refused = record.stored.revision;
+        let waiting = self.backlog.records.len();
+        let batch: Vec<Record> = self.backlog.records.iter().cloned().chain([record]).collect();
+        match self.write(WRITE_LIMIT, batch).await {
+            Written::Done(result) => {
+                result?;
+                self.backlog.records.clear();
+                Ok(())
+            }
+            Written::GivenUp(task) => {
+                self.backlog.late = Some(Late { task, waiting, refused: Some(refused) });
+                Err(StoreError::Stuck)
+            }
         }
-        self.unwritten.push_back(row);
-        self.write_rows(WRITE_LIMIT).await
     }
 
-    async fn write_rows(&mut self, limit: Duration) -> Result<(), StoreError> {
-        while let Some(row) = self.unwritten.front().cloned() {
-            self.write(limit, move |store| store.audit(&row)).await?;
-            self.unwritten.pop_front();
+    /// Writes `record`, after those that wait; where that fails it waits too.
+    pub(super) async fn keep(&mut self, record: Record, limit: Duration) -> Result<(), StoreError> {
+        self.backlog.push(record);
+        let result = self.flush(limit).await;
+        if result.is_err()
+            && let Some(last) = self.backlog.records.back_mut()
+            && last.row.result == AuditResult::Applied
+        {
+            last.row.result = AuditResult::NotPersisted;
+        }
+        result
+    }
+
+    /// The same for what need not be on disk before somebody is answered: it is written when nothing else is to do.
+    pub(super) fn keep_for_later(&mut self, record: Record) {
+        self.backlog.push(record);
+    }
+
+    /// Writes all that waits; without anything, tries the disk.
+    async fn flush(&mut self, limit: Duration) -> Result<(), StoreError> {
+        self.settle().await?;
+        let lost = std::mem::take(&mut self.backlog.lost);
+        let gap = (lost > 0).then(|| {
+            let origin = Origin::new("weir", Channel::File);
+            let mut gap =
+                self.record(("lost_rows", AuditResult::Applied), &origin, (Value::Null, json!(lost)));
+            // It stands before the others, and must not undo what they say.
+            gap.revision = None;
+            gap
+        });
+        let batch: Vec<Record> = gap.into_iter().chain(self.backlog.records.iter().cloned()).collect();
+        let waiting = self.backlog.records.len();
+        let result = match self.write(limit, batch).await {
+            Written::Done(result) => result,
+            Written::GivenUp(task) => {
+                self.backlog.late = Some(Late { task, waiting, refused: None });
+                Err(StoreError::Stuck)
+            }
+        };
+        match &result {
+            Ok(()) => self.backlog.records.clear(),
+            Err(StoreError::Stuck) => {}
+            Err(_) => self.backlog.lost += lost,
+        }
+        result
+    }
+
+    /// Takes note of a write that was given up on and has come to its end.
+    async fn settle(&mut self) -> Result<(), StoreError> {
+        if self.backlog.is_stuck() {
+            return Err(StoreError::Stuck);
+        }
+        let Some(Late { task, waiting, refused }) = self.backlog.late.take() else { return Ok(()) };
+        if matches!(task.await, Ok(Ok(()))) {
+            self.backlog.records.drain(..waiting.min(self.backlog.records.len()));
+            if let Some(revision) = refused {
+                self.withdraw(revision);
+            }
         }
         Ok(())
     }
 
-    async fn write(
-        &mut self,
-        limit: Duration,
-        work: impl FnOnce(&dyn Store) -> Result<(), StoreError> + Send + 'static,
-    ) -> Result<(), StoreError> {
-        if self.stuck.as_ref().is_some_and(|stuck| !stuck.is_finished()) {
-            return Err(StoreError::Stuck);
-        }
-        let store = Arc::clone(&self.store);
-        let (reply, answer) = oneshot::channel();
-        let task = tokio::task::spawn_blocking(move || {
-            // The applier may have given up on the answer.
-            let _ = reply.send(work(store.as_ref()));
+    /// Undoes, by a revision of its own, one that is on disk and was refused because the disk took so long.
+    pub(super) fn withdraw(&mut self, refused: Revision) {
+        let current = self.current();
+        let revision = refused.max(current.revision).next();
+        let Ok(compiled) = self.publisher.compile(&current.file.config, &current.effective, revision) else {
+            return;
+        };
+        self.publisher.publish(compiled);
+        let origin = Origin::new("weir", Channel::File);
+        self.state.send_modify(|state| {
+            let state = Arc::make_mut(state);
+            state.revision = revision;
+            state.at = clock::unix_now();
+            state.origin = origin.clone();
+            state.action = "withdraw";
         });
-        match timeout(limit, answer).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(StoreError::Stuck),
-            Err(_) => {
-                self.stuck = Some(task);
-                Err(StoreError::Stuck)
+        let change = (json!(refused), json!(current.revision));
+        let record = self.record(("withdraw", AuditResult::Applied), &origin, change);
+        self.backlog.push(record);
+    }
+
+    /// Writes off the async threads. A kill that comes meanwhile is not kept waiting.
+    async fn write(&mut self, limit: Duration, batch: Vec<Record>) -> Written {
+        let store = Arc::clone(&self.store);
+        let (done, mut finished) = oneshot::channel();
+        let task = tokio::task::spawn_blocking(move || {
+            let result = store.write(&batch);
+            // The applier may have given up on it.
+            let _ = done.send(());
+            result
+        });
+        let mut give_up = clock::now() + limit;
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut finished => break,
+                () = sleep_until(give_up) => return Written::GivenUp(task),
+                Some(message) = self.inbox.recv(), if self.held.len() < super::INBOX => {
+                    if message.is_emergency() {
+                        give_up = give_up.min(clock::now() + GIVE_WAY);
+                        self.held.push_front(message);
+                    } else {
+                        self.held.push_back(message);
+                    }
+                }
             }
         }
+        Written::Done(task.await.unwrap_or(Err(StoreError::Stuck)))
+    }
+
+    /// What happened just now, with the state in force since.
+    pub(super) fn record(
+        &self,
+        (action, result): (&str, AuditResult),
+        origin: &Origin,
+        (from, to): (Value, Value),
+    ) -> Record {
+        let state = self.state.borrow();
+        let mut record = record_of(&state, None);
+        record.row.origin = origin.clone();
+        record.row.action = action.to_owned();
+        record.row.result = result;
+        record.row.from = from;
+        record.row.to = to;
+        if result == AuditResult::Refused {
+            record.revision = None;
+        }
+        record
     }
 
     /// Keeps what the store last said in the state, and tells when it failed.
@@ -113,6 +271,17 @@ impl<P: Publisher> Applier<P> {
         if let Some(error) = error {
             self.emit(Event::StoreFailed(error));
         }
+    }
+}
+
+/// The record of the change that made `state`.
+pub(super) fn record_of(state: &State, used: Option<Used>) -> Record {
+    let at_ms = u64::try_from(state.at.as_millis()).unwrap_or(u64::MAX);
+    Record {
+        stored: stored(state),
+        revision: Some(NewRevision { file_text: Arc::clone(&state.file.text), at_ms }),
+        row: super::row(state),
+        used,
     }
 }
 

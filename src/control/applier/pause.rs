@@ -7,10 +7,7 @@ use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
 
-use super::{
-    Applier, INBOX, Message, Publisher,
-    disk::{WRITE_LIMIT, stored},
-};
+use super::{Applier, INBOX, Message, Publisher, disk::WRITE_LIMIT};
 
 /// The applier stands still as long as this lives.
 #[derive(Debug)]
@@ -88,7 +85,7 @@ impl<P: Publisher> Applier<P> {
         if self.is_behind() {
             self.catch_up(WRITE_LIMIT).await;
         }
-        if self.is_behind() || self.stuck.as_ref().is_some_and(|stuck| !stuck.is_finished()) {
+        if self.is_behind() {
             let _ = reply.send(Err(PauseError::Unsaved));
             return true;
         }
@@ -145,10 +142,12 @@ impl<P: Publisher> Applier<P> {
 
     /// The other process may have written before it failed.
     async fn save_again(&mut self) {
-        let current = self.current();
-        if let Err(error) = self.save(stored(&current)).await {
-            self.state.send_modify(|state| std::sync::Arc::make_mut(state).store.persisted = false);
-            self.note_store(Some(error));
+        let store = std::sync::Arc::clone(&self.store);
+        let found = tokio::task::spawn_blocking(move || store.load());
+        let Ok(Ok(Ok(found))) = tokio::time::timeout(WRITE_LIMIT, found).await else { return };
+        if found.newest > self.current().revision {
+            self.withdraw(found.newest);
+            self.catch_up(WRITE_LIMIT).await;
         }
     }
 }
@@ -159,7 +158,7 @@ pub(super) type Held = VecDeque<Message>;
 // === impl Message ===
 
 impl Message {
-    fn is_emergency(&self) -> bool {
+    pub(super) fn is_emergency(&self) -> bool {
         matches!(self, Self::Apply(command, _) if command.change.is_emergency() && !command.dry_run)
     }
 }

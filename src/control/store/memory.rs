@@ -1,24 +1,37 @@
 //! A store that forgets: for `--ephemeral` and tests.
 
-use std::{path::Path, sync::Mutex};
+use std::{
+    collections::VecDeque,
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
-use super::{SigningKey, Store, StoreError, Stored};
+use super::{
+    AuditQuery, AuditRow, Broken, Head, KeptRevision, Loaded, REVISIONS_KEPT, Record, RevisionInfo,
+    SigningKey, Store, StoreError, Stored, Verified,
+    chain::{self, Walk},
+};
 use crate::{control::audit, types::Revision};
 
 /// Rows of the audit that are kept in memory.
-const AUDIT_ROWS: usize = 1000;
+const AUDIT_ROWS: usize = 10_000;
 
-/// Keeps everything in memory.
+/// Keeps everything in memory: the newest rows of the audit only.
 #[derive(Debug)]
 pub struct MemoryStore {
     key: SigningKey,
     content: Mutex<Content>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Content {
     stored: Option<Stored>,
-    audit: std::collections::VecDeque<audit::Row>,
+    newest: Revision,
+    revisions: VecDeque<KeptRevision>,
+    audit: VecDeque<(u64, String, chain::Hash)>,
+    /// What stands before the oldest row that is kept.
+    before: Head,
+    head: Head,
 }
 
 // === impl MemoryStore ===
@@ -27,17 +40,26 @@ impl MemoryStore {
     /// An empty store with a new signing key.
     #[must_use]
     pub fn new() -> Self {
-        Self { key: SigningKey::random(), content: Mutex::default() }
+        let content = Content {
+            stored: None,
+            newest: Revision::default(),
+            revisions: VecDeque::new(),
+            audit: VecDeque::new(),
+            before: Head::START,
+            head: Head::START,
+        };
+        Self { key: SigningKey::random(), content: Mutex::new(content) }
     }
 
-    /// The newest rows of the audit, oldest first.
+    /// The rows of the audit that are kept, oldest first.
     #[must_use]
     pub fn rows(&self) -> Vec<audit::Row> {
-        self.lock().audit.iter().cloned().collect()
+        let rows = self.lock();
+        rows.audit.iter().filter_map(|(_, text, _)| serde_json::from_str(text).ok()).collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Content> {
-        self.content.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -48,26 +70,49 @@ impl Default for MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn load(&self) -> Result<Option<Stored>, StoreError> {
-        Ok(self.lock().stored.clone())
+    fn load(&self) -> Result<Loaded, StoreError> {
+        let content = self.lock();
+        let stored = content.stored.clone();
+        Ok(Loaded { newest: content.newest, stored, ..Loaded::default() })
     }
 
-    fn save(&self, stored: &Stored) -> Result<(), StoreError> {
-        self.lock().stored = Some(stored.clone());
+    fn write(&self, records: &[Record]) -> Result<(), StoreError> {
+        let mut content = self.lock();
+        records.iter().for_each(|record| content.add(record));
         Ok(())
     }
 
-    fn audit(&self, row: &audit::Row) -> Result<(), StoreError> {
-        let rows = &mut self.lock().audit;
-        if rows.len() == AUDIT_ROWS {
-            rows.pop_front();
+    fn mirror(&self, _stored: &Stored) {}
+
+    fn revisions(&self, before: Option<Revision>, limit: usize) -> Result<Vec<RevisionInfo>, StoreError> {
+        let content = self.lock();
+        let newest_first = content.revisions.iter().rev().map(|kept| &kept.info);
+        let found = newest_first.filter(|info| before.is_none_or(|before| info.number < before));
+        Ok(found.take(limit).cloned().collect())
+    }
+
+    fn revision(&self, number: Revision) -> Result<Option<KeptRevision>, StoreError> {
+        Ok(self.lock().revisions.iter().find(|kept| kept.info.number == number).cloned())
+    }
+
+    fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditRow>, StoreError> {
+        let content = self.lock();
+        let newest_first = content.audit.iter().rev();
+        let rows = newest_first.filter_map(|(seq, text, hash)| {
+            Some(AuditRow { seq: *seq, row: serde_json::from_str(text).ok()?, hash: chain::hex(hash) })
+        });
+        Ok(rows.filter(|row| query.wants(row)).take(query.limit).collect())
+    }
+
+    fn verify(&self) -> Result<Result<Verified, Broken>, StoreError> {
+        let content = self.lock();
+        let mut walk = Walk::after(content.before);
+        for (seq, text, hash) in &content.audit {
+            if let Err(broken) = walk.step(*seq, text, hash) {
+                return Ok(Err(broken));
+            }
         }
-        rows.push_back(row.clone());
-        Ok(())
-    }
-
-    fn audited(&self) -> Option<Revision> {
-        self.lock().audit.iter().map(|row| row.revision).max()
+        Ok(walk.finish(content.head))
     }
 
     fn signing_keys(&self) -> Result<Vec<SigningKey>, StoreError> {
@@ -76,5 +121,29 @@ impl Store for MemoryStore {
 
     fn directory(&self) -> Option<&Path> {
         None
+    }
+}
+
+// === impl Content ===
+
+impl Content {
+    fn add(&mut self, record: &Record) {
+        let text = serde_json::to_string(&record.row).unwrap_or_default();
+        let hash = chain::link(&self.head.hash, &text);
+        self.head = Head { seq: self.head.seq + 1, hash };
+        self.audit.push_back((self.head.seq, text, hash));
+        if self.audit.len() > AUDIT_ROWS
+            && let Some((seq, _, hash)) = self.audit.pop_front()
+        {
+            self.before = Head { seq, hash };
+        }
+        self.newest = self.newest.max(record.stored.revision);
+        if let Some(kept) = record.kept() {
+            self.revisions.push_back(kept);
+            if self.revisions.len() as u64 > REVISIONS_KEPT {
+                self.revisions.pop_front();
+            }
+        }
+        self.stored = Some(record.stored.clone());
     }
 }

@@ -404,3 +404,35 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_override_is_for_one_user_and_yields_only_to_the_kill_switch() {
+    let overridden = |state, kill_switch: Option<Name>| {
+        let mut parts = PlanParts { kill_switch, ..parts(&[100, 0]) };
+        let canary = parts.backends[1].name.clone();
+        parts.backends[1].state = state;
+        parts.overrides = vec![(b"alice"[..].into(), canary)];
+        plan(parts)
+    };
+    let active = overridden(BackendState::Active, None);
+    let killed = Some(active.backends()[0].name.clone());
+    for (plan, user, expected) in [
+        (&active, "alice", (1, Reason::Override)),
+        (&active, "bob", (0, Reason::Identity)),
+        (&overridden(BackendState::Drain, None), "alice", (1, Reason::Override)),
+        (&overridden(BackendState::Off, None), "alice", (0, Reason::Identity)),
+        (&overridden(BackendState::Active, killed), "alice", (0, Reason::KillSwitch)),
+    ] {
+        let assigned = Client::new().with("x-user", user).visit(plan, 0);
+        assert_eq!((assigned.backend, assigned.reason), expected, "{user}");
+        assert_eq!(assigned.set_cookie, None);
+    }
+    // Where the address is the key, an override is for an address.
+    let mut by_address = parts(&[100, 0]);
+    by_address.keys = vec![KeySource::ClientIp];
+    let client = Client::new();
+    let canary = by_address.backends[1].name.clone();
+    by_address.overrides = vec![(client.ip.to_string().as_bytes().into(), canary)];
+    let assigned = Client::new().visit(&plan(by_address), 0);
+    assert_eq!((assigned.backend, assigned.reason), (1, Reason::Override));
+}

@@ -64,6 +64,7 @@ fn exporter() -> Exporter {
 fn gauges() -> Gauges {
     Gauges {
         revision: Revision(7),
+        store_healthy: true,
         weight_ratios: [((name("shop"), name("v1")), 0.95)].into(),
         endpoints_healthy: [((name("v1"), "[::1]:80".into()), true)].into(),
         kill_switches: [(name("shop"), false)].into(),
@@ -199,6 +200,7 @@ fn the_values_are_those_recorded() {
         r#"weir_config_reloads_total{source="file",result="refused"} 1"#,
         r#"weir_config_last_reload_successful 0"#,
         r#"weir_config_revision 7"#,
+        r#"weir_store_healthy 1"#,
         r#"weir_connections{listener="web"} 1"#,
         r#"weir_requests_refused_total{listener="web",reason="no_route"} 1"#,
         r#"weir_admin_requests_total{operation="set_weights",result="ok"} 1"#,

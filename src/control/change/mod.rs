@@ -1,5 +1,9 @@
 //! What a command does to the state, as a pure function: decide first, act second.
 
+mod restore;
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
@@ -13,6 +17,11 @@ use crate::{
     },
     types::{Name, Overlay, RouteOverlay, Weight},
 };
+
+/// Users with an override on a route; beyond that a rule of the control file is the better tool.
+const OVERRIDES: usize = 1000;
+/// The longest key of an override, in bytes.
+const OVERRIDE_KEY: usize = 256;
 
 /// What a command would do.
 #[derive(Debug)]
@@ -40,6 +49,14 @@ pub(super) fn plan(state: &State, change: &Change) -> Result<Plan, Refusal> {
         Change::SetWeights { route, weights } => set_weights(state, split_route(state, route)?, weights),
         Change::Kill { route, backend } => kill(state, split_route(state, route)?, backend.as_deref()),
         Change::Unkill { route } => Ok(unkill(state, state.route(route)?)),
+        Change::SetOverride { route, key, backend } => {
+            set_override(state, split_route(state, route)?, (key, Some(backend)))
+        }
+        Change::RemoveOverride { route, key } => set_override(state, state.route(route)?, (key, None)),
+        Change::Drain { backend } => drain(state, backend, true),
+        Change::Undrain { backend } => drain(state, backend, false),
+        Change::DropOverlay { route } => drop_overlay(state, route),
+        Change::Restore(target) => Ok(restore::restore(state, target)),
     }
 }
 
@@ -130,7 +147,7 @@ fn set_weights(state: &State, route: &model::Route, change: &WeightChange) -> Re
         }
     }
     let after = state::weights(route, Some(&wanted));
-    if state::takes_nobody(route, &after) {
+    if state::takes_nobody(route, &after, &state.effective.drains) {
         return Err(Refusal::AllZero { route: route.name.clone() });
     }
     let killed = state.kill_switch(&route.name);
@@ -171,23 +188,109 @@ fn unkill(state: &State, route: &model::Route) -> Plan {
     Plan { changed, from, to: Value::Null, ..with_route(state, route, wanted) }
 }
 
-/// A plan that leaves the file alone and gives `route` this overlay.
-fn with_route(state: &State, route: &model::Route, wanted: RouteOverlay) -> Plan {
-    let mut overlay = Overlay::clone(&state.overlay);
-    if wanted.is_empty() {
-        overlay.routes.remove(&route.name);
-    } else {
-        overlay.routes.insert(route.name.clone(), wanted);
+/// Gives the user of this key a backend, or takes it back.
+fn set_override(
+    state: &State,
+    route: &model::Route,
+    (key, wanted): (&str, Option<&str>),
+) -> Result<Plan, Refusal> {
+    let wanted = wanted.map(|wanted| backend(route, wanted)).transpose()?;
+    let mut overlay = state.overlay.routes.get(&route.name).cloned().unwrap_or_default();
+    let before = overlay.overrides.get(key).cloned();
+    match &wanted {
+        Some(_) if key.is_empty() || key.len() > OVERRIDE_KEY => {
+            return Err(Refusal::OverrideKey { limit: OVERRIDE_KEY });
+        }
+        Some(_) if before.is_none() && overlay.overrides.len() == OVERRIDES => {
+            return Err(Refusal::TooManyOverrides { route: route.name.clone(), limit: OVERRIDES });
+        }
+        Some(wanted) => drop(overlay.overrides.insert(key.to_owned(), wanted.clone())),
+        None => drop(overlay.overrides.remove(key)),
     }
+    Ok(Plan {
+        changed: before != wanted,
+        from: json!({ key: before }),
+        to: json!({ key: wanted }),
+        ..with_route(state, route, overlay)
+    })
+}
+
+/// Lets a backend take new users again, or no more.
+fn drain(state: &State, name: &str, on: bool) -> Result<Plan, Refusal> {
+    let config = &state.file.config;
+    // What left the file can still be forgotten.
+    let dangling = state.overlay.drains.iter().find(|drained| drained.as_str() == name && !on);
+    let known = || config.backends.keys();
+    let name =
+        known().find(|known| known.as_str() == name).or(dangling).ok_or_else(|| Refusal::NoSuchBackend {
+            backend: name.to_owned(),
+            suggestion: nearest(name, known()),
+            known: known().cloned().collect(),
+        })?;
+    let mut overlay = Overlay::clone(&state.overlay);
+    let changed = if on { overlay.drains.insert(name.clone()) } else { overlay.drains.remove(name) };
+    if on && let Some(route) = state::stopped_by(config, &overlay, name) {
+        return Err(Refusal::LastBackend { route: route.clone(), backend: name.clone() });
+    }
+    let word = |drained: bool| json!({ name.as_str(): if drained { "drain" } else { "active" } });
+    Ok(Plan { changed, overlay, from: word(on ^ changed), to: word(on), ..unchanged(state, None) })
+}
+
+/// Gives the file its say again about a route: its weights hold and nobody has an override. A kill switch stays on, because nobody lets
+/// traffic back to a killed version in passing; it goes only with a route that is not in the file.
+fn drop_overlay(state: &State, name: &str) -> Result<Plan, Refusal> {
+    let found = state.overlay.routes.iter().find(|(route, _)| route.as_str() == name);
+    let in_file = state.route(name);
+    let Some((route, before)) = found else {
+        let route = &in_file?.name;
+        return Ok(unchanged(state, Some(route)));
+    };
+    let mut warnings = Vec::new();
+    let mut after = RouteOverlay { epoch: before.epoch, ..RouteOverlay::default() };
+    if in_file.is_ok() {
+        after.kill_switch.clone_from(&before.kill_switch);
+        let killed = after.kill_switch.as_ref();
+        warnings.extend(killed.map(|to| {
+            format!("the kill switch of `{route}` stays on and sends everything to `{to}`; `weir unkill {route}` ends it")
+        }));
+    } else {
+        after.epoch = 0;
+    }
+    let told = |overlay: &RouteOverlay| json!({ "weights": overlay.weights, "kill_switch": overlay.kill_switch, "overrides": overlay.overrides });
+    let mut overlay = Overlay::clone(&state.overlay);
+    let changed = after != *before;
+    let (from, to) = (told(before), told(&after));
+    put(&mut overlay, route, after);
+    Ok(Plan { changed, overlay, from, to, warnings, ..unchanged(state, Some(route)) })
+}
+
+/// A plan that changes nothing.
+fn unchanged(state: &State, route: Option<&Name>) -> Plan {
     Plan {
         file: Arc::clone(&state.file),
-        overlay,
+        overlay: Overlay::clone(&state.overlay),
         changed: false,
-        route: Some(route.name.clone()),
+        route: route.cloned(),
         from: Value::Null,
         to: Value::Null,
         warnings: Vec::new(),
     }
+}
+
+/// Gives `route` this overlay.
+fn put(overlay: &mut Overlay, route: &Name, wanted: RouteOverlay) {
+    if wanted.is_empty() {
+        overlay.routes.remove(route);
+    } else {
+        overlay.routes.insert(route.clone(), wanted);
+    }
+}
+
+/// A plan that leaves the file alone and gives `route` this overlay.
+fn with_route(state: &State, route: &model::Route, wanted: RouteOverlay) -> Plan {
+    let mut overlay = Overlay::clone(&state.overlay);
+    put(&mut overlay, &route.name, wanted);
+    Plan { overlay, ..unchanged(state, Some(&route.name)) }
 }
 
 /// The backend of the split with this name.

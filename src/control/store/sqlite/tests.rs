@@ -1,0 +1,181 @@
+//! The database on a real disk: what survives, and what damage looks like.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use super::*;
+use crate::{
+    control::{fixtures, store::Used},
+    types::{Name, Overlay, RouteOverlay, Weight},
+};
+
+fn open(directory: &Path) -> SqliteStore {
+    SqliteStore::new(directory, Lock::take(directory).unwrap())
+}
+
+fn overlay(weight: f64) -> Overlay {
+    let weights = [(Name::new("canary").unwrap(), Weight::from_f64(weight).unwrap())].into();
+    let overlay = RouteOverlay { weights, epoch: 3, ..RouteOverlay::default() };
+    Overlay { routes: [(Name::new("shop").unwrap(), overlay)].into(), ..Overlay::default() }
+}
+
+fn change(number: u64) -> Record {
+    let mut record = fixtures::record("set_weights");
+    record.stored.revision = Revision(number);
+    record.stored.overlay = overlay(0.5);
+    record.row.revision = Revision(number);
+    record
+}
+
+#[test]
+fn what_is_written_is_loaded_by_the_next_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("data");
+    let store = open(&path);
+    assert_eq!(store.load().unwrap(), Loaded::default());
+    let used =
+        Used { key: "alice/k".to_owned(), fingerprint: "f".to_owned(), revision: Revision(2), at_ms: 5 };
+    store.write(&[change(1), Record { used: Some(used.clone()), ..change(2) }]).unwrap();
+    let keys = store.signing_keys().unwrap();
+    assert!(matches!(Lock::take(&path), Err(StoreError::InUse { .. })));
+    drop(store);
+    let store = open(&path);
+    let loaded = store.load().unwrap();
+    assert_eq!(loaded.stored, Some(change(2).stored));
+    assert_eq!((loaded.newest, loaded.used, loaded.fault), (Revision(2), vec![used], None));
+    assert_eq!(store.signing_keys().unwrap(), keys);
+    for name in [DATABASE, "weir.db-wal", "signing-keys.json"] {
+        let mode = fs::metadata(path.join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn revisions_are_listed_newest_first_and_the_oldest_give_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let last = REVISIONS_KEPT + 2;
+    let all: Vec<Record> = (1..=last).map(change).collect();
+    store.write(&all).unwrap();
+    let page = store.revisions(Some(Revision(last)), 2).unwrap();
+    assert_eq!(page.iter().map(|info| info.number.0).collect::<Vec<_>>(), [last - 1, last - 2]);
+    assert_eq!(store.revisions(None, usize::MAX).unwrap().len() as u64, REVISIONS_KEPT);
+    assert_eq!(store.revision(Revision(2)).unwrap(), None);
+    let kept = store.revision(Revision(last)).unwrap().unwrap();
+    assert_eq!(kept, change(last).kept().unwrap());
+}
+
+#[test]
+fn the_audit_is_searched_and_proves_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let by = |number: u64, actor: &str| {
+        let mut record = change(number);
+        record.row.origin.actor = actor.to_owned();
+        record
+    };
+    store.write(&[by(1, "alice"), by(2, "bob"), by(3, "alice")]).unwrap();
+    let seqs = |query: AuditQuery| {
+        let query = AuditQuery { limit: if query.limit == 0 { 10 } else { query.limit }, ..query };
+        store.audit(&query).unwrap().iter().map(|row| row.seq).collect::<Vec<_>>()
+    };
+    let query = AuditQuery::default;
+    assert_eq!(seqs(query()), [3, 2, 1]);
+    assert_eq!(seqs(AuditQuery { actor: Some("alice".to_owned()), ..query() }), [3, 1]);
+    assert_eq!(seqs(AuditQuery { before: Some(3), limit: 1, ..query() }), [2]);
+    assert_eq!(seqs(AuditQuery { route: Some("shop".to_owned()), ..query() }), [3, 2, 1]);
+    assert_eq!(seqs(AuditQuery { since: Some("2026-02-01".to_owned()), ..query() }), [0; 0]);
+    assert_eq!(store.verify().unwrap().unwrap().rows, 3);
+    // The database itself refuses; somebody who means it takes the triggers away.
+    let meddle = |sql: &str| Connection::open(dir.path().join(DATABASE)).unwrap().execute_batch(sql);
+    let changed = "UPDATE audit SET row = replace(row, 'bob', 'eve') WHERE seq = 2";
+    assert!(meddle(changed).unwrap_err().to_string().contains("not changed"));
+    meddle("DROP TRIGGER audit_is_not_changed; DROP TRIGGER audit_is_not_deleted").unwrap();
+    meddle(changed).unwrap();
+    assert_eq!(store.verify().unwrap(), Err(Broken::Changed { seq: 2 }));
+    meddle(
+        "UPDATE audit SET row = replace(row, 'eve', 'bob') WHERE seq = 2; DELETE FROM audit WHERE seq = 3",
+    )
+    .unwrap();
+    assert_eq!(store.verify().unwrap(), Err(Broken::CutOff { found: 2, written: 3 }));
+    meddle("DELETE FROM audit WHERE seq = 1").unwrap();
+    assert_eq!(store.verify().unwrap(), Err(Broken::Missing { expected: 1, found: 2 }));
+}
+
+#[test]
+fn a_batch_is_written_whole_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.write(&[change(1)]).unwrap();
+    // A trigger stands for a disk that fills up in the middle.
+    let meddle = Connection::open(dir.path().join(DATABASE)).unwrap();
+    meddle
+        .execute_batch(
+            "CREATE TRIGGER full BEFORE INSERT ON revisions WHEN new.number = 3
+             BEGIN SELECT RAISE(ABORT, 'full'); END",
+        )
+        .unwrap();
+    store.write(&[change(2), change(3)]).unwrap_err();
+    assert_eq!(store.load().unwrap().stored, Some(change(1).stored));
+    assert_eq!(store.verify().unwrap().unwrap().rows, 1);
+}
+
+#[test]
+fn a_locked_database_is_an_error_that_passes() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.write(&[change(1)]).unwrap();
+    let other = Connection::open(dir.path().join(DATABASE)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = store.write(&[change(2)]).unwrap_err();
+    assert!(matches!(error, StoreError::Locked { .. }), "{error}");
+    assert_eq!(store.revisions(None, 5).unwrap().len(), 1, "readers go on");
+    other.execute_batch("COMMIT").unwrap();
+    store.write(&[change(2)]).unwrap();
+}
+
+#[test]
+fn a_start_with_a_damaged_database_goes_on_with_the_mirror() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.write(&[change(1)]).unwrap();
+    let keys = store.signing_keys().unwrap();
+    let killed = Stored { revision: Revision(5), ..change(1).stored };
+    store.mirror(&killed);
+    drop(store);
+    // The database is behind: a kill that it did not take.
+    let store = open(dir.path());
+    assert_eq!(store.load().unwrap().stored, Some(killed.clone()));
+    drop(store);
+    let path = dir.path().join(DATABASE);
+    fs::write(&path, [0xAA; 8192]).unwrap();
+    let _ = fs::remove_file(dir.path().join("weir.db-wal"));
+    let store = open(dir.path());
+    let loaded = store.load().unwrap();
+    assert_eq!(loaded.stored, Some(killed.clone()));
+    assert!(matches!(loaded.fault, Some(StoreError::Damaged { .. })), "{:?}", loaded.fault);
+    assert_eq!(store.signing_keys().unwrap(), keys);
+    assert!(matches!(store.write(&[change(6)]), Err(StoreError::Damaged { .. })));
+    // Moved away, a new one is begun without a restart.
+    fs::rename(&path, dir.path().join("broken.db")).unwrap();
+    store.write(&[change(6)]).unwrap();
+    assert_eq!(store.load().unwrap().newest, Revision(6));
+    // Without a mirror there is nothing to go on with.
+    drop(store);
+    fs::write(&path, [0xAA; 8192]).unwrap();
+    fs::remove_file(dir.path().join("overlay.json")).unwrap();
+    assert!(matches!(open(dir.path()).load(), Err(StoreError::Damaged { .. })));
+}
+
+#[test]
+fn a_database_of_a_later_version_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.write(&[change(1)]).unwrap();
+    store.mirror(&change(1).stored);
+    drop(store);
+    let later = Connection::open(dir.path().join(DATABASE)).unwrap();
+    later.pragma_update(None, "user_version", 99).unwrap();
+    drop(later);
+    assert!(matches!(open(dir.path()).load(), Err(StoreError::TooNew { found: 99, .. })));
+}
