@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use super::{
     Answer, json,
     openapi::{BackendPath, OfBackend},
-    problem::Kind,
+    problem::{Kind, Refused},
     types::{Backend, Backends},
 };
 use crate::{
@@ -49,18 +49,22 @@ pub(super) async fn list(State(app): State<AppState>) -> Answer {
 )]
 pub(super) async fn one(State(app): State<AppState>, Path(backend): Path<String>) -> Answer {
     let state = app.control.state();
+    let name = name(&state, &backend)?;
+    Ok(json(state.revision, &describe(&app, &state, &name)))
+}
+
+/// The backend that a path names.
+pub(super) fn name(state: &control::State, backend: &str) -> Result<Name, Refused> {
     let backends = &state.file.config.backends;
-    match backends.get_key_value(backend.as_str()) {
-        Some((name, _)) => Ok(json(state.revision, &describe(&app, &state, name))),
-        None => {
-            let refused = Kind::UnknownBackend.because(format!("there is no backend `{backend}`"));
-            let refused = refused.as_missing_resource();
-            Err(match nearest(&backend, backends.keys()) {
-                Some(name) => refused.hint(format!("did you mean `{name}`?")),
-                None => refused,
-            })
-        }
+    if let Some((name, _)) = backends.get_key_value(backend) {
+        return Ok(name.clone());
     }
+    let refused = Kind::UnknownBackend.because(format!("there is no backend `{backend}`"));
+    let refused = refused.as_missing_resource();
+    Err(match nearest(backend, backends.keys()) {
+        Some(name) => refused.hint(format!("did you mean `{name}`?")),
+        None => refused,
+    })
 }
 
 /// Every backend, by name.

@@ -7,7 +7,7 @@ use axum::{
 };
 
 use super::{
-    Answer, json,
+    Answer, change, json,
     openapi::{Changes, Conditional, KillBody, OfRoute, ReasonBody, RoutePath, Writes},
     request,
     types::KillSwitch,
@@ -115,6 +115,12 @@ async fn write(app: &AppState, route: &str, command: Command) -> Answer {
     })?;
     let mut answer = describe(&accepted.state, &accepted.state.route(route)?.name);
     answer.changed = Some(accepted.changed);
+    answer.moved_ratio = accepted
+        .before
+        .route(route)
+        .ok()
+        .zip(accepted.state.route(route).ok())
+        .map(|(old, new)| change::moved_on((&accepted.before, old), (&accepted.state, new)));
     answer.dry_run = dry_run;
     answer.warnings = accepted.warnings;
     if let (Some(error), false) = (&accepted.state.store.error, dry_run) {
@@ -134,6 +140,7 @@ fn describe(state: &control::State, route: &Name) -> KillSwitch {
         backend,
         persisted: state.store.persisted,
         changed: None,
+        moved_ratio: None,
         dry_run: false,
         warnings: Vec::new(),
     }

@@ -1,14 +1,20 @@
 //! The paths of the admin API and their handlers; [`types`] has what goes over the wire.
 
+mod audit;
 mod backends;
+mod change;
 mod config;
+mod drain;
 mod explain;
 mod health;
 mod kill_switch;
 pub(super) mod openapi;
+mod overlay;
+mod overrides;
 pub mod page;
 pub mod problem;
 mod request;
+mod revisions;
 mod routes;
 mod status;
 pub mod types;
@@ -51,9 +57,19 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(routes::one))
         .routes(routes!(weights::read, weights::patch, weights::replace))
         .routes(routes!(kill_switch::read, kill_switch::on, kill_switch::off))
+        .routes(routes!(overrides::list))
+        .routes(routes!(overrides::read, overrides::set, overrides::remove))
+        .routes(routes!(overlay::read, overlay::drop))
         .routes(routes!(explain::explain))
         .routes(routes!(backends::list))
         .routes(routes!(backends::one))
+        .routes(routes!(drain::read, drain::on, drain::off))
+        .routes(routes!(revisions::list))
+        .routes(routes!(revisions::one))
+        .routes(routes!(revisions::differences))
+        .routes(routes!(revisions::restore))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::verify))
         .routes(routes!(config::file))
         .routes(routes!(config::effective))
         .routes(routes!(config::schema))

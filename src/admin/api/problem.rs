@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::control::{Refusal, refusal::BootChange};
+use crate::control::{Refusal, refusal::BootChange, store::StoreError};
 
 /// What went wrong; each kind has one status, and one `type` that stays the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,11 +207,29 @@ impl Refused {
         self.0.status == StatusCode::PRECONDITION_FAILED.as_u16()
     }
 
+    /// Whether it is about a backend that does not exist.
+    #[must_use]
+    pub fn is_unknown_backend(&self) -> bool {
+        self.0.kind.ends_with(Kind::UnknownBackend.as_str())
+    }
+
+    /// Whether it points at places in the body.
+    #[must_use]
+    pub fn has_places(&self) -> bool {
+        !self.0.errors.is_empty()
+    }
+
     /// A backend named in a path, which makes it a resource that does not exist.
     #[must_use]
     pub fn as_missing_resource(mut self) -> Self {
         self.0.status = StatusCode::NOT_FOUND.as_u16();
         self
+    }
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        Kind::StoreFailed.because(format!("the history cannot be read: {error}"))
     }
 }
 

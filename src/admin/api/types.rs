@@ -1,5 +1,7 @@
 //! What goes over the wire, for the server and the command line. Ratios are 0 to 1, times are seconds.
 
+pub mod history;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -309,7 +311,7 @@ pub struct Weights {
 }
 
 /// `GET`, `PUT`, `DELETE /v1/routes/{route}/kill-switch`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct KillSwitch {
     /// The route.
     pub route: Name,
@@ -325,6 +327,9 @@ pub struct KillSwitch {
     /// For a write: whether anything is different.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed: Option<bool>,
+    /// For a write: the share of users whose backend changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved_ratio: Option<f64>,
     /// Whether nothing was done.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Answer, json,
+    Answer, change, json,
     openapi::{Changes, Conditional, OfRoute, PatchWeightsBody, PutWeightsBody, RoutePath, Writes},
     problem::{Kind, Refused, pointer},
     request, routes,
@@ -149,11 +149,8 @@ async fn write(app: &AppState, write: Write) -> Answer {
     answer.changed = Some(accepted.changed);
     answer.dry_run = dry_run;
     answer.warnings = accepted.warnings;
-    answer.moved_ratio = before.route(&write.route).ok().map(|old| {
-        let old = describe(before, old).shares;
-        let gains = answer.shares.iter().map(|(name, new)| new - old.get(name).copied().unwrap_or(0.0));
-        routes::tidy(gains.filter(|gain| *gain > 0.0).sum())
-    });
+    answer.moved_ratio =
+        before.route(&write.route).ok().map(|old| change::moved_on((before, old), (&accepted.state, route)));
     // A dry run promises no revision.
     let revision = if dry_run { app.control.state().revision } else { accepted.state.revision };
     answer.revision = revision;

@@ -39,7 +39,8 @@ const ADMIN: Need = Need::Role(Role::Admin);
 /// A path, and what reading (GET, HEAD, OPTIONS) and anything else on it is.
 type Row = (&'static str, (&'static str, Need), Option<(&'static str, Need)>);
 
-/// Every path. The file may have secrets, in headers that it sets for example; so its text is for administrators.
+/// Every path. The control file may have secrets, in headers that it sets for example; so what it says, and said at a revision, is
+/// for administrators.
 const TABLE: &[Row] = &[
     ("/livez", ("livez", OPEN), None),
     ("/readyz", ("readyz", OPEN), None),
@@ -51,8 +52,8 @@ const TABLE: &[Row] = &[
     ("/v1/routes/{route}", ("routes", VIEWER), None),
     ("/v1/routes/{route}/weights", ("get_weights", VIEWER), Some(("set_weights", OPERATOR))),
     ("/v1/routes/{route}/kill-switch", ("get_kill_switch", VIEWER), Some(("set_kill_switch", OPERATOR))),
-    ("/v1/routes/{route}/overrides", ("get_overrides", VIEWER), Some(("set_overrides", OPERATOR))),
-    ("/v1/routes/{route}/overrides/{key}", ("get_overrides", VIEWER), Some(("set_overrides", OPERATOR))),
+    ("/v1/routes/{route}/overrides", ("get_overrides", VIEWER), Some(("set_override", OPERATOR))),
+    ("/v1/routes/{route}/overrides/{key}", ("get_overrides", VIEWER), Some(("set_override", OPERATOR))),
     ("/v1/routes/{route}/overlay", ("get_overlay", VIEWER), Some(("drop_overlay", ADMIN))),
     // It asks what would happen, and changes nothing.
     ("/v1/routes/{route}/explain", ("explain", VIEWER), Some(("explain", VIEWER))),
@@ -64,10 +65,11 @@ const TABLE: &[Row] = &[
     ("/v1/config/schema", ("get_config", VIEWER), None),
     ("/v1/config/check", ("check_config", VIEWER), Some(("check_config", VIEWER))),
     ("/v1/revisions", ("revisions", VIEWER), None),
-    ("/v1/revisions/{revision}", ("revisions", VIEWER), None),
-    ("/v1/revisions/{revision}/diff", ("diff", VIEWER), None),
+    ("/v1/revisions/{revision}", ("revisions", ADMIN), None),
+    ("/v1/revisions/{revision}/diff", ("diff", ADMIN), None),
     ("/v1/revisions/{revision}/restore", ("restore", VIEWER), Some(("restore", ADMIN))),
     ("/v1/audit", ("audit", VIEWER), None),
+    ("/v1/audit/verify", ("audit", VIEWER), None),
 ];
 
 // === impl Operation ===

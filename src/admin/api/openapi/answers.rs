@@ -36,7 +36,7 @@ const ERRORS: [(u16, &str, &str); 10] = [
         "TooManyRequests",
         "Too many attempts of this address have failed; `Retry-After` says how long to wait.",
     ),
-    (503, "ServiceUnavailable", "The change could not be stored, or Weir is stopping. Nothing has changed."),
+    (503, "ServiceUnavailable", "The store failed, or Weir is stopping. Nothing has changed."),
 ];
 
 /// What every operation may answer. The guard stands before all of them.
@@ -47,6 +47,12 @@ pub(in crate::admin::api) struct OfRoute;
 
 /// Of an operation on a backend.
 pub(in crate::admin::api) struct OfBackend;
+
+/// Of an operation on a revision.
+pub(in crate::admin::api) struct OfRevision;
+
+/// Of an operation that reads from the store.
+pub(in crate::admin::api) struct Stored;
 
 /// Of an operation that takes a body.
 pub(in crate::admin::api) struct Takes;
@@ -93,6 +99,18 @@ impl IntoResponses for OfRoute {
 impl IntoResponses for OfBackend {
     fn responses() -> Responses {
         these(&[404])
+    }
+}
+
+impl IntoResponses for OfRevision {
+    fn responses() -> Responses {
+        these(&[404, 422])
+    }
+}
+
+impl IntoResponses for Stored {
+    fn responses() -> Responses {
+        these(&[503])
     }
 }
 

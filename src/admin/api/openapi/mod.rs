@@ -26,11 +26,13 @@ use utoipa::openapi::{
 };
 
 pub(super) use self::{
-    answers::{Changes, Impossible, OfBackend, OfRoute, Takes},
-    parameters::{BackendPath, Conditional, RoutePath, Writes},
+    answers::{Changes, Impossible, OfBackend, OfRevision, OfRoute, Stored, Takes},
+    parameters::{
+        Against, AuditFilter, BackendPath, Conditional, KeyPath, Once, RevisionPath, RoutePath, Writes,
+    },
     schemas::{
-        AnyObject, ConfigFile, Diagnostic, KillBody, PatchWeightsBody, PutWeightsBody, ReasonBody,
-        SchemaDocument,
+        AnyObject, ConfigFile, Diagnostic, KillBody, OverrideBody, PatchWeightsBody, PutWeightsBody,
+        ReasonBody, SchemaDocument,
     },
 };
 
@@ -97,6 +99,7 @@ pub(super) fn empty() -> OpenApi {
         "tags": [
             {"name": "traffic", "description": "Splits, weights, kill switches, and where a request would go."},
             {"name": "backends", "description": "Endpoints and how they are."},
+            {"name": "history", "description": "Revisions, what differs between them, going back, and the audit."},
             {"name": "configuration", "description": "The control file, its schema, and the whole picture."},
             {"name": "probes", "description": "For supervisors, load balancers and scrapers."},
         ],

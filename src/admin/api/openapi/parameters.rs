@@ -15,6 +15,21 @@ pub(in crate::admin::api) struct RoutePath;
 /// `{backend}` in the path.
 pub(in crate::admin::api) struct BackendPath;
 
+/// `{revision}` in the path.
+pub(in crate::admin::api) struct RevisionPath;
+
+/// `{key}` in the path.
+pub(in crate::admin::api) struct KeyPath;
+
+/// The revision to compare with.
+pub(in crate::admin::api) struct Against;
+
+/// Which rows of the audit.
+pub(in crate::admin::api) struct AuditFilter;
+
+/// Of a change that is carried out once, however often it is sent.
+pub(in crate::admin::api) struct Once;
+
 /// Of an operation that changes something.
 pub(in crate::admin::api) struct Writes;
 
@@ -41,6 +56,38 @@ parameters! {
     BackendPath => json!([{
         "name": "backend", "in": "path", "required": true, "description": "The backend's name.",
         "schema": {"$ref": "#/components/schemas/Name"},
+    }]);
+    RevisionPath => json!([{
+        "name": "revision", "in": "path", "required": true, "description": "Its number: `12` or `r12`.",
+        "schema": {"type": "string", "pattern": "^r?(0|[1-9][0-9]{0,17})$"},
+    }]);
+    KeyPath => json!([{
+        "name": "key", "in": "path", "required": true,
+        "description": "The user: the value of the split's key, percent-encoded; at most 256 bytes.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 256},
+    }]);
+    Against => json!([{
+        "name": "against", "in": "query", "required": false,
+        "description": "The revision to compare with, or `current`; the one before without it.",
+        "schema": {"type": "string", "pattern": "^(current|r?(0|[1-9][0-9]{0,17}))$"},
+    }]);
+    AuditFilter => json!([
+        {"name": "actor", "in": "query", "required": false, "description": "Only rows by this actor.",
+         "schema": {"type": "string"}},
+        {"name": "route", "in": "query", "required": false, "description": "Only rows about this route.",
+         "schema": {"type": "string"}},
+        {"name": "action", "in": "query", "required": false, "description": "Only rows of this action.",
+         "schema": {"type": "string"}},
+        {"name": "since", "in": "query", "required": false, "description": "Only rows of then and later.",
+         "schema": {"type": "string", "format": "date-time"}},
+        {"name": "until", "in": "query", "required": false, "description": "Only rows before then.",
+         "schema": {"type": "string", "format": "date-time"}},
+    ]);
+    Once => json!([{
+        "name": "Idempotency-Key", "in": "header", "required": false,
+        "description": "A key of the sender's choice. Sent again within a day with the same change, nothing is done \
+                        again; with another change, it is refused.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-~]+$"},
     }]);
     Writes => json!([
         {

@@ -15,6 +15,7 @@ use crate::{
     admin::api::types::{ExplainRequest, HeaderValues},
     control::{
         Channel, Origin,
+        audit::AuditResult,
         command::Digest,
         state::{Dangling, Drift},
     },
@@ -41,6 +42,9 @@ pub(in crate::admin::api) struct PutWeightsBody;
 
 /// The body of `PUT …/kill-switch`.
 pub(in crate::admin::api) struct KillBody;
+
+/// The body of `PUT …/overrides/{key}`.
+pub(in crate::admin::api) struct OverrideBody;
 
 /// The body of a change that takes nothing but a reason.
 pub(in crate::admin::api) struct ReasonBody;
@@ -118,16 +122,19 @@ schemas! {
             "actor": {"type": "string", "description": "A person or a program."},
             "channel": {"$ref": "#/components/schemas/Channel"},
             "reason": {"type": "string", "description": "The reason that was given."},
+            "request_id": {"type": "string", "description": "The request that it came with."},
         },
     });
     Dangling + Name => json!({
         "type": "object", "required": ["route", "backend", "what", "effect"],
         "description": "An override that fits nothing in the control file.",
         "properties": {
-            "route": {"$ref": "#/components/schemas/Name"},
+            "route": {"oneOf": [{"type": "null"}, {"$ref": "#/components/schemas/Name"}],
+                      "description": "null for a drain, which is about all."},
             "backend": {"oneOf": [{"type": "null"}, {"$ref": "#/components/schemas/Name"}],
                         "description": "null when the route itself is gone."},
-            "what": {"type": "string", "description": "What it would override: `weight` or `kill_switch`."},
+            "what": {"type": "string",
+                     "description": "What it would override: `weight`, `kill_switch`, `override` or `drain`."},
             "effect": {"type": "string", "description": "What holds meanwhile."},
         },
     });
@@ -198,6 +205,18 @@ schemas! {
                         "description": "The backend that takes everything; the first of the split without it."},
             "reason": reason(),
         },
+    });
+    OverrideBody => json!({
+        "type": "object", "additionalProperties": false, "required": ["backend"],
+        "properties": {
+            "backend": {"type": "string", "maxLength": 500, "description": "The backend that the user gets."},
+            "reason": reason(),
+        },
+        "examples": [{"backend": "canary", "reason": "debugging #4711"}],
+    });
+    AuditResult => json!({
+        "type": "string", "enum": ["applied", "not_persisted", "refused"],
+        "description": "Done and on disk, done and on disk only later, or refused.",
     });
     ReasonBody => json!({
         "type": "object", "additionalProperties": false, "properties": {"reason": reason()},

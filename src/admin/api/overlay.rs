@@ -1,0 +1,84 @@
+//! `/v1/routes/{route}/overlay`: what was set on top of the control file, and giving the file its say again.
+
+use axum::{
+    body::Body,
+    extract::{Path, Query, State},
+    http::HeaderMap,
+};
+
+use super::{
+    Answer,
+    change::{self, Asked},
+    json,
+    openapi::{Changes, Conditional, OfRoute, ReasonBody, RoutePath, Writes},
+    request,
+    types::history::{OverlayDropped, RouteOverlay},
+    weights::WriteQuery,
+};
+use crate::{
+    admin::AppState,
+    control::{self, Change},
+    types,
+};
+
+/// What was set on top of the control file; also for a route that the file has no more.
+#[utoipa::path(
+    get,
+    path = "/v1/routes/{route}/overlay",
+    operation_id = "get_overlay",
+    tag = "traffic",
+    params(RoutePath),
+    responses((status = 200, description = "The overlay of the route", body = RouteOverlay), OfRoute)
+)]
+pub(super) async fn read(State(app): State<AppState>, Path(route): Path<String>) -> Answer {
+    let state = app.control.state();
+    let overlay = match find(&state, &route) {
+        Some(overlay) => overlay.clone(),
+        None => state.route(&route).map(|_| types::RouteOverlay::default())?,
+    };
+    let answer = RouteOverlay {
+        route,
+        revision: state.revision,
+        weights: serde_json::to_value(&overlay.weights).unwrap_or_default(),
+        kill_switch: overlay.kill_switch,
+        overrides: overlay.overrides,
+    };
+    Ok(json(state.revision, &answer))
+}
+
+/// Gives the file its say again: its weights hold, and no user has an override. A kill switch stays on.
+#[utoipa::path(
+    delete,
+    path = "/v1/routes/{route}/overlay",
+    operation_id = "drop_overlay",
+    tag = "traffic",
+    params(RoutePath, Writes, Conditional),
+    request_body(content = Option<ReasonBody>),
+    responses(
+        (
+            status = 200, description = "The file's say", body = OverlayDropped,
+            headers(("ETag" = String, description = "The revision in force, such as `\"r42\"`"))
+        ),
+        OfRoute,
+        Changes,
+        Conditional,
+    )
+)]
+pub(super) async fn drop(
+    State(app): State<AppState>,
+    Path(route): Path<String>,
+    Query(query): Query<WriteQuery>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let body = request::json_object(&headers, body).await?.unwrap_or_default();
+    request::known_members(&body, &["reason"])?;
+    let asked = Asked { headers: &headers, query: &query, reason: request::text(&body, "reason")? };
+    let change = Change::DropOverlay { route: route.clone() };
+    let (_, outcome) = change::carry_out(&app, change, &asked).await?;
+    Ok(json(outcome.revision, &OverlayDropped { route, outcome }))
+}
+
+fn find<'s>(state: &'s control::State, route: &str) -> Option<&'s types::RouteOverlay> {
+    state.overlay.routes.iter().find(|(name, _)| name.as_str() == route).map(|(_, overlay)| overlay)
+}
