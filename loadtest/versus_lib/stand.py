@@ -83,9 +83,13 @@ class Admin:
         """PATCHes the weights and returns what the API answered. Raises RuntimeError on anything but success."""
         return self._call("PATCH", f"/v1/routes/{name}/weights", {"weights": weights})
 
+    def kill(self, name, backend):
+        """Sends everything on a route to one backend."""
+        return self._call("PUT", f"/v1/routes/{name}/kill-switch", {"backend": backend})
+
     def _call(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()
-        headers = {} if body is None else {"Content-Type": "application/merge-patch+json"}
+        headers = {} if body is None else {"Content-Type": "application/json"}
         request = urllib.request.Request(self._address + path, data=data, method=method, headers=headers)
         try:
             with self._opener.open(request, timeout=5) as answer:

@@ -21,7 +21,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, remote::HEADING};
 use crate::{
     admin::api::problem::Problem,
     net::tls::{Authorities, ClientParts, ClientTls},
@@ -61,6 +61,7 @@ enum Server {
 
 /// How a client and its server prove who they are. WEIR_TOKEN may hold the token itself.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = HEADING)]
 pub(super) struct Credentials {
     /// A file with the token to send; without it, the token in WEIR_TOKEN, if any
     #[arg(long, env = "WEIR_TOKEN_FILE", value_name = "FILE", global = true)]
@@ -127,7 +128,7 @@ impl Client {
             return Ok(answer.with_context(|| format!("{} gave an answer of another form", self.server))?);
         }
         match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) => Err(Failure::problem(&problem)),
+            Ok(problem) => Err(Failure::problem(problem)),
             Err(_) => Err(anyhow!("{} answered {status}, and is hardly a weir", self.server).into()),
         }
     }
@@ -135,13 +136,17 @@ impl Client {
     /// Sends `call` and gives what comes back, whatever it is.
     pub(super) async fn exchange(&self, call: Call) -> Result<(StatusCode, Bytes), Failure> {
         let exchange = tokio::time::timeout(self.timeout, self.try_exchange(call));
-        let unreachable = || format!("cannot reach {}", self.server);
-        let answer = match exchange.await {
-            Ok(answer) => answer,
-            Err(_) => Err(anyhow!("no answer within {} s", self.timeout.as_secs())),
-        };
-        let answer = answer.with_context(unreachable);
-        answer.map_err(|error| Failure::new(Exit::Unreachable, error))
+        match exchange.await {
+            Ok(answer) => {
+                let answer = answer.with_context(|| format!("cannot reach {}", self.server));
+                answer.map_err(|error| Failure::new(Exit::Unreachable, error))
+            }
+            Err(_) => {
+                let seconds = self.timeout.as_secs();
+                let text = format!("no answer from {} within {seconds} s", self.server);
+                Err(Failure::text(Exit::Timeout, text))
+            }
+        }
     }
 
     async fn try_exchange(&self, call: Call) -> anyhow::Result<(StatusCode, Bytes)> {

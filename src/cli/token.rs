@@ -7,7 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Exit, Failure,
-    output::{self, Align, Look, Table},
+    output::{self, View},
+    table::{Column, Table},
 };
 use crate::{
     admin::auth::{
@@ -17,7 +18,15 @@ use crate::{
     types::{Name, Role, clock},
 };
 
+const EXAMPLES: &str = "\
+Examples:
+  weir token create alice --role operator --expires 90d --file tokens
+  weir token create ci --role operator --routes checkout,cart --file tokens
+  weir token list --file tokens
+  weir token revoke ci --file tokens";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Token {
     #[command(subcommand)]
     command: Command,
@@ -134,7 +143,7 @@ impl Create {
 impl List {
     fn run(self, now: Timestamp) -> Result<Exit, Failure> {
         let (tokens, warning) = file::read(&self.at.file).map_err(|error| self.at.failed(error))?;
-        output::print(&render(tokens.entries(), now, Look::of_stdout()))?;
+        output::print(&render(tokens.entries(), now, &View::of_stdout(false)))?;
         if let Some(warning) = warning {
             output::note(&format!("warning: {}: {warning}", self.at.file.display()));
         }
@@ -142,9 +151,16 @@ impl List {
     }
 }
 
-fn render(entries: &[TokenEntry], now: Timestamp, look: Look) -> String {
-    let headings = ["NAME", "ROLE", "ROUTES", "CREATED", "EXPIRES"].map(|heading| (heading, Align::Left));
-    let mut table = Table::new(&headings);
+const COLUMNS: [Column; 5] = [
+    Column::left("NAME").shrinks(),
+    Column::left("ROLE"),
+    Column::left("ROUTES").shrinks(),
+    Column::left("CREATED").rank(1),
+    Column::left("EXPIRES"),
+];
+
+fn render(entries: &[TokenEntry], now: Timestamp, view: &View) -> String {
+    let mut table = Table::new(&COLUMNS);
     for entry in entries {
         let routes = entry.routes.as_ref().map_or_else(
             || "all".to_owned(),
@@ -156,9 +172,15 @@ fn render(entries: &[TokenEntry], now: Timestamp, look: Look) -> String {
             Some(end) => end.to_string(),
         };
         let created = entry.created.map_or_else(|| "-".to_owned(), |at| at.to_string());
-        table.row([entry.name.to_string(), entry.role.as_str().to_owned(), routes, created, expires]);
+        table.row([
+            entry.name.as_str().into(),
+            entry.role.as_str().into(),
+            routes.into(),
+            created.into(),
+            expires.into(),
+        ]);
     }
-    table.render(look)
+    table.render(view)
 }
 
 // === impl Revoke ===
@@ -245,8 +267,7 @@ mod tests {
             entry("ci", Role::Operator, Some("2026-03-01T00:00:00Z")),
             entry("old", Role::Viewer, Some("2026-01-02T00:00:00Z")),
         ];
-        let look = Look { colour: false, unicode: true };
-        insta::assert_snapshot!(render(&entries, at("2026-02-01T00:00:00Z"), look), @r"
+        insta::assert_snapshot!(render(&entries, at("2026-02-01T00:00:00Z"), &View::PLAIN), @r"
         NAME   ROLE      ROUTES     CREATED               EXPIRES
         alice  admin     all        2026-01-01T00:00:00Z  never
         ci     operator  cart,shop  2026-01-01T00:00:00Z  2026-03-01T00:00:00Z

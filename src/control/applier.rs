@@ -4,7 +4,7 @@
 //! of the audit. Everything up to publishing can fail and then has changed nothing; nothing after it can fail the change. Two changes are
 //! published before they are persisted, and stay in force when they cannot be: the kill switch, because no disk must stand between an
 //! operator and the brake, and a new control file, because it is on disk already. What is in force and not on disk is written as soon as
-//! the disk takes it ([`disk`]).
+//! the disk takes it (`disk`).
 
 mod disk;
 mod handle;

@@ -203,13 +203,24 @@ impl<'a> Headers<'a> {
         self.slots
             .iter()
             .filter(|slot| slot.known == Known::Cookie)
-            .flat_map(move |slot| slot.value(self.buffer).split(|byte| *byte == b';'))
+            .flat_map(move |slot| pairs(slot.value(self.buffer)))
             .filter_map(move |pair| {
                 let pair = pair.trim_ascii();
                 let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
                 Some(value)
             })
     }
+}
+
+/// What lies between the semicolons.
+fn pairs(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(value);
+    std::iter::from_fn(move || {
+        let value = rest?;
+        let end = memchr::memchr(b';', value);
+        rest = end.map(|end| &value[end + 1..]);
+        Some(&value[..end.unwrap_or(value.len())])
+    })
 }
 
 // === impl HeaderList ===

@@ -143,7 +143,9 @@ impl Target {
         let Some(authority) = self.authority.clone() else { return };
         let authority = &buffer[authority];
         let host = &authority[..port_colon(authority).unwrap_or(authority.len())];
-        into.extend(host.iter().map(|byte| char::from(byte.to_ascii_lowercase())));
+        // It was checked to be ASCII.
+        into.push_str(std::str::from_utf8(host).unwrap_or_default());
+        into.make_ascii_lowercase();
     }
 }
 

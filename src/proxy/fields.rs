@@ -2,8 +2,11 @@
 //!
 //! Header rules say what is written once, for both.
 
+use std::net::IpAddr;
+
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::recent::RecentFields;
 use crate::http::Known;
 
 /// Takes header fields, one after the other, each in parts.
@@ -20,6 +23,21 @@ pub(super) trait Fields {
         self.begin(name);
         self.part(value);
         self.end();
+    }
+
+    /// A part of a value that is an address.
+    fn ip(&mut self, ip: IpAddr)
+    where
+        Self: Sized,
+    {
+        match ip {
+            // Each request says one, so it has a way of its own, without the machinery of formatting.
+            IpAddr::V4(ip) => {
+                let (text, len) = dotted(ip.octets());
+                self.part(&text[..len]);
+            }
+            IpAddr::V6(ip) => self.display(ip),
+        }
     }
 
     /// A part of a value, as it is displayed.
@@ -48,8 +66,10 @@ pub(super) struct List<'f, F> {
 
 /// The fields of an HTTP/2 message. What a map cannot hold, a head that was taken strictly does not have.
 #[derive(Debug, Default)]
-pub(super) struct FieldMap {
+pub(super) struct FieldMap<'r> {
     pub(super) map: HeaderMap,
+    /// Knows the fields that were said before.
+    recent: Option<&'r RecentFields>,
     name: Option<HeaderName>,
     value: Vec<u8>,
 }
@@ -71,7 +91,7 @@ impl Fields for Vec<u8> {
     }
 }
 
-impl Fields for FieldMap {
+impl Fields for FieldMap<'_> {
     fn begin(&mut self, name: &[u8]) {
         self.name = HeaderName::from_bytes(name).ok();
         self.value.clear();
@@ -82,7 +102,19 @@ impl Fields for FieldMap {
     }
 
     fn end(&mut self) {
-        self.put_value();
+        if let (Some(name), Ok(value)) = (self.name.take(), HeaderValue::from_bytes(&self.value)) {
+            self.map.append(name, value);
+        }
+    }
+
+    fn field(&mut self, name: &[u8], value: &[u8]) {
+        let field = match self.recent {
+            Some(recent) => recent.field(name, value),
+            None => HeaderName::from_bytes(name).ok().zip(HeaderValue::from_bytes(value).ok()),
+        };
+        if let Some((name, value)) = field {
+            self.map.append(name, value);
+        }
     }
 }
 
@@ -115,12 +147,27 @@ impl<'f, F: Fields> List<'f, F> {
 
 // === impl FieldMap ===
 
-impl FieldMap {
-    fn put_value(&mut self) {
-        if let (Some(name), Ok(value)) = (self.name.take(), HeaderValue::from_bytes(&self.value)) {
-            self.map.append(name, value);
+impl<'r> FieldMap<'r> {
+    /// A map whose whole fields may be ones that `recent` knows.
+    pub(super) fn repeating(recent: &'r RecentFields) -> Self {
+        Self { recent: Some(recent), ..Self::default() }
+    }
+}
+
+/// The address in decimal numbers with dots between them, and how many bytes that is.
+fn dotted(octets: [u8; 4]) -> ([u8; 15], usize) {
+    let mut text = [b'.'; 15];
+    let mut len = 0;
+    for (at, octet) in octets.into_iter().enumerate() {
+        len += usize::from(at > 0);
+        for (least, digit) in [(100, octet / 100), (10, octet / 10 % 10), (0, octet % 10)] {
+            if octet >= least {
+                text[len] = b'0' + digit;
+                len += 1;
+            }
         }
     }
+    (text, len)
 }
 
 /// Whether a trailer field may pass: not if it would mean something to framing, routing or trust (RFC 9110, section 6.5.1).
@@ -167,4 +214,20 @@ pub(super) fn write_hops_left(out: &mut impl Fields, value: &[u8]) {
         None => out.part(value),
     }
     out.end();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_as_they_are_displayed() {
+        let some = [0, 1, 9, 10, 19, 99, 100, 101, 199, 255];
+        let v4 = some.iter().flat_map(|a| some.iter().map(|b| IpAddr::from([*a, *b, 0, *a])));
+        for ip in v4.chain(["2001:db8::1".parse().unwrap()]) {
+            let mut out = Vec::new();
+            out.ip(ip);
+            assert_eq!(String::from_utf8(out).unwrap(), ip.to_string());
+        }
+    }
 }

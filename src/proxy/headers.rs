@@ -9,6 +9,7 @@ use super::{
     fields::{FieldMap, Fields, List, is_disguised, write_hops_left},
     identity::Testimony,
     policy::Edits,
+    recent::RecentFields,
     trace::{hex, is_traceparent},
     trailing::{Trailing, is_forged_region},
     websocket,
@@ -202,7 +203,7 @@ impl UpstreamHead<'_> {
         }
         // Who comes over a unix socket has no address that could be told.
         if !is_unix_peer(self.peer_ip) {
-            list.next().display(self.peer_ip);
+            list.next().ip(self.peer_ip);
         }
         let out = list.end();
         if !has[0] {
@@ -276,8 +277,13 @@ impl ClientHead<'_> {
     }
 
     /// The same for an HTTP/2 client. A tunnel that was opened is an answer like any other there (RFC 8441, section 5).
-    pub(super) fn response(&self, head: &ResponseHead, bytes: &[u8]) -> ::http::Response<()> {
-        let mut fields = FieldMap::default();
+    pub(super) fn response(
+        &self,
+        head: &ResponseHead,
+        bytes: &[u8],
+        recent: &RecentFields,
+    ) -> ::http::Response<()> {
+        let mut fields = FieldMap::repeating(recent);
         self.fields(head, bytes, &mut fields);
         if head.status == 101 {
             fields.map.remove("sec-websocket-accept");

@@ -28,6 +28,7 @@ mod pace;
 mod pick;
 mod plane;
 mod policy;
+mod recent;
 mod relay;
 mod respond;
 mod retry;

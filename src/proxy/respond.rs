@@ -145,6 +145,14 @@ impl<'a> Local<'a> {
     }
 }
 
+/// An interim response, for HTTP/2.
+pub(super) fn interim(status: u16, fields: FieldMap<'_>) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::PROCESSING);
+    *response.headers_mut() = fields.map;
+    response
+}
+
 /// The status's reason phrase (RFC 9110, section 15).
 fn reason(status: u16) -> &'static str {
     StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Unassigned")

@@ -14,7 +14,7 @@ use std::{
 use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
 use tokio::time::Instant;
 
-use super::{buffer::BufferPool, caps::Connections, retry::Allowance};
+use super::{buffer::BufferPool, caps::Connections, h2::Lanes, recent::RecentFields, retry::Allowance};
 use crate::{
     http::{ResponseHead, date::DateCache},
     policy::jwt::TokenCache,
@@ -39,6 +39,10 @@ pub(super) struct Worker {
     pub(super) balancing: balance::Memory,
     /// Upstream connections that carry many requests.
     pub(super) sessions: Sessions,
+    /// Fields that were said lately to clients of HTTP/2.
+    pub(super) recent: RecentFields,
+    /// Tasks that wait for a stream.
+    pub(super) lanes: Lanes,
     /// Connections that wait for a request.
     pub(super) idle: IdleConnections,
     /// Open client connections, of all listeners.
@@ -83,6 +87,8 @@ impl Worker {
             pools: Pools::default(),
             balancing: balance::Memory::default(),
             sessions: Sessions::default(),
+            recent: RecentFields::default(),
+            lanes: Lanes::default(),
             idle: IdleConnections::default(),
             connections,
             draining: Cell::new(false),
@@ -172,11 +178,12 @@ impl Worker {
         self.idle.wake_all();
     }
 
-    /// Closes upstream connections that nobody needs any more.
+    /// Closes upstream connections and ends tasks that nobody needs any more.
     pub(super) fn sweep(&self, now: Instant) {
         let snapshot = self.snapshot();
         self.pools.sweep(now, |endpoint| snapshot.keeping_of(endpoint));
         self.sessions.sweep(now, |endpoint| snapshot.keeping_of(endpoint));
+        self.lanes.sweep();
     }
 }
 

@@ -10,7 +10,7 @@ use h2::server::SendResponse;
 
 use crate::support::{
     Client, GET, Gate, Origin, Setup, Weir, ok,
-    origin::nobody,
+    origin::{nobody, vacant},
     streams::{StreamOrigin, respond},
     weir::eventually,
 };
@@ -127,7 +127,7 @@ fn an_endpoint_that_nobody_answers_at_is_unhealthy() {
 fn a_connection_is_enough_where_nothing_is_to_be_asked() {
     const TCP: &str =
         "health_check: { tcp: true, interval: 20ms, healthy_threshold: 1, unhealthy_threshold: 1 }";
-    let place = nobody();
+    let place = vacant();
     let well = Origin::named("well");
     let weir = Setup::new().backend_with("stable", &[place, well.address], TCP).start();
     eventually("the verdict", || (weir.metric("weir_endpoint_healthy", "") < 1.5).then_some(()));

@@ -14,6 +14,7 @@ mod admin_auth;
 mod balancing;
 mod bodies;
 mod breaker;
+mod cli;
 mod cors;
 mod drain;
 mod ejection;

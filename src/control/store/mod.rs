@@ -1,6 +1,6 @@
 //! The store: what must survive a restart, behind one trait.
 //!
-//! - [`SqliteStore`]: a database in the data directory, and beside it a [`mirror`] of what a start needs most
+//! - [`SqliteStore`]: a database in the data directory, and beside it a copy (`mirror`) of what a start needs most
 //! - [`MemoryStore`]: nothing but memory, for `--ephemeral`
 //! - [`record`]: what is written, and [`chain`]: how the audit proves that no row was changed or taken out
 //! - `migrations`: the numbered steps from an empty database to today's

@@ -30,6 +30,7 @@ use super::{
     fields::FieldMap,
     headers::{self, ClientHead},
     relay::{Coding, RelayError, poll_fill},
+    respond,
     trailing::Trailing,
     worker::Worker,
 };
@@ -112,7 +113,7 @@ impl<'a, 'c> Bridge<'a, 'c> {
 
     /// Parts with the client; the response, of which the head was read, waits.
     pub(super) fn hold(self) -> Held {
-        self.worker.buffers.put_outgoing(self.out.bytes);
+        self.out.give_back(&self.worker.buffers);
         Held::new(self.upstream, self.upload.is_done())
     }
 
@@ -127,7 +128,11 @@ impl<'a, 'c> Bridge<'a, 'c> {
         upstream: Upstream,
         (facts, limits): (RequestFacts<'a>, Limits),
     ) -> Self {
-        let ended = matches!(client, Downstream::H1(client) if client.ended);
+        let (ended, out) = match client {
+            Downstream::H1(client) => (client.ended, worker.buffers.take_outgoing()),
+            // What such a client gets is not laid out here.
+            Downstream::H2(_) => (false, Vec::new()),
+        };
         // A stream that asks for a tunnel may go on, but what comes on it belongs to the tunnel. An endpoint that opens none would
         // take it for another request.
         let upload = match (&upstream, facts.framing) {
@@ -140,7 +145,7 @@ impl<'a, 'c> Bridge<'a, 'c> {
             client,
             upstream,
             decoder: BodyDecoder::new(facts.framing),
-            out: Outgoing::new(worker.buffers.take_outgoing(), Coding::Plain),
+            out: Outgoing::new(out, Coding::Plain),
             upload,
             upload_broken: false,
             download: Pump::default(),
@@ -180,7 +185,9 @@ impl<'a, 'c> Bridge<'a, 'c> {
         let bodiless = head.framing == Framing::None && head.status != 101;
         match self.client {
             Downstream::H1(_) => client_head.write(head, bytes, &mut self.out.bytes),
-            Downstream::H2(client) => client.begin(client_head.response(head, bytes), bodiless)?,
+            Downstream::H2(client) => {
+                client.begin(client_head.response(head, bytes, &self.worker.recent), bodiless)?;
+            }
         }
         self.out.coding = if client_head.chunked { Coding::Chunked } else { Coding::Plain };
         self.begun = true;
@@ -264,7 +271,7 @@ impl<'a, 'c> Bridge<'a, 'c> {
     /// Gives back the memory, and the connection if it can carry another request.
     pub(super) fn finish(self, keep_alive: bool) -> Option<UpstreamConnection> {
         let clean = keep_alive && self.upload.is_done() && self.download.is_done() && !self.tunnel;
-        self.worker.buffers.put_outgoing(self.out.bytes);
+        self.out.give_back(&self.worker.buffers);
         self.upstream.finish(self.worker, clean)
     }
 
@@ -337,6 +344,7 @@ impl<'a, 'c> Bridge<'a, 'c> {
         match polled {
             Poll::Pending => {}
             Poll::Ready(Ok(())) => {
+                self.upstream.request_is_sent(&self.worker.buffers);
                 if self.tunnel {
                     self.upstream.end(cx);
                     self.limits.stream_idle = self.limits.response_headers;
@@ -390,7 +398,7 @@ impl<'a, 'c> Bridge<'a, 'c> {
                 Downstream::H2(client) => {
                     let mut fields = FieldMap::default();
                     headers::interim_fields(head, bytes, &mut fields);
-                    client.interim(interim(head.status, fields));
+                    client.interim(respond::interim(head.status, fields));
                 }
             }
         }
@@ -464,7 +472,7 @@ impl<'a, 'c> Bridge<'a, 'c> {
                 self.expects_continue = false;
                 match self.client {
                     Downstream::H1(_) => self.out.bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"),
-                    Downstream::H2(client) => client.interim(interim(100, FieldMap::default())),
+                    Downstream::H2(client) => client.interim(respond::interim(100, FieldMap::default())),
                 }
                 self.poll_interim(cx)?;
             }
@@ -485,11 +493,4 @@ impl<'a, 'c> Bridge<'a, 'c> {
             Phase::Stream => ProxyError::StreamIdle(self.limits.stream_idle),
         }
     }
-}
-
-fn interim(status: u16, fields: FieldMap) -> ::http::Response<()> {
-    let mut response = ::http::Response::new(());
-    *response.status_mut() = ::http::StatusCode::from_u16(status).unwrap_or(::http::StatusCode::PROCESSING);
-    *response.headers_mut() = fields.map;
-    response
 }

@@ -14,7 +14,7 @@ use super::frame::Frame;
 use crate::{
     http::chunked,
     net::Stream,
-    proxy::{fields::Fields as _, relay::Coding},
+    proxy::{buffer::BufferPool, fields::Fields as _, relay::Coding},
 };
 
 /// When this much waits to be written, it is written before more is taken.
@@ -45,6 +45,20 @@ pub(super) enum Sink<'a> {
 impl Outgoing {
     pub(super) fn new(bytes: Vec<u8>, coding: Coding) -> Self {
         Self { bytes, sent: 0, kept_back: false, coding, touched: false }
+    }
+
+    /// Gives the memory back, if it has any.
+    pub(super) fn give_back(mut self, pool: &BufferPool) {
+        self.bytes.clear();
+        self.sent = 0;
+        self.release(pool);
+    }
+
+    /// The same with all that was to be sent gone; more may still come.
+    pub(super) fn release(&mut self, pool: &BufferPool) {
+        if self.bytes.is_empty() && self.bytes.capacity() > 0 {
+            pool.put_outgoing(std::mem::take(&mut self.bytes));
+        }
     }
 
     pub(super) fn is_flushed(&self) -> bool {

@@ -18,7 +18,12 @@ use super::{
 };
 use crate::{
     http::{BodyDecoder, HeadLimits, Progress, ResponseHead},
-    proxy::{buffer::Buffer, error::ProxyError, relay::poll_fill, worker::Worker},
+    proxy::{
+        buffer::{Buffer, BufferPool},
+        error::ProxyError,
+        relay::poll_fill,
+        worker::Worker,
+    },
     upstream::{Lease, UpstreamConnection},
 };
 
@@ -108,6 +113,13 @@ impl Upstream {
         }
     }
 
+    /// The whole request was taken: the memory that it was laid out in serves the next one while this waits for its answer.
+    pub(super) fn request_is_sent(&mut self, pool: &BufferPool) {
+        if let Self::Connection { out, .. } = self {
+            out.release(pool);
+        }
+    }
+
     /// Whether the upstream takes what it was sent.
     pub(super) fn is_request_flushed(&self) -> bool {
         match self {
@@ -192,7 +204,7 @@ impl Upstream {
             Self::Connection { connection, mut buffer, out, .. } => {
                 let clean = clean && buffer.is_drained();
                 worker.buffers.reclaim(&mut buffer);
-                worker.buffers.put_outgoing(out.bytes);
+                out.give_back(&worker.buffers);
                 clean.then_some(connection)
             }
             Self::Stream { bytes, .. } => {

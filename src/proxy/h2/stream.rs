@@ -47,22 +47,30 @@ pub(in crate::proxy) struct StreamClient {
     sending: Option<SendStream<Bytes>>,
 }
 
+/// Who asks on a stream, and its two directions.
+pub(super) struct Asking {
+    pub(super) peer: SocketAddr,
+    pub(super) secured: Option<Rc<Secured>>,
+    pub(super) body: RecvStream,
+    pub(super) respond: SendResponse<Bytes>,
+}
+
 // === impl StreamClient ===
 
 impl StreamClient {
+    /// The client's end of a stream; `bytes` are empty, and the timer has no deadline.
     pub(super) fn new(
-        worker: &Worker,
-        (peer, secured): (SocketAddr, Option<Rc<Secured>>),
         request: &::http::request::Parts,
-        (body, respond): (RecvStream, SendResponse<Bytes>),
+        Asking { peer, secured, body, respond }: Asking,
+        (bytes, timer): (Vec<u8>, Timer),
     ) -> Self {
         let content_type = request.headers.get(CONTENT_TYPE);
         Self {
-            bytes: worker.buffers.take_outgoing(),
+            bytes,
             peer,
             secured,
             body: StreamBody::new(body),
-            timer: Timer::default(),
+            timer,
             respond,
             grpc: content_type.is_some_and(|value| grpc::is_grpc(value.as_bytes())),
             cancelled: false,
@@ -98,11 +106,6 @@ impl StreamClient {
             self.timer.poll(cx)
         })
         .await;
-    }
-
-    /// Gives the memory back.
-    pub(super) fn finish(self, worker: &Worker) {
-        worker.buffers.put_outgoing(self.bytes);
     }
 
     /// Sends a response of our own.

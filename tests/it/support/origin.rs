@@ -349,8 +349,18 @@ impl Request {
     }
 }
 
-/// An address where nobody listens.
+/// An address where nobody listens, and where nobody will: its port is held for as long as the test runs, or another test that
+/// runs beside it might get it.
 pub(crate) fn nobody() -> SocketAddr {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    std::mem::forget(socket);
+    address
+}
+
+/// An address where nobody listens yet.
+pub(crate) fn vacant() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, OpenOptions},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -67,10 +67,19 @@ impl Open {
         Ok(Self { connection, device: found.dev(), inode: found.ino() })
     }
 
-    /// Whether its file is still the one at `path`: what is written to one that was taken away is lost.
+    /// Whether its file is still the one at `path`, with its log beside it: what is written to files that were taken away is lost.
     pub(super) fn is_at(&self, path: &Path) -> bool {
-        fs::metadata(path).is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode))
+        let same =
+            fs::metadata(path).is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode));
+        same && log_of(path).exists()
     }
+}
+
+/// The write-ahead log beside a database.
+fn log_of(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
 }
 
 /// Looks at a database of ordinary size whether its pages are in order.
