@@ -10,6 +10,7 @@ pub mod page;
 pub mod problem;
 mod request;
 mod routes;
+mod session;
 mod status;
 pub mod types;
 mod weights;
@@ -58,6 +59,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(config::effective))
         .routes(routes!(config::schema))
         .routes(routes!(config::check))
+        .routes(routes!(session::read, session::log_in, session::log_out))
         .routes(routes!(openapi::document))
 }
 
