@@ -4,7 +4,7 @@
 //! its Host, which is the page's own name; a page that merely posts is told apart by `Sec-Fetch-Site` and `Origin` (Fetch
 //! standard, and W3C Fetch Metadata). Programs send neither and pass.
 
-use std::{net::IpAddr, time::Duration};
+use std::net::IpAddr;
 
 use axum::{
     extract::{FromRequestParts as _, MatchedPath, RawPathParams, Request, State},
@@ -20,7 +20,7 @@ use super::{
         openapi,
         problem::{self, Kind},
     },
-    auth::{Caller, Denial, Identity, Occasion, Operation, Peer},
+    auth::{Caller, Denial, Identity, Occasion, Operation, Peer, Proof},
 };
 use crate::{
     config::model::Target,
@@ -123,9 +123,13 @@ async fn admit(
     route: Option<&str>,
 ) -> Result<Option<Identity>, Denial> {
     let peer = parts.extensions.get::<Peer>().cloned().unwrap_or_default();
-    let now = timestamp(clock::unix_now());
-    let identity = app.auth.admit(operation, &parts.headers, &peer, now)?;
+    let identity = app.auth.admit(operation, &parts.headers, &peer, now())?;
     let Some(who) = &identity else { return Ok(None) };
+    if who.proof == Proof::Session && writes(&parts.method) && !says_where_from(&parts.headers) {
+        // Browsers send one of them with every write. What has neither is no browser, and has no business with a cookie.
+        let refused = Kind::CrossOrigin.because("a session changes things from pages of this API only");
+        return Err(Denial::new(DenialReason::Origin, refused.hint("programs send a token")).of(&who.name));
+    }
     let Some(routes) = who.routes.as_ref().filter(|_| operation.changes) else { return Ok(identity) };
     let backend = target(parts, "backend").await;
     let reaches = match (route, backend) {
@@ -144,9 +148,17 @@ async fn admit(
     Err(Denial::new(DenialReason::Scope, refused).of(&who.name))
 }
 
-/// A time since 1970.
-fn timestamp(at: Duration) -> Timestamp {
-    let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
+fn writes(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+fn says_where_from(headers: &HeaderMap) -> bool {
+    headers.contains_key("sec-fetch-site") || headers.contains_key(header::ORIGIN)
+}
+
+/// The time, by the calendar.
+pub(super) fn now() -> Timestamp {
+    let millis = i64::try_from(clock::unix_now().as_millis()).unwrap_or(i64::MAX);
     Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX)
 }
 
@@ -165,7 +177,7 @@ fn routes_of(app: &AppState, backend: &str) -> Vec<Name> {
 }
 
 /// Counts a refusal, and has it written down.
-fn note(
+pub(super) fn note(
     app: &AppState,
     denial: &Denial,
     (operation, peer, route, request_id): (Operation, Peer, Option<&str>, &str),
@@ -209,8 +221,7 @@ fn check(request: &Parts, app: &AppState) -> Result<(), Denial> {
             .hint("ask for it by a loopback name, such as localhost, or by one of `admin.hosts`");
         return Err(Denial::new(DenialReason::Host, refused));
     }
-    let writes = !matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if writes && !same_origin(headers, host.unwrap_or_default()) {
+    if writes(&request.method) && !same_origin(headers, host.unwrap_or_default()) {
         let refused = Kind::CrossOrigin.because("changes are not taken from pages of another origin");
         return Err(Denial::new(DenialReason::Origin, refused));
     }

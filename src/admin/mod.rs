@@ -17,7 +17,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 pub use api::router;
 pub use auth::{Auth, AuthError};
-pub use server::{BindError, check_bind, serve};
+pub use server::{BindError, Door, check_bind, serve};
 pub use view::View;
 
 use crate::{control::Control, telemetry::ControlStats};

@@ -162,7 +162,7 @@ impl Fixture {
         for line in lines {
             let (name, value) = line.split_once(": ").unwrap_or((line.trim_end_matches(':'), ""));
             request = match name {
-                "peer" => request.extension(Peer { address: value.parse().unwrap() }),
+                "peer" => request.extension(peer(value)),
                 _ => request.header(name, value),
             };
         }
@@ -175,6 +175,18 @@ impl Fixture {
             headers: parts.headers,
             text: String::from_utf8(body.to_vec()).unwrap(),
         }
+    }
+}
+
+/// An address; `uid:1000` over a unix socket; `dns:ci` with a certificate.
+fn peer(text: &str) -> Peer {
+    match text.split_once(':') {
+        Some(("uid", uid)) => Peer::of_user(uid.parse().unwrap()),
+        Some(("dns", name)) => {
+            let holder = crate::net::tls::Holder { dns: vec![name.to_owned()], ..Default::default() };
+            Peer { holder: Some(Arc::new(holder)), secure: true, ..Peer::at([192, 0, 2, 9].into()) }
+        }
+        _ => Peer::at(text.parse().unwrap()),
     }
 }
 
@@ -516,7 +528,8 @@ async fn a_real_socket_is_served_until_shutdown() {
     let auth = Arc::new(open());
     let app = AppState { control, view: Arc::<FakeView>::default(), stats: Arc::default(), auth, bind };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(serve(listener, router(app), async {
+    let door = Door::new(crate::net::Listener::Tcp(listener));
+    let serving = tokio::spawn(serve(door, router(app), async {
         let _ = stopped.await;
     }));
     let mut stream = tokio::net::TcpStream::connect(bind).await.unwrap();

@@ -21,7 +21,7 @@ pub use self::policy::{
     Respond, Rewrite, Scheme,
 };
 pub use self::{
-    admin::{Admin, OpenMetrics},
+    admin::{Admin, AdminClient, AdminClients, AdminSocket, AdminTls, CertificateName, OpenMetrics},
     edge::{Dns, ProxyProtocol, TotalLimits},
     endpoint::{Endpoint, EndpointTarget},
     geo::{Geo, GeoNetwork, TrustedHeader},

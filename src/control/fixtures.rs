@@ -116,6 +116,8 @@ fn admin() -> Admin {
         bind: ([127, 0, 0, 1], 9900).into(),
         hosts: Vec::new(),
         tokens: None,
+        socket: None,
+        tls: None,
         insecure: false,
         metrics: OpenMetrics::Local,
         max_failures: Rate::parse("20/m").unwrap(),

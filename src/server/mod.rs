@@ -64,7 +64,8 @@ pub struct Running {
     /// Carries out commands and knows the state.
     pub control: Control,
     stage: Stage,
-    admin: SocketAddr,
+    /// Its address, and how it is called.
+    admin: (SocketAddr, Vec<String>),
     auth: Arc<Auth>,
     draining: Arc<AtomicBool>,
     stop_applier: oneshot::Sender<()>,
@@ -90,6 +91,12 @@ pub enum StartError {
     /// The admin API cannot know who asks.
     #[error(transparent)]
     Auth(#[from] admin::AuthError),
+    /// The admin API cannot speak TLS.
+    #[error("admin.tls: {0}")]
+    AdminTls(String),
+    /// The admin API cannot have its unix socket.
+    #[error("the admin API cannot bind unix:{}", .0.display())]
+    AdminSocket(PathBuf, #[source] std::io::Error),
     /// The admin API cannot be bound there.
     #[error("the admin API cannot bind {0}")]
     Admin(SocketAddr, #[source] std::io::Error),
@@ -122,7 +129,13 @@ impl Running {
     /// The address of the admin API, with the port that was chosen for port 0.
     #[must_use]
     pub fn admin(&self) -> SocketAddr {
-        self.admin
+        self.admin.0
+    }
+
+    /// How the admin API is called by clients on this machine, the address last.
+    #[must_use]
+    pub fn admin_urls(&self) -> &[String] {
+        &self.admin.1
     }
 
     /// What people should know about who may use the admin API.

@@ -16,7 +16,8 @@ use tokio::{
 };
 
 use super::{
-    Options, Running, StartError, condition, default_data_dir, guard,
+    Options, Running, StartError, condition, default_data_dir,
+    guard::{self, Front},
     handover::{Belongings, Door, Successor, Taken},
     inherited::Inherited,
     note,
@@ -50,7 +51,7 @@ struct Prepared {
     stage: Stage,
     control: Control,
     applier: Applier<Stage>,
-    auth: Arc<Auth>,
+    front: Front,
     admin: TcpListener,
     plane: DataPlane,
 }
@@ -77,8 +78,6 @@ impl Prepared {
     async fn new(options: &Options) -> Result<Self, StartError> {
         let file = ControlFile::load(&options.config).map_err(|error| StartError::Config(Box::new(error)))?;
         let file = Arc::new(file);
-        admin::check_bind(file.config.admin.bind, &file.config.admin)?;
-        let auth = Arc::new(Auth::new(&file.config.admin)?);
         let directory = data_dir(options, &file);
         let mut taken = match &directory {
             Some(directory) if options.takeover => Taken::ask(directory).await?,
@@ -90,6 +89,7 @@ impl Prepared {
         let stage = Stage::new(registry, Arc::new(keyring(&*store)?), measured.registry.workers());
         let handed = taken.as_mut().map(|taken| std::mem::take(&mut taken.sockets)).unwrap_or_default();
         let inherited = Inherited::new(&options.sockets, handed).map_err(StartError::Inherited)?;
+        let front = Front::new(&file.config.admin, taken.is_some())?;
         let admin = guard::socket(&file.config.admin, &inherited, taken.as_mut()).await?;
         stage.inherit(inherited);
         stage.look_up_new(&file.config).await;
@@ -101,22 +101,22 @@ impl Prepared {
         let plane =
             DataPlane::start(measured.registry.workers(), &stage.reader()).map_err(StartError::Workers)?;
         let home = directory.zip(lock);
-        Ok(Self { file, home, taken, measured, stage, control, applier, auth, admin, plane })
+        Ok(Self { file, home, taken, measured, stage, control, applier, front, admin, plane })
     }
 
     /// Begins to accept, and everything else that goes on from here.
     async fn serve(self) -> Result<Running, StartError> {
-        let Self { file, home, taken, measured, stage, control, applier, auth, admin: admin_socket, plane } =
+        let Self { file, home, taken, measured, stage, control, applier, front, admin: admin_socket, plane } =
             self;
-        let bind = file.config.admin.bind;
-        let admin = admin_socket.local_addr().map_err(|error| StartError::Admin(bind, error))?;
+        let unknown = |error| StartError::Admin(file.config.admin.bind, error);
+        let admin = admin_socket.local_addr().map_err(unknown)?;
         let admin_handle = socket2::SockRef::from(&admin_socket).try_clone();
         stage.attach(plane);
         report(&stage, admin);
-        let (stop_applier, applier_stopped) = oneshot::channel();
-        let (stop_admin, admin_stopped) = oneshot::channel();
+        let [(stop_applier, applier_stopped), (stop_admin, admin_stopped)] =
+            [(), ()].map(|()| oneshot::channel());
         let draining = Arc::<AtomicBool>::default();
-        let app = app(&control, &stage, &measured, (admin, &auth, &draining));
+        let app = app(&control, &stage, &measured, (admin, &front.auth, &draining));
         let (watcher, events, rescan) =
             watch::watch(vec![(file.path.clone(), Some(file.digest.clone()))], watch::POLL);
         let mut tasks = vec![
@@ -126,7 +126,7 @@ impl Prepared {
             tokio::spawn(stage.clone().follow_database()),
             tokio::spawn(stage.clone().follow_token_keys()),
             tokio::spawn(stage.clone().follow_certificates()),
-            tokio::spawn(guard::attend(Arc::clone(&auth), control.clone())),
+            tokio::spawn(front.attend(control.clone())),
             tokio::spawn(stage.clone().follow_names()),
             tokio::spawn(condition::watch(stage.reader())),
             tokio::spawn(count_reloads(control.events(), measured.control)),
@@ -143,15 +143,15 @@ impl Prepared {
             Some(told)
         });
         let applier = tokio::spawn(applier.run(ended(applier_stopped)));
-        let serving_admin =
-            tokio::spawn(admin::serve(admin_socket, admin::router(app), ended(admin_stopped)));
+        let (auth, urls) = (Arc::clone(&front.auth), front.urls(admin));
+        let serving_admin = tokio::spawn(front.serve(admin_socket, admin::router(app), ended(admin_stopped)));
         if let Some(taken) = taken {
             taken.serving().await;
         }
         Ok(Running {
             control,
             stage,
-            admin,
+            admin: (admin, urls),
             auth,
             draining,
             stop_applier,

@@ -17,24 +17,24 @@ use crate::support::{
 };
 
 /// A file of tokens, made by the command line.
-struct Tokens {
-    folder: TempDir,
+pub(crate) struct Tokens {
+    pub(crate) folder: TempDir,
 }
 
 impl Tokens {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let tokens = Self { folder: TempDir::new().unwrap() };
         fs::write(tokens.file(), "# whoever needs it\n").unwrap();
         fs::set_permissions(tokens.file(), fs::Permissions::from_mode(0o600)).unwrap();
         tokens
     }
 
-    fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.folder.path().join("tokens")
     }
 
     /// Makes a token; `arguments` are a name and more.
-    fn create(&self, arguments: &str) -> String {
+    pub(crate) fn create(&self, arguments: &str) -> String {
         let output = self.command(&format!("create {arguments}"));
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let token = String::from_utf8(output.stdout).unwrap().trim().to_owned();
@@ -42,19 +42,19 @@ impl Tokens {
         token
     }
 
-    fn command(&self, arguments: &str) -> Output {
+    pub(crate) fn command(&self, arguments: &str) -> Output {
         let mut command = weir();
         command.arg("token").args(arguments.split(' ')).arg("--file").arg(self.file());
         command.output().unwrap()
     }
 
     /// The usual Weir, with these tokens and more keys of `admin`.
-    fn setup(&self, origin: &Origin, keys: &str) -> Setup {
+    pub(crate) fn setup(&self, origin: &Origin, keys: &str) -> Setup {
         Setup::before(origin).admin(&format!("tokens: {}, {keys}", self.file().display()))
     }
 }
 
-fn weir() -> Command {
+pub(crate) fn weir() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
     for name in ["WEIR_TOKEN", "WEIR_TOKEN_FILE", "WEIR_SERVER", "WEIR_TOKENS"] {
         command.env_remove(name);
@@ -63,11 +63,11 @@ fn weir() -> Command {
 }
 
 /// Asks over a connection of its own. `head` is `METHOD path` and header lines; Host is added where there is none.
-fn ask(weir: &Weir, head: &str, body: &str) -> Response {
+pub(crate) fn ask(weir: &Weir, head: &str, body: &str) -> Response {
     Client::to(weir.running().admin()).ask(request(head, body))
 }
 
-fn request(head: &str, body: &str) -> String {
+pub(crate) fn request(head: &str, body: &str) -> String {
     let mut lines = head.lines().map(str::trim);
     let mut text = format!("{} HTTP/1.1\r\n", lines.next().unwrap());
     for line in lines {
@@ -79,12 +79,12 @@ fn request(head: &str, body: &str) -> String {
     text + &format!("Connection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-fn with(token: &str, head: &str) -> String {
+pub(crate) fn with(token: &str, head: &str) -> String {
     format!("{head}\nAuthorization: Bearer {token}")
 }
 
-const SET: &str = "PATCH /v1/routes/all/weights";
-const WEIGHTS: &str = r#"{"weights": {"stable": 50}}"#;
+pub(crate) const SET: &str = "PATCH /v1/routes/all/weights";
+pub(crate) const WEIGHTS: &str = r#"{"weights": {"stable": 50}}"#;
 
 #[test]
 fn each_role_gets_what_is_its_own() {

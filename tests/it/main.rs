@@ -11,6 +11,7 @@
 
 mod aborts;
 mod admin_auth;
+mod admin_doors;
 mod balancing;
 mod bodies;
 mod breaker;

@@ -148,11 +148,15 @@ pub(super) fn if_match(headers: &HeaderMap, current: Revision) -> Result<Option<
 pub(super) fn origin(headers: &HeaderMap, reason: Option<String>) -> Origin {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let is_cli = header(header::USER_AGENT.as_str()).is_some_and(|agent| agent.starts_with("weir-cli/"));
-    let channel = if is_cli { Channel::Cli } else { Channel::Api };
     let named = header(ACTOR).map(str::trim).filter(|actor| !actor.is_empty() && actor.len() <= TEXT_LIMIT);
     let caller = Caller::current();
     let request_id = caller.as_ref().map(|caller| caller.request_id.clone());
     let proved = caller.and_then(|caller| caller.identity).filter(|who| who.proof != Proof::None);
+    let channel = match &proved {
+        Some(who) if who.proof == Proof::Session => Channel::Dashboard,
+        _ if is_cli => Channel::Cli,
+        _ => Channel::Api,
+    };
     let (actor, note) = match proved {
         Some(who) => {
             let note = named.filter(|named| *named != who.name).map(str::to_owned);

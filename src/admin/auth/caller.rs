@@ -5,7 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use crate::types::{Name, Role};
+use crate::{
+    net::tls::Holder,
+    types::{Name, Role, address::UNIX_PEER},
+};
 
 tokio::task_local! {
     /// Of the request that this task handles. Handlers of every module make an origin of it; passing it through each of them
@@ -16,8 +19,14 @@ tokio::task_local! {
 /// The other end of a connection.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    /// Its address.
+    /// Its address; `0.0.0.0` of a unix socket.
     pub address: IpAddr,
+    /// The user that it runs as, where it comes over a unix socket.
+    pub uid: Option<u32>,
+    /// Whether it speaks TLS.
+    pub secure: bool,
+    /// Whom its certificate names, if it showed one that an authority vouches for.
+    pub holder: Option<Arc<Holder>>,
 }
 
 /// Who somebody is, and what they may do.
@@ -40,6 +49,12 @@ pub enum Proof {
     None,
     /// A token.
     Token,
+    /// A session that a token has begun.
+    Session,
+    /// A certificate.
+    Certificate,
+    /// The user that the process runs as, which the system tells of the other end of a unix socket.
+    User,
 }
 
 /// A request, as far as it is about who asks.
@@ -54,17 +69,29 @@ pub struct Caller {
 // === impl Peer ===
 
 impl Peer {
+    /// Somebody at an address, in the clear.
+    #[must_use]
+    pub fn at(address: IpAddr) -> Self {
+        Self { address, uid: None, secure: false, holder: None }
+    }
+
+    /// A process of this user, over a unix socket.
+    #[must_use]
+    pub fn of_user(uid: u32) -> Self {
+        Self { uid: Some(uid), ..Self::at(UNIX_PEER) }
+    }
+
     /// Whether it is on this machine.
     #[must_use]
     pub fn is_local(&self) -> bool {
-        self.address.to_canonical().is_loopback()
+        self.uid.is_some() || self.address.to_canonical().is_loopback()
     }
 }
 
 /// A peer that nothing is known of.
 impl Default for Peer {
     fn default() -> Self {
-        Self { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED) }
+        Self::at(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
     }
 }
 
@@ -93,6 +120,9 @@ impl Proof {
         match self {
             Self::None => "none",
             Self::Token => "token",
+            Self::Session => "session",
+            Self::Certificate => "certificate",
+            Self::User => "user",
         }
     }
 }

@@ -3,25 +3,29 @@
 //! - [`token`]: what people and programs have; [`file`]: what is kept of it
 //! - [`caller`]: who asks, as a request carries it
 //! - [`operation`]: who may make which call, in one table
+//! - `session`: what browsers have instead of a token
 //! - `denial`: what becomes of those who may not
 //!
-//! Without a file of tokens everybody who can connect is an administrator, and only loopback may be bound. With one, every
-//! call but health needs a token. The file is followed; a bad one changes nothing.
+//! Without tokens and client certificates everybody who can connect to the address is an administrator, and only loopback may be
+//! bound. With either, every call but health needs one. Over the unix socket, the system says who connects. The file of tokens is
+//! followed; a bad one changes nothing.
 
 pub mod caller;
 mod denial;
 pub mod file;
 pub mod operation;
+mod session;
 pub mod token;
 
 use std::{
+    collections::BTreeMap,
     fmt,
     num::NonZeroU32,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use jiff::Timestamp;
 
 pub(super) use self::{
@@ -29,15 +33,21 @@ pub(super) use self::{
     denial::{Denial, Occasion},
     operation::{Need, Operation},
 };
-use self::{denial::Denials, file::FileError, token::Tokens};
+use self::{
+    denial::Denials,
+    file::FileError,
+    session::Sessions,
+    token::{TokenEntry, TokenHash, Tokens},
+};
 use super::api::problem::Kind;
 use crate::{
-    config::model::{Admin, OpenMetrics},
+    config::model::{Admin, AdminClient, CertificateName, OpenMetrics},
     control::Control,
     http::{HeaderList, RequestView},
+    net::tls::Holder,
     policy::{Limiter, RateKey, RateRule, TooMany},
     telemetry::{DenialReason, prometheus::AdminTokens},
-    types::Role,
+    types::{Name, Role},
 };
 
 /// Addresses whose failures are remembered at least.
@@ -45,8 +55,16 @@ const MAX_PEERS: u32 = 4096;
 
 /// Decides who may ask for what.
 pub struct Auth {
-    /// The file of tokens; `None` where nobody has to say who they are.
     tokens: Option<TokenSource>,
+    /// Who may do what by a certificate.
+    clients: Vec<AdminClient>,
+    /// Whether everybody who can connect to the address may do everything.
+    open: bool,
+    /// What users may do over the unix socket.
+    uids: BTreeMap<u32, Role>,
+    sessions: Sessions,
+    /// Why the files of TLS as they are now are not what counts.
+    tls_problem: Mutex<Option<String>>,
     pub(super) hosts: Vec<String>,
     metrics: OpenMetrics,
     failures: Limiter,
@@ -95,8 +113,16 @@ impl Auth {
             burst: admin.max_failures.number().min(NonZeroU32::new(100).unwrap_or(NonZeroU32::MIN)),
             max_keys: MAX_PEERS,
         };
+        let own = rustix::process::geteuid().as_raw();
+        let uids = admin.socket.iter().flat_map(|socket| socket.uids.clone());
+        let clients = admin.tls.as_ref().and_then(|tls| tls.clients.as_ref());
         Ok(Self {
             tokens: admin.tokens.as_ref().map(source).transpose().map_err(failed)?,
+            clients: clients.map(|clients| clients.roles.clone()).unwrap_or_default(),
+            open: admin.is_open(),
+            uids: [(0, Role::Admin), (own, Role::Admin)].into_iter().chain(uids).collect(),
+            sessions: Sessions::default(),
+            tls_problem: Mutex::default(),
             hosts: admin.hosts.clone(),
             metrics: admin.metrics,
             failures: Limiter::new(failures),
@@ -104,10 +130,10 @@ impl Auth {
         })
     }
 
-    /// Whether everybody who can connect may do everything.
+    /// Whether everybody who can connect to the address may do everything.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.tokens.is_none()
+        self.open
     }
 
     /// The file of tokens.
@@ -137,9 +163,20 @@ impl Auth {
         Ok(Some(known.tokens.entries().len()))
     }
 
-    /// What an operator should know about the file of tokens.
+    /// Notes whether the files of TLS are good.
+    pub fn note_tls(&self, problem: Option<String>) {
+        *self.tls_problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+    }
+
+    /// What an operator should know about the files of tokens and TLS.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
+        let tls = self.tls_problem.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let tls = tls.map(|text| format!("admin.tls: {text}; what was read before stays in force"));
+        self.token_warnings().into_iter().chain(tls).collect()
+    }
+
+    fn token_warnings(&self) -> Vec<String> {
         let Some(source) = &self.tokens else { return Vec::new() };
         let known = source.known.lock().unwrap_or_else(PoisonError::into_inner);
         let problem =
@@ -176,12 +213,12 @@ impl Auth {
     ) -> Result<Option<Identity>, Denial> {
         let role = match operation.need {
             // A bad token is no reason to keep health from a probe.
-            Need::Open => return Ok(self.identify(headers, now).ok()),
+            Need::Open => return Ok(self.identify(headers, peer, now).ok()),
             Need::Metrics if self.opens_metrics(peer) => return Ok(None),
             Need::Metrics => Role::Viewer,
             Need::Role(role) => role,
         };
-        let identity = self.identify(headers, now).map_err(|denial| self.count(denial, peer))?;
+        let identity = self.identify(headers, peer, now).map_err(|denial| self.count(denial, peer))?;
         if identity.role < role {
             let (name, has, needs) = (&identity.name, identity.role.as_str(), role.as_str());
             let refused = Kind::Forbidden
@@ -200,38 +237,70 @@ impl Auth {
         }
     }
 
-    /// Who sends these fields.
-    fn identify(&self, headers: &HeaderMap, now: Timestamp) -> Result<Identity, Denial> {
-        let Some(source) = &self.tokens else { return Ok(Identity::anybody()) };
-        let Some(token) = bearer(headers)? else {
-            let refused = Kind::Unauthorized
-                .because("the admin API wants to know who asks")
-                .hint("send `Authorization: Bearer TOKEN`; the command line takes it from --token-file or WEIR_TOKEN");
-            return Err(Denial::new(DenialReason::NoToken, refused));
-        };
-        let tokens = {
-            let known = source.known.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(&known.tokens)
-        };
-        let Some(entry) = tokens.find(token) else {
-            let refused = Kind::Unauthorized
-                .because("there is no such token")
-                .hint("it may have been revoked, or be another Weir's; `weir token create` makes one");
-            return Err(Denial::new(DenialReason::WrongToken, refused));
-        };
-        if entry.is_expired(now) {
-            let end = entry.expires.unwrap_or(now);
-            let refused = Kind::Unauthorized
-                .because(format!("the token `{}` has ended, on {end}", entry.name))
-                .hint("`weir token create` makes another one");
-            return Err(Denial::new(DenialReason::Expired, refused).of(entry.name.as_str()));
+    /// Who sends these fields over this connection. What a request itself says comes before what its connection says.
+    fn identify(&self, headers: &HeaderMap, peer: &Peer, now: Timestamp) -> Result<Identity, Denial> {
+        if self.open && peer.uid.is_none() {
+            return Ok(Identity::anybody());
         }
-        Ok(Identity {
-            name: entry.name.to_string(),
-            role: entry.role,
-            routes: entry.routes.as_deref().map(Arc::from),
-            proof: Proof::Token,
-        })
+        if let Some(token) = bearer(headers)? {
+            let tokens = self.tokens().unwrap_or_default();
+            return known(tokens.find(token), now, Proof::Token);
+        }
+        if let Some(token) = session::cookie(headers).and_then(|cookie| self.sessions.token_of(cookie)) {
+            let tokens = self.tokens().unwrap_or_default();
+            return known(tokens.find_hash(token), now, Proof::Session);
+        }
+        let connected = match (&peer.holder, peer.uid) {
+            (Some(holder), _) => self.of_certificate(holder),
+            (None, Some(uid)) => self.uids.get(&uid).map(|role| Identity {
+                name: format!("uid:{uid}"),
+                role: *role,
+                routes: None,
+                proof: Proof::User,
+            }),
+            (None, None) => None,
+        };
+        connected.ok_or_else(|| stranger(peer))
+    }
+
+    fn tokens(&self) -> Option<Arc<Tokens>> {
+        let source = self.tokens.as_ref()?;
+        let known = source.known.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(Arc::clone(&known.tokens))
+    }
+
+    fn of_certificate(&self, holder: &Holder) -> Option<Identity> {
+        let fits = |client: &&AdminClient| match &client.says {
+            CertificateName::CommonName(name) => holder.common_name.as_ref() == Some(name),
+            CertificateName::Dns(name) => holder.dns.contains(name),
+            CertificateName::Uri(uri) => holder.uris.contains(uri),
+        };
+        let client = self.clients.iter().find(fits)?;
+        let routes: Option<Arc<[Name]>> = (!client.routes.is_empty()).then(|| Arc::from(&*client.routes));
+        let name = client.says.parts().1.to_owned();
+        Some(Identity { name, role: client.role, routes, proof: Proof::Certificate })
+    }
+
+    /// Begins a session for whoever has `token`: who that is, and the cookie.
+    pub(super) fn log_in(
+        &self,
+        token: &str,
+        peer: &Peer,
+        now: Timestamp,
+    ) -> Result<(Identity, Option<HeaderValue>), Denial> {
+        let tokens = self.tokens().unwrap_or_default();
+        let identity = known(tokens.find(token), now, Proof::Session);
+        let identity = identity.map_err(|denial| self.count(denial, peer))?;
+        let secret = self.sessions.begin(TokenHash::of(token));
+        Ok((identity, secret.and_then(|secret| session::set_cookie(Some(&secret), peer.secure))))
+    }
+
+    /// Ends the session of these fields, and has the browser forget it.
+    pub(super) fn log_out(&self, headers: &HeaderMap, peer: &Peer) -> Option<HeaderValue> {
+        if let Some(cookie) = session::cookie(headers) {
+            self.sessions.end(cookie);
+        }
+        session::set_cookie(None, peer.secure)
     }
 
     /// Counts a failed attempt; after too many of one address, it is told to wait.
@@ -265,6 +334,41 @@ impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Auth").field("tokens", &self.tokens_file()).finish_non_exhaustive()
     }
+}
+
+/// Whose token it is, if it counts.
+fn known(entry: Option<&TokenEntry>, now: Timestamp, proof: Proof) -> Result<Identity, Denial> {
+    let Some(entry) = entry else {
+        let refused = Kind::Unauthorized
+            .because("there is no such token")
+            .hint("it may have been revoked, or be another Weir's; `weir token create` makes one");
+        return Err(Denial::new(DenialReason::WrongToken, refused));
+    };
+    if entry.is_expired(now) {
+        let end = entry.expires.unwrap_or(now);
+        let refused = Kind::Unauthorized
+            .because(format!("the token `{}` has ended, on {end}", entry.name))
+            .hint("`weir token create` makes another one");
+        return Err(Denial::new(DenialReason::Expired, refused).of(entry.name.as_str()));
+    }
+    let routes = entry.routes.as_deref().map(Arc::from);
+    Ok(Identity { name: entry.name.to_string(), role: entry.role, routes, proof })
+}
+
+/// The refusal of somebody who has proved nothing.
+fn stranger(peer: &Peer) -> Denial {
+    let refused = match peer.uid {
+        Some(uid) => Kind::Unauthorized
+            .because(format!("the user {uid} has no role here"))
+            .hint(format!("give it one by `admin.socket.uids: {{ {uid}: viewer }}`, or send a token")),
+        None if peer.holder.is_some() => Kind::Unauthorized
+            .because("no role is for the names in this certificate")
+            .hint("give one of them a role in `admin.tls.clients.roles`, or send a token"),
+        None => Kind::Unauthorized.because("the admin API wants to know who asks").hint(
+            "send `Authorization: Bearer TOKEN`; the command line takes it from --token-file or WEIR_TOKEN",
+        ),
+    };
+    Denial::new(DenialReason::NoToken, refused)
 }
 
 /// The token of `Authorization: Bearer`; another scheme or two fields are an attempt that fails.

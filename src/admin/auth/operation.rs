@@ -45,6 +45,8 @@ const TABLE: &[Row] = &[
     ("/livez", ("livez", OPEN), None),
     ("/readyz", ("readyz", OPEN), None),
     ("/metrics", ("metrics", METRICS), None),
+    // Logging in is how one becomes known.
+    ("/v1/session", ("session", VIEWER), Some(("session", OPEN))),
     ("/v1/openapi.json", ("openapi", VIEWER), None),
     ("/v1/status", ("status", VIEWER), None),
     ("/v1/events", ("events", VIEWER), None),
@@ -75,6 +77,11 @@ const TABLE: &[Row] = &[
 // === impl Operation ===
 
 impl Operation {
+    /// An attempt to log in.
+    pub(in crate::admin) const fn login() -> Self {
+        Self { label: "session", need: OPEN, changes: false }
+    }
+
     /// What `method` is on the path that the router has matched; `None` is a path that does not exist.
     #[must_use]
     pub fn of(method: &Method, path: Option<&str>) -> Self {

@@ -103,6 +103,13 @@ impl TokenHash {
     }
 }
 
+impl TokenHash {
+    /// The bytes, for maps.
+    pub(super) fn bytes(self) -> [u8; SHA256_OUTPUT_LEN] {
+        self.0
+    }
+}
+
 /// In constant time: how long it takes tells nothing about where two differ.
 impl PartialEq for TokenHash {
     fn eq(&self, other: &Self) -> bool {

@@ -11,7 +11,10 @@ use crate::{
         file,
         token::{TokenEntry, TokenHash},
     },
-    config::model::Admin,
+    config::model::{
+        Admin, AdminClient, AdminClients, AdminSocket, AdminTls, CertificateFiles, CertificateName,
+        TlsVersion,
+    },
     telemetry::DenialReason,
     types::Role,
 };
@@ -273,4 +276,47 @@ async fn every_answer_tells_browsers_to_keep_out() {
         }
         assert!(reply.header("content-security-policy").starts_with("default-src 'none'"));
     }
+}
+
+#[tokio::test]
+async fn users_and_certificates_have_roles() {
+    let weir = Guarded::start(|admin| {
+        let uids = [(1000, Role::Operator), (1001, Role::Viewer)].into();
+        admin.socket = Some(AdminSocket { path: "/admin.sock".into(), mode: None, uids });
+        let files = CertificateFiles { cert_file: "/a".into(), key_file: "/b".into() };
+        let says = CertificateName::Dns("ci".to_owned());
+        let roles = vec![AdminClient { says, role: Role::Operator, routes: vec![name("cart")] }];
+        let clients = Some(AdminClients { ca_file: "/c".into(), roles });
+        admin.tls = Some(AdminTls { certificate: files, min_version: TlsVersion::Tls12, clients });
+    });
+    let kill = "PUT /v1/routes/shop/kill-switch";
+    for (peer, head, expected) in [
+        ("uid:0", kill, 200),
+        ("uid:1000", kill, 200),
+        ("uid:1000", "GET /v1/config", 403),
+        ("uid:1001", kill, 403),
+        ("uid:1001", "GET /metrics", 200),
+        ("uid:1002", "GET /v1/status", 401),
+        ("dns:ci", "GET /v1/status", 200),
+        ("dns:ci", kill, 403),
+        ("dns:other", "GET /v1/status", 401),
+        ("127.0.0.1", "GET /v1/status", 401),
+    ] {
+        let reply = weir.send(&format!("{head}\npeer: {peer}"), "").await;
+        assert_eq!(reply.status, expected, "{peer}: {head}: {}", reply.text);
+    }
+    let hint = |reply: Reply| reply.json()["hint"].as_str().unwrap_or_default().to_owned();
+    let user = weir.send("GET /v1/status\npeer: uid:1002", "").await;
+    assert_eq!(hint(user), "give it one by `admin.socket.uids: { 1002: viewer }`, or send a token");
+    let holder = weir.send("GET /v1/status\npeer: dns:other", "").await;
+    assert_eq!(hint(holder), "give one of them a role in `admin.tls.clients.roles`, or send a token");
+}
+
+#[tokio::test]
+async fn an_open_address_opens_no_socket() {
+    let admin = Admin { tokens: None, ..fixtures::config(&[("shop", &[("stable", 1)])]).admin };
+    let fixture = Fixture::with(Auth::new(&admin).unwrap());
+    assert_eq!(fixture.send("GET /v1/config\npeer: 127.0.0.1", "").await.status, 200);
+    assert_eq!(fixture.send("GET /v1/config\npeer: uid:0", "").await.status, 200);
+    assert_eq!(fixture.send("GET /v1/config\npeer: uid:4242", "").await.status, 401);
 }

@@ -94,6 +94,30 @@ fn boot_changes(running: &Config, wanted: &Config) -> Vec<BootChange> {
         .collect()
 }
 
+/// The admin API's socket and who may do what over it, as one text.
+fn socket(admin: &model::Admin) -> String {
+    let Some(socket) = &admin.socket else { return "none".to_owned() };
+    let mode = socket.mode.map_or_else(String::new, |mode| format!(", mode {mode:04o}"));
+    let uids = socket.uids.iter().map(|(uid, role)| format!(", {uid}: {}", role.as_str()));
+    format!("{}{mode}{}", socket.path.display(), uids.collect::<String>())
+}
+
+/// The admin API's TLS and who may do what by a certificate, as one text.
+fn tls(admin: &model::Admin) -> String {
+    let Some(tls) = &admin.tls else { return "none".to_owned() };
+    let files = &tls.certificate;
+    let clients = tls.clients.iter().flat_map(|clients| {
+        let each = clients.roles.iter().map(|client| {
+            let ((key, name), routes) = (client.says.parts(), client.routes.iter());
+            let routes = routes.map(|route| format!(" {route}")).collect::<String>();
+            format!(", {key} {name}: {}{routes}", client.role.as_str())
+        });
+        std::iter::once(format!(", clients of {}", clients.ca_file.display())).chain(each)
+    });
+    let (cert, key) = (files.cert_file.display(), files.key_file.display());
+    format!("{cert}, {key}, {}{}", tls.min_version.as_str(), clients.collect::<String>())
+}
+
 /// Each of them, and what it is.
 fn boot_settings(config: &Config) -> Vec<(&'static str, String)> {
     let path = |path: &Option<std::path::PathBuf>, none: &str| {
@@ -104,6 +128,8 @@ fn boot_settings(config: &Config) -> Vec<(&'static str, String)> {
         ("admin.bind", admin.bind.to_string()),
         ("admin.hosts", format!("[{}]", admin.hosts.join(", "))),
         ("admin.tokens", path(&admin.tokens, "none")),
+        ("admin.socket", socket(admin)),
+        ("admin.tls", tls(admin)),
         ("admin.insecure", admin.insecure.to_string()),
         ("admin.metrics", admin.metrics.as_str().to_owned()),
         ("admin.max_failures", admin.max_failures.to_string()),
