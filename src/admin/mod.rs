@@ -2,11 +2,11 @@
 //!
 //! [`router`] answers requests, [`serve`] takes connections. Reading comes from two sources: [`Control`] has the state, and
 //! a [`View`] has what only the running system knows (traffic, health, explanations). Writing is a command to `Control`,
-//! always. The layers of `guard` stand before every handler: which host is asked, from which page, and what is counted.
-//!
-//! There is no authentication yet, so [`check_bind`] refuses any address but loopback.
+//! always. `guard` stands before every handler: which host is asked, from which page, who asks ([`auth`]), what they may do,
+//! and what is counted.
 
 pub mod api;
+pub mod auth;
 pub mod events;
 mod guard;
 mod patient;
@@ -18,8 +18,9 @@ mod view;
 use std::{net::SocketAddr, sync::Arc};
 
 pub use api::router;
+pub use auth::{Auth, AuthError};
 pub use events::Events;
-pub use server::{BindError, check_bind, serve};
+pub use server::{BindError, Door, check_bind, serve};
 pub use view::View;
 
 use crate::{control::Control, telemetry::ControlStats};
@@ -35,6 +36,8 @@ pub struct AppState {
     pub stats: Arc<ControlStats>,
     /// What clients are told of as it happens; [`events::follow`] has to run.
     pub events: Arc<Events>,
+    /// Who may ask for what.
+    pub auth: Arc<Auth>,
     /// The address that is served; its host is one that may be asked.
     pub bind: SocketAddr,
 }

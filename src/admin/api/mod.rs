@@ -17,6 +17,7 @@ pub mod problem;
 mod request;
 mod revisions;
 pub(super) mod routes;
+mod session;
 mod status;
 pub mod types;
 pub(super) mod weights;
@@ -76,6 +77,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(config::schema))
         .routes(routes!(config::check))
         .routes(routes!(events::stream))
+        .routes(routes!(session::read, session::log_in, session::log_out))
         .routes(routes!(openapi::document))
 }
 

@@ -20,6 +20,9 @@ use crate::types::clock;
 
 /// Silence after which a comment is sent, so that both sides and everything between them see that the other is there.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How long a stream lasts. Who goes on after it is asked anew who they are, so that a token that was withdrawn meanwhile is
+/// of no use any longer; what happens between the two is told to who comes back with the last id.
+pub(super) const LIFETIME: Duration = Duration::from_secs(3600);
 /// A comment, which clients ignore.
 const COMMENT: Bytes = Bytes::from_static(b": nothing new\n\n");
 /// When to try again after the connection is lost, in milliseconds.
@@ -34,6 +37,7 @@ pub struct EventStream {
     at: u64,
     first: VecDeque<Bytes>,
     heartbeat: Pin<Box<Sleep>>,
+    end: Pin<Box<Sleep>>,
 }
 
 // === impl EventStream ===
@@ -46,7 +50,8 @@ impl EventStream {
         first: Vec<Bytes>,
     ) -> Self {
         let first = std::iter::once(RETRY).chain(first).collect();
-        Self { events, client, queue, at, first, heartbeat: Box::pin(sleep(HEARTBEAT)) }
+        let (heartbeat, end) = (Box::pin(sleep(HEARTBEAT)), Box::pin(sleep(LIFETIME)));
+        Self { events, client, queue, at, first, heartbeat, end }
     }
 
     /// Puts the whole picture before everything that is still to come. It has to be made after the stream was opened: a
@@ -65,6 +70,9 @@ impl Body for EventStream {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Slow>>> {
+        if self.end.as_mut().poll(context).is_ready() {
+            return Poll::Ready(None);
+        }
         let text = match self.first.pop_front() {
             Some(text) => Some(Ok(text)),
             None => match self.queue.poll_next(context) {

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{
     queue::{CAPACITY, PATIENCE},
     ring::{MAX_BYTES, MAX_EVENTS},
-    stream::HEARTBEAT,
+    stream::{HEARTBEAT, LIFETIME},
     *,
 };
 
@@ -234,6 +234,17 @@ async fn silence_is_broken_by_comments() {
     assert!(next_text(&mut stream).await.contains("audit"));
     tokio::time::advance(HEARTBEAT - Duration::from_secs(1)).await;
     assert!(ready(&mut stream).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_after_an_hour() {
+    let events = events();
+    let (mut stream, _) = events.open(Filter::default(), None).unwrap();
+    let began = clock::now();
+    while let Some(text) = next(&mut stream).await {
+        assert!(!text.is_empty());
+    }
+    assert_eq!(began.elapsed().as_secs(), LIFETIME.as_secs());
 }
 
 #[tokio::test(start_paused = true)]
