@@ -144,9 +144,8 @@ impl Prepared {
             Some(told)
         });
         let applier = tokio::spawn(applier.run(ended(applier_stopped)));
-        let admin_ended = streams_ended(admin_stopped, Arc::clone(&app.events));
         let (auth, urls) = (Arc::clone(&front.auth), front.urls(admin));
-        let serving_admin = tokio::spawn(front.serve(admin_socket, admin::router(app), admin_ended));
+        let serving_admin = tokio::spawn(front.serve(admin_socket, app, ended(admin_stopped)));
         if let Some(taken) = taken {
             taken.serving().await;
         }
@@ -222,12 +221,6 @@ fn app(
 /// Waits until the sender sends or is gone; both mean stop.
 async fn ended(stop: oneshot::Receiver<()>) {
     let _ = stop.await;
-}
-
-/// The same, and ends the streams of events then: the server waits for answers under way, and these have no end.
-async fn streams_ended(stop: oneshot::Receiver<()>, events: Arc<admin::Events>) {
-    ended(stop).await;
-    events.close();
 }
 
 /// Looks up names that are new in a control file before it is applied.
