@@ -1,16 +1,7 @@
-//! The `weir` binary: parses the command line, prints what went wrong, and exits with its code.
+//! The `weir` binary: hands its arguments over and exits with the code that comes back.
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use weir::cli::{self, Cli};
-
 fn main() -> ExitCode {
-    match cli::run(Cli::parse()) {
-        Ok(exit) => exit.into(),
-        Err(failure) => {
-            eprintln!("weir: {failure}");
-            failure.exit.into()
-        }
-    }
+    weir::cli::main(std::env::args_os())
 }

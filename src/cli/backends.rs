@@ -3,49 +3,62 @@
 use clap::Args;
 
 use super::{
-    Exit, Failure, Format, Remote,
-    client::{Client, block_on},
-    output::{self, Align, Look, Table},
+    Exit, Failure,
+    format::{Answer, Screen},
+    output::View,
+    remote::Remote,
+    table::{Cell, Column, Table},
+    watch::Watch,
 };
-use crate::admin::api::types;
+use crate::{admin::api::types, types::Name};
+
+const EXAMPLES: &str = "\
+Examples:
+  weir backends
+  weir backends --output json";
 
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Backends {
+    #[command(flatten)]
+    watch: Watch,
     #[command(flatten)]
     remote: Remote,
 }
+
+const COLUMNS: [Column; 7] = [
+    Column::left("BACKEND").grouped().shrinks(),
+    Column::left("ENDPOINT"),
+    Column::right("WEIGHT").rank(3),
+    Column::left("HEALTH").shrinks(),
+    Column::right("IN FLIGHT").rank(1),
+    Column::left("LAST CHECK").rank(2).shrinks(),
+    Column::left("ROUTES").wide(),
+];
 
 // === impl Backends ===
 
 impl Backends {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let client = Client::new(&self.remote.server)?;
-        let backends: types::Backends = block_on(client.get("/v1/backends"))?;
-        match self.remote.output {
-            Format::Json => output::print_json(&backends)?,
-            Format::Table => {
-                let text = table(&backends.backends).render(Look::of_stdout());
-                output::print(&(text + &conditions(&backends.backends)))?;
-            }
-        }
-        Ok(Exit::Done)
+        self.watch.show::<types::Backends>(&self.remote, "/v1/backends")
     }
 }
 
-fn table(backends: &[types::Backend]) -> Table {
-    use Align::{Left, Right};
-    let look = Look::of_stdout();
-    let headings = [
-        ("BACKEND", Left),
-        ("ENDPOINT", Left),
-        ("WEIGHT", Right),
-        ("HEALTH", Left),
-        ("IN FLIGHT", Right),
-        ("LAST CHECK", Left),
-    ];
-    let mut table = Table::new(&headings);
+impl Answer for types::Backends {
+    fn screen(&self, view: &View) -> Screen {
+        Screen::default().table(table(&self.backends, view)).tail(conditions(&self.backends))
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.backends.iter().map(|backend| backend.name.to_string()).collect()
+    }
+}
+
+fn table(backends: &[types::Backend], view: &View) -> Table {
+    let mut table = Table::new(&COLUMNS);
     for backend in backends {
-        for (index, endpoint) in backend.endpoints.iter().enumerate() {
+        let routes: Vec<_> = backend.routes.iter().map(Name::as_str).collect();
+        for endpoint in &backend.endpoints {
             let health = if backend.health_checked { endpoint.health.as_str() } else { "not checked" };
             let health = match &endpoint.ejection {
                 Some(ejection) => format!("ejected {:.0}s ({})", ejection.seconds_left, ejection.cause),
@@ -55,12 +68,13 @@ fn table(backends: &[types::Backend]) -> Table {
                 },
             };
             table.row([
-                if index == 0 { backend.name.to_string() } else { String::new() },
-                endpoint.address.clone(),
-                endpoint.weight.to_string(),
-                format!("{} {health}", look.mark(endpoint.available)),
-                endpoint.in_flight.to_string(),
-                endpoint.detail.clone(),
+                backend.name.as_str().into(),
+                endpoint.address.as_str().into(),
+                endpoint.weight.to_string().into(),
+                Cell::verdict(endpoint.available, format!("{} {health}", view.look.mark(endpoint.available))),
+                endpoint.in_flight.to_string().into(),
+                endpoint.detail.as_str().into(),
+                routes.join(",").into(),
             ]);
         }
     }
@@ -68,23 +82,23 @@ fn table(backends: &[types::Backend]) -> Table {
 }
 
 /// A line for each thing that is wrong with a backend as a whole.
-pub(super) fn conditions(backends: &[types::Backend]) -> String {
-    let mut text = String::new();
+pub(super) fn conditions(backends: &[types::Backend]) -> Vec<String> {
+    let mut lines = Vec::new();
     for types::Backend { name, condition, .. } in backends {
         if condition.version_suspect {
-            text += &format!(
-                "backend {name}: most endpoints answer badly at once, so the version is suspect and none is ejected\n"
-            );
+            lines.push(format!(
+                "backend {name}: most endpoints answer badly at once, so the version is suspect and none is ejected"
+            ));
         }
         if condition.panic {
-            text += &format!("backend {name}: panic: few endpoints are available, so all are used\n");
+            lines.push(format!("backend {name}: panic: few endpoints are available, so all are used"));
         }
         for limit in condition.circuit_breaker.iter().filter(|limit| limit.open) {
             let types::LimitUsage { limit, used, allowed, refused, .. } = limit;
-            text += &format!(
-                "backend {name}: circuit breaker open: {used} of {allowed} {limit}, {refused} refused so far\n"
-            );
+            lines.push(format!(
+                "backend {name}: circuit breaker open: {used} of {allowed} {limit}, {refused} refused so far"
+            ));
         }
     }
-    text
+    lines
 }

@@ -2,31 +2,29 @@
 
 use std::{io::Read as _, path::PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::{
     Exit, Failure,
+    format::Format,
     output::{self, Look},
 };
 use crate::config::{self, Diagnostics};
 
+const EXAMPLES: &str = "\
+Examples:
+  weir check weir.yaml
+  weir check - < weir.yaml
+  weir check weir.yaml --output sarif > weir.sarif";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Check {
     /// The control file; `-` reads standard input
     file: PathBuf,
-    /// How to print what was found
-    #[arg(long, short, value_enum, default_value = "text")]
+    /// How to print what was found: with the lines of the file to standard error, or for programs to standard output
+    #[arg(long, short, value_parser = Format::parser(Format::CHECK), default_value = "table")]
     output: Format,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// With the lines of the file, to standard error
-    Text,
-    /// An array of objects, to standard output
-    Json,
-    /// For code scanning tools (SARIF 2.1.0), to standard output
-    Sarif,
 }
 
 // === impl Check ===
@@ -46,15 +44,15 @@ impl Check {
             Err(errors) => (Exit::BadConfig, errors),
         };
         self.report(&found)?;
-        if exit == Exit::Done && self.output == Format::Text {
+        if exit == Exit::Done && self.output == Format::Table {
             output::print(&format!("{} is good\n", self.file.display()))?;
         }
         Ok(exit)
     }
 
-    fn report(&self, found: &Diagnostics) -> anyhow::Result<()> {
+    fn report(&self, found: &Diagnostics) -> Result<(), Failure> {
         match self.output {
-            Format::Text => {
+            Format::Table => {
                 let look = Look::of_stderr();
                 let text = found.render(config::Look { colour: look.colour, ascii: !look.unicode });
                 if !text.is_empty() {
@@ -62,8 +60,8 @@ impl Check {
                 }
                 Ok(())
             }
-            Format::Json => output::print_json(&found.to_json()),
-            Format::Sarif => output::print_json(&found.to_sarif()),
+            Format::Sarif => Ok(output::print_json(&found.to_sarif())?),
+            format => format.print_document(&found.to_json()),
         }
     }
 }

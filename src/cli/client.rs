@@ -75,7 +75,7 @@ impl Client {
             return Ok(answer.with_context(|| format!("{} gave an answer of another form", self.authority))?);
         }
         match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) => Err(Failure::problem(&problem)),
+            Ok(problem) => Err(Failure::problem(problem)),
             Err(_) => Err(anyhow!("{} answered {status}, and is hardly a weir", self.authority).into()),
         }
     }
@@ -83,13 +83,19 @@ impl Client {
     /// Sends `call` and gives what comes back, whatever it is.
     pub(super) async fn exchange(&self, call: Call) -> Result<(StatusCode, Bytes), Failure> {
         let exchange = tokio::time::timeout(self.timeout, self.try_exchange(call));
-        let unreachable = || format!("cannot reach http://{}", self.authority);
-        let answer = match exchange.await {
-            Ok(answer) => answer,
-            Err(_) => Err(anyhow!("no answer within {} s", self.timeout.as_secs())),
-        };
-        let answer = answer.with_context(unreachable);
-        answer.map_err(|error| Failure::new(Exit::Unreachable, error))
+        match exchange.await {
+            Ok(answer) => {
+                let answer = answer.with_context(|| format!("cannot reach http://{}", self.authority));
+                answer.map_err(|error| Failure::new(Exit::Unreachable, error))
+            }
+            Err(_) => {
+                let seconds = self.timeout.as_secs();
+                Err(Failure::text(
+                    Exit::Timeout,
+                    format!("no answer from http://{} within {seconds} s", self.authority),
+                ))
+            }
+        }
     }
 
     async fn try_exchange(&self, call: Call) -> anyhow::Result<(StatusCode, Bytes)> {

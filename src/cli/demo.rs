@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 use clap::Args;
 
-use super::{Exit, Failure, Format, output::Look};
+use super::{Exit, Failure, format::Format, output::Look};
 use crate::demo::{self, DemoError, Options, Output, Style};
 
 /// How long each weight is held.
@@ -18,7 +18,13 @@ const HOLD: Duration = Duration::from_secs(4);
 /// The same with `--exit`: for a smoke test, which should not take longer than it must.
 const HOLD_EXIT: Duration = Duration::from_secs(3);
 
+const EXAMPLES: &str = "\
+Examples:
+  weir demo                                        two versions, users, a walk from 5 to 100 %; then it keeps serving
+  weir demo --exit --seed 1 --output json          a smoke test of twelve seconds: exit code 1 unless all went well";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Demo {
     /// End after the walk: exit code 0 when no request failed and everything held, else 1
     #[arg(long)]
@@ -33,7 +39,7 @@ pub(super) struct Demo {
     #[arg(long, default_value_t = 9900, value_name = "PORT")]
     admin_port: u16,
     /// How to print the report; with json, progress goes to standard error
-    #[arg(long, short, value_enum, default_value = "table")]
+    #[arg(long, short, value_parser = Format::parser(&[Format::Table, Format::Json]), default_value = "table")]
     output: Format,
 }
 
@@ -57,7 +63,7 @@ impl Demo {
                 let style = style(Look::of_stdout(), stdout.is_terminal());
                 Output { text: &mut stdout, style, json: None }
             }
-            Format::Json => {
+            _ => {
                 let style = style(Look::of_stderr(), stderr.is_terminal());
                 let json: &mut (dyn Write + Send) = &mut stdout;
                 Output { text: &mut stderr, style, json: Some(json) }

@@ -6,13 +6,22 @@ use clap::Args;
 use hyper::Method;
 
 use super::{
-    Exit, Failure, Format, Remote,
-    client::{Call, Client, block_on, segment},
-    output::{self, Look},
+    Exit, Failure,
+    client::{Call, segment},
+    format::{Answer, Screen},
+    output::{self, View},
+    remote::Remote,
 };
 use crate::admin::api::types::{ExplainRequest, Explanation, HeaderValues};
 
+const EXAMPLES: &str = "\
+Examples:
+  weir explain shop -H 'x-user: 42'
+  weir explain shop --cookie plan=beta --ip 203.0.113.9 --path /cart --method POST
+  weir explain shop -H 'x-user: 42' --output name      the backend only";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Explain {
     /// The route
     route: String,
@@ -42,7 +51,6 @@ pub(super) struct Explain {
 
 impl Explain {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let client = Client::new(&self.remote.server)?;
         let mut headers: BTreeMap<String, HeaderValues> = BTreeMap::new();
         for (name, value) in self.headers {
             headers.entry(name).or_default().0.push(value);
@@ -58,12 +66,8 @@ impl Explain {
             client_ip: self.client_ip,
         };
         let path = format!("/v1/routes/{}/explain", segment(&self.route));
-        let explanation: Explanation = block_on(client.send(Call::new(Method::POST, path).json(&request)))?;
-        match self.remote.output {
-            Format::Json => output::print_json(&explanation)?,
-            Format::Table => output::print(&render(&explanation, Look::of_stdout()))?,
-        }
-        Ok(Exit::Done)
+        let explanation: Explanation = self.remote.send(Call::new(Method::POST, path).json(&request))?;
+        self.remote.output.print(&explanation)
     }
 }
 
@@ -73,30 +77,39 @@ fn header(text: &str) -> Result<(String, String), String> {
     Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
 }
 
-fn render(explanation: &Explanation, look: Look) -> String {
-    let arrow = if look.unicode { "→" } else { "->" };
-    let mut by = explanation.reason.clone();
-    if let Some(rule) = &explanation.rule {
-        by += &format!(" {rule}");
+impl Answer for Explanation {
+    fn screen(&self, view: &View) -> Screen {
+        let arrow = if view.look.unicode { "→" } else { "->" };
+        let mut by = self.reason.clone();
+        if let Some(rule) = &self.rule {
+            by += &format!(" {rule}");
+        }
+        if let Some(bucket) = self.bucket {
+            by += &format!(", bucket {bucket}");
+        }
+        if let Some(region) = &self.region {
+            by += &format!(", region {region}");
+        }
+        let backend = view.look.bold(self.backend.as_str());
+        let (route, revision) = (&self.route, self.revision.0);
+        let cookie = if self.sets_cookie { "; the response sets the assignment cookie" } else { "" };
+        let mut lines = vec![format!("{route} {arrow} {backend}   by {by}   rev {revision}{cookie}")];
+        let width = self.steps.iter().map(|step| step.step.chars().count()).max().unwrap_or(0);
+        for step in &self.steps {
+            let line = format!("  {:<width$}  {:<7}  {}", step.step, step.result, step.detail);
+            lines.push(output::clean(&line));
+        }
+        match &self.matched_route {
+            Some(matched) if matched == route => {}
+            Some(matched) => {
+                lines.push(format!("note: such a request goes to route {matched}, not {route}"));
+            }
+            None => lines.push("note: no route matches such a request; it is answered 404".to_owned()),
+        }
+        Screen::of(lines)
     }
-    if let Some(bucket) = explanation.bucket {
-        by += &format!(", bucket {bucket}");
+
+    fn names(&self) -> Vec<String> {
+        vec![self.backend.to_string()]
     }
-    if let Some(region) = &explanation.region {
-        by += &format!(", region {region}");
-    }
-    let backend = look.bold(explanation.backend.as_str());
-    let (route, revision) = (&explanation.route, explanation.revision.0);
-    let cookie = if explanation.sets_cookie { "; the response sets the assignment cookie" } else { "" };
-    let mut text = format!("{route} {arrow} {backend}   by {by}   rev {revision}{cookie}\n");
-    let width = explanation.steps.iter().map(|step| step.step.chars().count()).max().unwrap_or(0);
-    for step in &explanation.steps {
-        text += &format!("  {:<width$}  {:<7}  {}\n", step.step, step.result, step.detail);
-    }
-    match &explanation.matched_route {
-        Some(matched) if matched == route => {}
-        Some(matched) => text += &format!("note: such a request goes to route {matched}, not {route}\n"),
-        None => text += "note: no route matches such a request; it is answered 404\n",
-    }
-    text
 }

@@ -7,17 +7,25 @@ use hyper::Method;
 
 use super::{
     Exit, Failure,
-    client::{Call, Client, block_on},
+    client::{Call, block_on},
+    remote::At,
 };
 
 /// Container engines wait 30 s by default; a process that needs as much as this is not well.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
+const EXAMPLES: &str = "\
+Container engines know two exit codes, 0 and 1; so does this command.
+
+Examples:
+  weir healthcheck
+  weir healthcheck --ready";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Healthcheck {
-    /// The admin API
-    #[arg(long, env = "WEIR_SERVER", default_value = "http://127.0.0.1:9900", value_name = "URL")]
-    server: String,
+    #[command(flatten)]
+    at: At,
     /// Ask whether new traffic should come (/readyz), not only whether the process answers (/livez)
     #[arg(long)]
     ready: bool,
@@ -27,11 +35,11 @@ pub(super) struct Healthcheck {
 
 impl Healthcheck {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let client = Client::new(&self.server)?.with_timeout(TIMEOUT);
+        let client = self.at.client()?.with_timeout(TIMEOUT);
         let path = if self.ready { "/readyz" } else { "/livez" };
         // Container engines reserve every code but 0 and 1.
-        let answer = block_on(client.exchange(Call::new(Method::GET, path)));
-        let (status, body) = answer.map_err(|failure| Failure { exit: Exit::Error, ..failure })?;
+        let answer = self.at.hinted(block_on(client.exchange(Call::new(Method::GET, path))));
+        let (status, body) = answer.map_err(|failure| failure.with_exit(Exit::Error))?;
         if status.is_success() {
             return Ok(Exit::Done);
         }

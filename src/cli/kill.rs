@@ -5,13 +5,23 @@ use hyper::Method;
 use serde_json::json;
 
 use super::{
-    Exit, Failure, Format, Remote,
-    client::{Call, Client, block_on, segment},
-    output,
+    Exit, Failure,
+    client::{Call, segment},
+    format::{Answer, Screen},
+    output::{self, View},
+    remote::Remote,
 };
 use crate::{admin::api::types::KillSwitch, types::Revision};
 
+const EXAMPLES: &str = "\
+It does not ask whether you are sure. Who was pinned to another backend moves at once.
+
+Examples:
+  weir kill shop                       everything to the baseline, now
+  weir kill shop --to canary --reason 'stable is broken'";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Kill {
     /// The route
     route: String,
@@ -24,7 +34,13 @@ pub(super) struct Kill {
     remote: Remote,
 }
 
+const UNKILL_EXAMPLES: &str = "\
+Examples:
+  weir unkill shop
+  weir unkill shop --if-rev r42";
+
 #[derive(Debug, Args)]
+#[command(after_help = UNKILL_EXAMPLES)]
 pub(super) struct Unkill {
     /// The route
     route: String,
@@ -73,21 +89,23 @@ fn path(route: &str) -> String {
 }
 
 fn send(remote: &Remote, call: Call) -> Result<Exit, Failure> {
-    let client = Client::new(&remote.server)?;
-    let switch: KillSwitch = block_on(client.send(call))?;
-    for warning in &switch.warnings {
-        output::note(&format!("warning: {warning}"));
+    let switch: KillSwitch = remote.send(call)?;
+    output::warn(&switch.warnings);
+    remote.output.print(&switch)
+}
+
+impl Answer for KillSwitch {
+    fn screen(&self, _: &View) -> Screen {
+        let state = match &self.backend {
+            Some(backend) => format!("everything goes to {backend}"),
+            None => "the weights decide".to_owned(),
+        };
+        Screen::of([format!("{}: {state}   {}", self.route, outcome(self))])
     }
-    if remote.output == Format::Json {
-        output::print_json(&switch)?;
-        return Ok(Exit::Done);
+
+    fn names(&self) -> Vec<String> {
+        vec![self.route.to_string()]
     }
-    let state = match &switch.backend {
-        Some(backend) => format!("everything goes to {backend}"),
-        None => "the weights decide".to_owned(),
-    };
-    output::print(&format!("{}: {state}   {}\n", switch.route, outcome(&switch)))?;
-    Ok(Exit::Done)
 }
 
 fn outcome(switch: &KillSwitch) -> String {

@@ -1,36 +1,50 @@
 //! The command line: one file per command. Data goes to standard output, messages go to standard error.
 //!
-//! All commands but `run`, `check`, `schema`, `demo` and `version` are clients of the admin API and know nothing that the
-//! API does not say. docs/cli.md has examples of each.
+//! All commands but `run`, `check`, `schema`, `demo`, `completion`, `man` and `version` are clients of the admin API and know
+//! nothing that the API does not say. docs/cli.md has all of them; it is written from what stands here.
 
 mod backends;
 mod check;
 mod client;
 mod demo;
+mod discovery;
 mod explain;
 mod failure;
+mod format;
 mod healthcheck;
+mod help;
 mod kill;
 mod output;
+#[cfg(test)]
+mod reference;
+mod remote;
 mod routes;
 mod run;
 mod schema;
 mod set_weight;
+mod stats;
 mod status;
+mod table;
 #[cfg(test)]
 mod tests;
 mod version;
+mod watch;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::{FromArgMatches as _, Parser, Subcommand, error::ErrorKind};
 
 pub use failure::{Exit, Failure};
 
+use self::{format::Format, remote::Anywhere};
 use crate::types::Revision;
 
 /// An edge traffic-splitting reverse proxy.
 #[derive(Debug, Parser)]
-#[command(name = "weir", version, about, propagate_version = true, disable_help_subcommand = true)]
+#[command(name = "weir", version, about, propagate_version = true)]
 pub struct Cli {
+    #[command(flatten)]
+    anywhere: Anywhere,
     #[command(subcommand)]
     command: Command,
 }
@@ -51,6 +65,8 @@ enum Command {
     Routes(routes::Routes),
     /// List backends, their endpoints and their health
     Backends(backends::Backends),
+    /// Show what each route and backend did in the last seconds: requests, errors, latency
+    Stats(stats::Stats),
     /// Change the weights of a route, at once and without touching the control file
     SetWeight(set_weight::SetWeight),
     /// Explain which backend a request would get, and why
@@ -65,24 +81,19 @@ enum Command {
     Version(version::Version),
 }
 
-/// What every client of the admin API takes.
-#[derive(Debug, Args)]
-struct Remote {
-    /// The admin API
-    #[arg(long, env = "WEIR_SERVER", default_value = "http://127.0.0.1:9900", value_name = "URL")]
-    server: String,
-    /// How to print the answer
-    #[arg(long, short, value_enum, default_value = "table")]
-    output: Format,
-}
-
-/// How an answer is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people
-    Table,
-    /// For programs: what the API answered
-    Json,
+/// Does what a command line says, and says what went wrong.
+#[must_use]
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let parsed =
+        help::command().try_get_matches_from(&arguments).and_then(|found| Cli::from_arg_matches(&found));
+    match parsed {
+        Ok(cli) => {
+            let format = cli.anywhere.output;
+            run(cli).unwrap_or_else(|failure| complain(&failure, format)).into()
+        }
+        Err(error) => refuse(&error, wanted(&arguments)).into(),
+    }
 }
 
 /// Carries out a command.
@@ -98,12 +109,50 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Status(command) => command.run(),
         Command::Routes(command) => command.run(),
         Command::Backends(command) => command.run(),
+        Command::Stats(command) => command.run(),
         Command::SetWeight(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Kill(command) => command.run(),
         Command::Unkill(command) => command.run(),
         Command::Healthcheck(command) => command.run(),
         Command::Version(command) => command.run(),
+    }
+}
+
+/// What clap says instead of a command: a help text, a version, or what is wrong with the command line.
+fn refuse(error: &clap::Error, format: Format) -> Exit {
+    let document = matches!(format, Format::Json | Format::Yaml);
+    let help = ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if !error.use_stderr() || (error.kind() == help) || !document {
+        // Where the stream is closed, nobody reads it.
+        let _ = error.print();
+        return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+    }
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+    complain(&Failure::text(Exit::Usage, text), format)
+}
+
+/// Says what went wrong on standard error, as an object where the answer would have been one.
+fn complain(failure: &Failure, format: Format) -> Exit {
+    let text = match format {
+        Format::Json => Some(failure.to_json().to_string()),
+        Format::Yaml => format::yaml(&failure.to_json()).ok(),
+        _ => None,
+    };
+    output::note(text.unwrap_or_else(|| format!("weir: {failure}")).trim_end());
+    failure.exit
+}
+
+/// What a command line that cannot be read asks for by `--output`.
+fn wanted(arguments: &[OsString]) -> Format {
+    let texts: Vec<&str> = arguments.iter().filter_map(|argument| argument.to_str()).collect();
+    let joined = texts.iter().filter_map(|text| text.strip_prefix("--output=").or(text.strip_prefix("-o")));
+    let apart = texts.windows(2).filter(|pair| ["-o", "--output"].contains(&pair[0])).map(|pair| pair[1]);
+    match joined.chain(apart).find(|text| !text.is_empty()) {
+        Some("json") => Format::Json,
+        Some("yaml") => Format::Yaml,
+        _ => Format::Table,
     }
 }
 

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
+use rustix::termios::tcgetwinsize;
 use serde::Serialize;
+
+use crate::types::clock;
 
 /// What the terminal can show. Colour never says anything alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,25 +20,25 @@ pub(super) struct Look {
     pub(super) unicode: bool,
 }
 
-/// Which side of a column its texts are on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Align {
-    /// Texts.
-    Left,
-    /// Numbers.
-    Right,
-}
-
-/// Rows under headings.
-#[derive(Debug)]
-pub(super) struct Table {
-    headings: Vec<(&'static str, Align)>,
-    rows: Vec<Vec<String>>,
+/// How a screen is drawn.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View {
+    /// What can be shown.
+    pub(super) look: Look,
+    /// The terminal's width in columns; none where it is no terminal.
+    pub(super) width: Option<usize>,
+    /// Whether everything is shown, however wide.
+    pub(super) wide: bool,
+    /// The wall-clock time since the Unix epoch.
+    pub(super) now: Duration,
 }
 
 // === impl Look ===
 
 impl Look {
+    /// Symbols without colour.
+    pub(super) const PLAIN: Self = Self { colour: false, unicode: true };
+
     /// What standard output can show.
     pub(super) fn of_stdout() -> Self {
         Self::of(io::stdout().is_terminal())
@@ -81,44 +84,43 @@ impl Look {
     }
 }
 
-// === impl Table ===
+// === impl View ===
 
-impl Table {
-    pub(super) fn new(headings: &[(&'static str, Align)]) -> Self {
-        Self { headings: headings.to_vec(), rows: Vec::new() }
-    }
-
-    /// Adds a row; it has a cell for every heading.
-    pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        debug_assert_eq!(N, self.headings.len());
-        self.rows.push(cells.into());
-    }
-
-    /// The table as text; columns as wide as their widest cell, two spaces between them.
-    pub(super) fn render(&self, look: Look) -> String {
-        let width = |column: usize| {
-            let cells = self.rows.iter().map(|row| row[column].chars().count());
-            cells.chain([self.headings[column].0.len()]).max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..self.headings.len()).map(width).collect();
-        let line = |cells: &mut dyn Iterator<Item = &str>| {
-            let mut line = String::new();
-            for ((cell, width), (_, align)) in cells.zip(&widths).zip(&self.headings) {
-                match align {
-                    Align::Left => line += &format!("{cell:<width$}  "),
-                    Align::Right => line += &format!("{cell:>width$}  "),
-                }
-            }
-            line.trim_end().to_owned()
-        };
-        let heading = line(&mut self.headings.iter().map(|(heading, _)| *heading));
-        let mut text = look.bold(&heading) + "\n";
-        for row in &self.rows {
-            text += &line(&mut row.iter().map(String::as_str));
-            text.push('\n');
+impl View {
+    /// Of standard output.
+    pub(super) fn of_stdout(wide: bool) -> Self {
+        Self {
+            look: Look::of_stdout(),
+            width: terminal_size().map(|(width, _)| width),
+            wide,
+            now: clock::unix_now(),
         }
-        text
     }
+
+    /// Without colour, as wide as it comes.
+    #[cfg(test)]
+    pub(super) const PLAIN: Self = Self { look: Look::PLAIN, width: None, wide: false, now: Duration::ZERO };
+}
+
+/// Columns and rows of the terminal that standard output is; none when it is something else.
+pub(super) fn terminal_size() -> Option<(usize, usize)> {
+    let stdout = io::stdout();
+    if !stdout.is_terminal() {
+        return None;
+    }
+    let size = tcgetwinsize(stdout).ok()?;
+    // A serial line does not know its size and says 0.
+    (size.ws_col > 0).then(|| (usize::from(size.ws_col), usize::from(size.ws_row)))
+}
+
+/// `text` without what a terminal would obey: escapes, line ends. Servers send texts of others, such as a backend's words.
+pub(super) fn clean(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
+}
+
+/// The same for a text that may have lines.
+pub(super) fn clean_lines(text: &str) -> String {
+    text.lines().map(clean).collect::<Vec<_>>().join("\n")
 }
 
 /// Writes `text` to standard output. A reader that has gone away (`weir status | head`) is no error.
@@ -139,6 +141,13 @@ pub(super) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
 pub(super) fn note(text: &str) {
     // Where standard error is closed, nobody reads it.
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Tells the user what the server warned of.
+pub(super) fn warn(warnings: &[String]) {
+    for warning in warnings {
+        note(&format!("warning: {}", clean(warning)));
+    }
 }
 
 /// A ratio as a percentage with so many digits as tell small shares apart: `5 %`, `0.02 %`.
@@ -185,6 +194,11 @@ pub(super) fn count(number: f64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// Events per second; slow ones with a digit more: `1,204`, `0.4`.
+pub(super) fn rate(per_second: f64) -> String {
+    if per_second > 0.0 && per_second < 9.95 { format!("{per_second:.1}") } else { count(per_second) }
 }
 
 /// A value, or a dash where there is none.

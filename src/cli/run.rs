@@ -20,7 +20,21 @@ use crate::{
 /// Where a control file is looked for when none is named.
 const DEFAULT_CONFIG: &str = "/etc/weir/weir.yaml";
 
+const EXAMPLES: &str = "\
+The data directory holds what must survive a restart: overrides, the audit, the cookie key. One process at a time has it. It
+is --data-dir, else data_dir of the control file, else a directory beside the file that is named after it (weir.data).
+
+Signals:
+  SIGTERM, SIGINT      drain and stop; a second one stops at once
+  SIGHUP               read the control file again (a changed file is noticed without it)
+  SIGUSR1              open the access log anew, after rotation
+
+Examples:
+  weir run --config weir.yaml
+  weir run --config weir.yaml --takeover          replace the process that runs, without refusing a connection";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Run {
     /// The control file; without it, /etc/weir/weir.yaml
     #[arg(long, short, env = "WEIR_CONFIG", value_name = "FILE")]

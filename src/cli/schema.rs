@@ -5,7 +5,12 @@ use clap::Args;
 use super::{Exit, Failure, output};
 use crate::config;
 
+const EXAMPLES: &str = "\
+Examples:
+  weir schema > weir.schema.json";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Schema {}
 
 // === impl Schema ===

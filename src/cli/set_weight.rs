@@ -10,17 +10,29 @@ use hyper::Method;
 use serde_json::json;
 
 use super::{
-    Exit, Failure, Format, Remote,
-    client::{Call, Client, block_on, segment},
+    Exit, Failure,
+    client::{Call, Client, segment},
+    format::{Answer, Screen},
     kill::Change,
-    output::{self, Align, Look, Table},
+    output::{self, View},
+    remote::Remote,
+    table::{Column, Table},
 };
 use crate::{
     admin::api::types::Weights,
     types::{Name, Revision, Weight},
 };
 
+const EXAMPLES: &str = "\
+Examples:
+  weir set-weight shop canary=20                a weight; the others keep theirs
+  weir set-weight shop canary=20%               a share; the others keep their proportions and get the rest
+  weir set-weight shop canary=50 --dry-run      who would move?
+  weir set-weight shop canary=50 --if-rev r42 --reason 'p99 is fine'
+  weir set-weight shop canary=file              the control file has its say again";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct SetWeight {
     /// The route
     route: String,
@@ -35,6 +47,13 @@ pub(super) struct SetWeight {
     #[command(flatten)]
     remote: Remote,
 }
+
+const COLUMNS: [Column; 4] = [
+    Column::left("BACKEND").shrinks(),
+    Column::right("WEIGHT"),
+    Column::right("FILE"),
+    Column::right("SHARE"),
+];
 
 /// What a backend is given.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -51,16 +70,9 @@ pub(super) enum Setting {
 
 impl SetWeight {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let client = Client::new(&self.remote.server)?;
-        let answer = block_on(self.send(&client))?;
-        for warning in &answer.warnings {
-            output::note(&format!("warning: {warning}"));
-        }
-        match self.remote.output {
-            Format::Json => output::print_json(&answer)?,
-            Format::Table => output::print(&render(&answer, Look::of_stdout()))?,
-        }
-        Ok(Exit::Done)
+        let answer = self.remote.run(async |client| self.send(client).await)?;
+        output::warn(&answer.warnings);
+        self.remote.output.print(&answer)
     }
 
     pub(super) async fn send(&self, client: &Client) -> Result<Weights, Failure> {
@@ -149,28 +161,27 @@ pub(super) fn spread(
     spread.into_iter().map(|(name, share)| Ok((name, weight(share)?))).collect()
 }
 
-fn render(answer: &Weights, look: Look) -> String {
-    let outcome = match (answer.dry_run, answer.changed) {
-        (true, _) => "dry run: nothing was changed".to_owned(),
-        (false, Some(false)) => format!("as before, rev {}", answer.revision.0),
-        _ => format!("rev {}", answer.revision.0),
-    };
-    let moved = answer.moved_ratio.map(|moved| format!(", {} of users move", output::percent(moved)));
-    let mut text = format!("{}   {outcome}{}\n", answer.route, moved.unwrap_or_default());
-    let mut table = Table::new(&[
-        ("BACKEND", Align::Left),
-        ("WEIGHT", Align::Right),
-        ("FILE", Align::Right),
-        ("SHARE", Align::Right),
-    ]);
-    for (name, weight) in &answer.weights {
-        table.row([
-            name.to_string(),
-            weight.to_string(),
-            output::or_dash(answer.file.get(name), Weight::to_string),
-            output::or_dash(answer.shares.get(name).copied(), output::percent),
-        ]);
+impl Answer for Weights {
+    fn screen(&self, _: &View) -> Screen {
+        let outcome = match (self.dry_run, self.changed) {
+            (true, _) => "dry run: nothing was changed".to_owned(),
+            (false, Some(false)) => format!("as before, rev {}", self.revision.0),
+            _ => format!("rev {}", self.revision.0),
+        };
+        let moved = self.moved_ratio.map(|moved| format!(", {} of users move", output::percent(moved)));
+        let mut table = Table::new(&COLUMNS);
+        for (name, weight) in &self.weights {
+            table.row([
+                name.as_str().into(),
+                weight.to_string().into(),
+                output::or_dash(self.file.get(name), Weight::to_string).into(),
+                output::or_dash(self.shares.get(name).copied(), output::percent).into(),
+            ]);
+        }
+        Screen::of([format!("{}   {outcome}{}", self.route, moved.unwrap_or_default())]).table(table)
     }
-    text += &table.render(look);
-    text
+
+    fn names(&self) -> Vec<String> {
+        vec![self.route.to_string()]
+    }
 }

@@ -5,15 +5,26 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{
-    Exit, Failure, Format, Remote, backends,
-    client::{Client, block_on},
-    output::{self, Look},
+    Exit, Failure, backends,
+    format::{Answer, Screen},
+    output::{self, View},
+    remote::Remote,
     routes,
+    watch::Watch,
 };
-use crate::{admin::api::types, types::clock};
+use crate::admin::api::types;
+
+const EXAMPLES: &str = "\
+Examples:
+  weir status
+  weir status --watch
+  weir status --output json | jq .revision";
 
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Status {
+    #[command(flatten)]
+    watch: Watch,
     #[command(flatten)]
     remote: Remote,
 }
@@ -22,46 +33,47 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let client = Client::new(&self.remote.server)?;
-        let status: types::Status = block_on(client.get("/v1/status"))?;
-        if self.remote.output == Format::Json {
-            output::print_json(&status)?;
-            return Ok(Exit::Done);
-        }
-        let look = Look::of_stdout();
-        output::print(&render(&status, clock::unix_now(), look))?;
-        for warning in status.readiness.reasons.iter().chain(&status.readiness.warnings) {
-            output::note(&format!("warning: {warning}"));
-        }
-        Ok(Exit::Done)
+        self.watch.show::<types::Status>(&self.remote, "/v1/status")
     }
 }
 
-/// The screen, at `now` since the Unix epoch.
-pub(super) fn render(status: &types::Status, now: Duration, look: Look) -> String {
+impl Answer for types::Status {
+    fn screen(&self, view: &View) -> Screen {
+        let drift = self.file.drift.iter().map(|drift| {
+            let what = drift.backend.as_ref().map_or_else(String::new, |backend| format!(" {backend}"));
+            format!("drift: {}{what}: file {}, running {}", drift.route, drift.file, drift.running)
+        });
+        let mut tail: Vec<String> = drift.collect();
+        tail.extend(backends::conditions(&self.backends));
+        let warnings = self.readiness.reasons.iter().chain(&self.readiness.warnings);
+        tail.extend(warnings.map(|warning| format!("warning: {}", output::clean(warning))));
+        Screen::of([banner(self, view)]).table(routes::table(&self.routes, view)).tail(tail)
+    }
+
+    fn names(&self) -> Vec<String> {
+        routes::names(&self.routes)
+    }
+}
+
+/// What runs, since when, and who changed it last.
+fn banner(status: &types::Status, view: &View) -> String {
     let uptime = output::age(Duration::try_from_secs_f64(status.uptime_seconds).unwrap_or_default());
     let origin = &status.changed.origin;
-    let ago = output::or_dash(since(&status.changed.at, now), |age| format!("{} ago", output::age(age)));
+    let ago = output::or_dash(since(&status.changed.at, view.now), |age| format!("{} ago", output::age(age)));
     let file = if !status.last_reload.ok {
-        look.verdict(false, "REFUSED, the last good one runs")
+        view.look.verdict(false, "REFUSED, the last good one runs")
     } else if status.file.drifted {
-        look.bold(&format!("DRIFTED (rev {})", status.file.revision.0))
+        view.look.bold(&format!("DRIFTED (rev {})", status.file.revision.0))
     } else {
         "in force".to_owned()
     };
-    let mut text = format!(
-        "weir {} up {uptime}  rev {} ({}, {}, {ago})  file: {file}\n",
+    format!(
+        "weir {} up {uptime}  rev {} ({}, {}, {ago})  file: {file}",
         status.version,
         status.revision.0,
         origin.channel.as_str(),
-        origin.actor,
-    );
-    text += &routes::table(&status.routes).render(look);
-    for drift in &status.file.drift {
-        let what = drift.backend.as_ref().map_or_else(String::new, |backend| format!(" {backend}"));
-        text += &format!("drift: {}{what}: file {}, running {}\n", drift.route, drift.file, drift.running);
-    }
-    text + &backends::conditions(&status.backends)
+        output::clean(&origin.actor),
+    )
 }
 
 /// The time since `at`, an RFC 3339 text.

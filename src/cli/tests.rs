@@ -8,7 +8,8 @@ use hyper::Method;
 use super::{
     Cli, Command, Exit,
     client::{Call, Client, segment},
-    output::{self, Look},
+    format::Answer as _,
+    output::{self, View},
     set_weight::{Setting, spread},
 };
 use crate::{
@@ -18,11 +19,10 @@ use crate::{
     types::{BackendState, Revision, StickyMode, Weight},
 };
 
-const PLAIN: Look = Look { colour: false, unicode: true };
-
 #[test]
 fn the_command_line_is_consistent() {
     Cli::command().debug_assert();
+    super::help::command().debug_assert();
 }
 
 #[test]
@@ -193,10 +193,15 @@ fn status() -> types::Status {
     }
 }
 
+fn screen(status: &types::Status, now: Duration) -> String {
+    let view = View { now, ..View::PLAIN };
+    status.screen(&view).render(&view)
+}
+
 #[test]
 fn status_fits_on_a_screen() {
     let now = Duration::from_secs(1_769_860_800 + 130);
-    insta::assert_snapshot!(super::status::render(&status(), now, PLAIN), @r"
+    insta::assert_snapshot!(screen(&status(), now), @r"
     weir 0.1.0 up 3h12m  rev 42 (api, alice, 2m10s ago)  file: DRIFTED (rev 41)
     ROUTE     BACKEND  WEIGHT  TARGET  OBSERVED  HEALTH    RPS  ERR%   P50   P95   P99  STATE
     checkout  stable       95    95 %    95.1 %   1/1 ✔  1,204  0.02  11ms  41ms  88ms
@@ -206,7 +211,7 @@ fn status_fits_on_a_screen() {
     let mut refused = status();
     refused.last_reload.ok = false;
     refused.routes[0].kill_switch = Some(name("stable"));
-    insta::assert_snapshot!(super::status::render(&refused, now, PLAIN), @r"
+    insta::assert_snapshot!(screen(&refused, now), @r"
     weir 0.1.0 up 3h12m  rev 42 (api, alice, 2m10s ago)  file: REFUSED, the last good one runs
     ROUTE     BACKEND  WEIGHT  TARGET  OBSERVED  HEALTH    RPS  ERR%   P50   P95   P99  STATE
     checkout  stable       95    95 %    95.1 %   1/1 ✔  1,204  0.02  11ms  41ms  88ms  KILL SWITCH: takes all

@@ -4,7 +4,12 @@ use clap::Args;
 
 use super::{Exit, Failure, output};
 
+const EXAMPLES: &str = "\
+Examples:
+  weir version";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Version {}
 
 // === impl Version ===

@@ -5,29 +5,24 @@
 
 mod edge;
 mod jwt;
+mod out;
 mod policy;
+mod resilience;
 mod tls;
 
-use serde::{Serialize, Serializer, ser::SerializeMap};
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
+
+pub use self::out::json_to_yaml;
+use self::out::{Out, json, yaml};
 
 use super::model::{
     AccessLog, Backend, Condition, Config, Geo, KeySource, Listener, LogTarget, NamedMatch, PathMatch, Route,
     RouteMatch, Rule, SameSite, Scheme, Split, Sticky, Target, ValueMatch,
 };
-use super::yaml::{Plain, classify};
 use crate::types::{OnUnavailable, Weight};
-use std::time::Duration;
-
-mod resilience;
-
-/// A value of the file with its keys in order.
-#[derive(Debug, Clone)]
-enum Out {
-    Scalar(Json),
-    List(Vec<Out>),
-    Map(Vec<(String, Out)>),
-}
 
 // === impl Config ===
 
@@ -51,97 +46,6 @@ impl Config {
 impl Serialize for Config {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         file(self).serialize(serializer)
-    }
-}
-
-impl Serialize for Out {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Scalar(value) => value.serialize(serializer),
-            Self::List(items) => items.serialize(serializer),
-            Self::Map(entries) => {
-                let mut map = serializer.serialize_map(Some(entries.len()))?;
-                for (key, value) in entries {
-                    map.serialize_entry(key, value)?;
-                }
-                map.end()
-            }
-        }
-    }
-}
-
-fn json(out: &Out) -> Json {
-    match out {
-        Out::Scalar(value) => value.clone(),
-        Out::List(items) => Json::Array(items.iter().map(json).collect()),
-        Out::Map(entries) => {
-            Json::Object(entries.iter().map(|(key, value)| (key.clone(), json(value))).collect())
-        }
-    }
-}
-
-// === YAML ===
-
-fn yaml(out: &Out, indent: usize, text: &mut String) {
-    match out {
-        Out::Scalar(value) => text.push_str(&yaml_scalar(value)),
-        Out::List(items) if items.is_empty() => text.push_str("[]"),
-        Out::Map(entries) if entries.is_empty() => text.push_str("{}"),
-        Out::List(items) => {
-            for (index, item) in items.iter().enumerate() {
-                pad(text, indent, index > 0);
-                text.push_str("- ");
-                yaml(item, indent + 2, text);
-            }
-        }
-        Out::Map(entries) => {
-            for (index, (key, value)) in entries.iter().enumerate() {
-                pad(text, indent, index > 0);
-                text.push_str(&yaml_scalar(&Json::String(key.clone())));
-                text.push(':');
-                match value {
-                    Out::Map(inner) if !inner.is_empty() => nested(value, indent, text),
-                    Out::List(inner) if !inner.is_empty() => nested(value, indent, text),
-                    _ => {
-                        text.push(' ');
-                        yaml(value, indent + 2, text);
-                    }
-                }
-            }
-        }
-    }
-    if indent == 0 && !text.ends_with('\n') {
-        text.push('\n');
-    }
-}
-
-fn nested(value: &Out, indent: usize, text: &mut String) {
-    text.push('\n');
-    text.extend(std::iter::repeat_n(' ', indent + 2));
-    yaml(value, indent + 2, text);
-}
-
-fn pad(text: &mut String, indent: usize, newline: bool) {
-    if newline {
-        text.push('\n');
-        text.extend(std::iter::repeat_n(' ', indent));
-    }
-}
-
-/// Texts that readers of YAML 1.1 take for booleans.
-const OLD_BOOLEANS: [&str; 6] = ["y", "n", "yes", "no", "on", "off"];
-
-/// Plain where nobody can take it for anything but a text, else in double quotes, whose escapes JSON shares.
-fn yaml_scalar(value: &Json) -> String {
-    match value {
-        Json::String(text) => {
-            let harmless = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_./%-".contains(&b))
-                && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/')
-                && classify(text) == Plain::Text
-                && !OLD_BOOLEANS.iter().any(|word| text.eq_ignore_ascii_case(word));
-            if harmless { text.clone() } else { value.to_string() }
-        }
-        other => other.to_string(),
     }
 }
 

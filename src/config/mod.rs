@@ -28,6 +28,7 @@ use std::{fs::File, io::Read, path::Path, sync::Arc};
 
 pub use code::Code;
 pub use diagnostic::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Severity};
+pub use emit::json_to_yaml;
 pub use model::Config;
 pub use render::Look;
 pub use schema::schema;

@@ -13,6 +13,7 @@ mod aborts;
 mod balancing;
 mod bodies;
 mod breaker;
+mod cli;
 mod cors;
 mod drain;
 mod ejection;

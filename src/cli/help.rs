@@ -1,0 +1,54 @@
+//! The help text of `weir`: commands in groups, and what holds for all of them.
+
+use clap::{Command, CommandFactory as _};
+
+use super::{Cli, Exit};
+
+/// The commands by what people come for; a test holds that each stands in one of them.
+pub(super) const GROUPS: &[(&str, &[&str])] = &[
+    ("See what runs", &["status", "routes", "backends", "stats", "explain"]),
+    ("Change live traffic", &["set-weight", "kill", "unkill"]),
+    ("Run Weir", &["run", "demo", "check", "schema", "healthcheck"]),
+    ("About this program", &["version"]),
+];
+
+const EXAMPLES: &str = "\
+Examples:
+  weir demo                                       see it work, with nothing but this binary
+  weir run --config weir.yaml                     run the proxy
+  weir status                                     what runs, and how it does
+  weir set-weight shop canary=20% --dry-run       who would move?
+  weir kill shop                                  everything to the baseline, now";
+
+/// The whole command line.
+pub(super) fn command() -> Command {
+    let command = Cli::command();
+    let template = format!(
+        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{}Options:\n{{options}}{{after-help}}",
+        groups(&command)
+    );
+    command.help_template(template).after_help(format!("{EXAMPLES}\n\n{}\n\n{}", clients(), exits()))
+}
+
+fn groups(command: &Command) -> String {
+    let mut text = String::new();
+    for (title, names) in GROUPS {
+        text += &format!("{title}:\n");
+        for name in *names {
+            let about = command.find_subcommand(name).and_then(Command::get_about);
+            text += &format!("  {name:<12} {}\n", about.map(ToString::to_string).unwrap_or_default());
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn clients() -> &'static str {
+    "Clients of the admin API take --server URL and --output table|wide|json|yaml|name, before the command or after it.\n\
+     Environment: WEIR_SERVER, WEIR_ACTOR (your name in the audit), WEIR_CONFIG, WEIR_DATA_DIR, NO_COLOR."
+}
+
+fn exits() -> String {
+    let codes = Exit::ALL.iter().map(|(exit, meaning)| format!("  {:<3} {meaning}\n", *exit as u8));
+    format!("Exit codes:\n{}", codes.collect::<String>().trim_end())
+}
