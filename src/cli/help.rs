@@ -8,7 +8,7 @@ use super::{Cli, Exit};
 pub(super) const GROUPS: &[(&str, &[&str])] = &[
     ("See what runs", &["status", "routes", "backends", "stats", "explain"]),
     ("Change live traffic", &["set-weight", "kill", "unkill"]),
-    ("Run Weir", &["run", "demo", "check", "schema", "healthcheck"]),
+    ("Run Weir", &["run", "demo", "check", "schema", "token", "healthcheck"]),
     ("About this program", &["version"]),
 ];
 
@@ -45,7 +45,7 @@ fn groups(command: &Command) -> String {
 
 fn clients() -> &'static str {
     "Clients of the admin API take --server URL and --output table|wide|json|yaml|name, before the command or after it.\n\
-     Environment: WEIR_SERVER, WEIR_ACTOR (your name in the audit), WEIR_CONFIG, WEIR_DATA_DIR, NO_COLOR."
+     Environment: WEIR_SERVER, WEIR_TOKEN (who you are), WEIR_ACTOR (a name for the audit), WEIR_CONFIG, WEIR_DATA_DIR, NO_COLOR."
 }
 
 fn exits() -> String {

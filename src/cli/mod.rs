@@ -1,7 +1,7 @@
 //! The command line: one file per command. Data goes to standard output, messages go to standard error.
 //!
-//! All commands but `run`, `check`, `schema`, `demo`, `completion`, `man` and `version` are clients of the admin API and know
-//! nothing that the API does not say. docs/cli.md has all of them; it is written from what stands here.
+//! All commands but `run`, `check`, `schema`, `demo`, `token`, `completion`, `man` and `version` are clients of the admin API and
+//! know nothing that the API does not say. docs/cli.md has all of them; it is written from what stands here.
 
 mod backends;
 mod check;
@@ -27,6 +27,7 @@ mod status;
 mod table;
 #[cfg(test)]
 mod tests;
+mod token;
 mod version;
 mod watch;
 
@@ -77,6 +78,8 @@ enum Command {
     Unkill(kill::Unkill),
     /// Ask whether Weir is alive; exit code 0 or 1
     Healthcheck(healthcheck::Healthcheck),
+    /// Make, list and revoke tokens of the admin API
+    Token(token::Token),
     /// Print the version
     Version(version::Version),
 }
@@ -115,6 +118,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Kill(command) => command.run(),
         Command::Unkill(command) => command.run(),
         Command::Healthcheck(command) => command.run(),
+        Command::Token(command) => command.run(),
         Command::Version(command) => command.run(),
     }
 }

@@ -124,7 +124,7 @@ codes! {
     TooManyShares = "E0110";
     /// `same_site: none` without `secure: true`; browsers drop such a cookie.
     InsecureCookie = "E0111";
-    /// The admin API on an address that is not loopback; it has no authentication yet.
+    /// The admin API on an address that is not loopback, without authentication or in the clear.
     OpenAdmin = "E0112";
     /// Two routes that match exactly the same requests.
     SameMatch = "E0113";
