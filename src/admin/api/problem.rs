@@ -49,6 +49,8 @@ pub enum Kind {
     KeyReused,
     /// The change could not be stored.
     StoreFailed,
+    /// As many event streams are open as may be.
+    TooManyStreams,
     /// Weir is stopping.
     Stopping,
     /// A fault of Weir.
@@ -155,6 +157,7 @@ impl Kind {
                 ("idempotency-key-reused", "Idempotency key reused", StatusCode::UNPROCESSABLE_ENTITY)
             }
             Self::StoreFailed => ("store-failed", "Store failed", StatusCode::SERVICE_UNAVAILABLE),
+            Self::TooManyStreams => ("too-many-streams", "Too many streams", StatusCode::SERVICE_UNAVAILABLE),
             Self::Stopping => ("stopping", "Stopping", StatusCode::SERVICE_UNAVAILABLE),
             Self::Internal => ("internal", "Internal error", StatusCode::INTERNAL_SERVER_ERROR),
         }

@@ -21,7 +21,7 @@ use crate::{
 /// Users with an override on a route; beyond that a rule of the control file is the better tool.
 const OVERRIDES: usize = 1000;
 /// The longest key of an override, in bytes.
-const OVERRIDE_KEY: usize = 256;
+pub const OVERRIDE_KEY: usize = 256;
 
 /// What a command would do.
 #[derive(Debug)]

@@ -36,7 +36,7 @@ const ERRORS: [(u16, &str, &str); 10] = [
         "TooManyRequests",
         "Too many attempts of this address have failed; `Retry-After` says how long to wait.",
     ),
-    (503, "ServiceUnavailable", "The store failed, or Weir is stopping. Nothing has changed."),
+    (503, "ServiceUnavailable", "Not now: the store failed, Weir is stopping, or there is too much of this."),
 ];
 
 /// What every operation may answer. The guard stands before all of them.
