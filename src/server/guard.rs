@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     net::{SocketAddr, TcpListener as StdListener},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 

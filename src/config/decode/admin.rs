@@ -47,7 +47,7 @@ fn socket(mut object: Object<'_>, cx: &mut Context) -> AdminSocket {
             Ok(uid) => drop(uids.insert(uid, word.and_then(Role::of).unwrap_or(Role::Viewer))),
             Err(_) => {
                 let message = format!("`{user}` is no number of a user");
-                let wrong = Diagnostic::new(Code::Range, &place.pointer, message);
+                let wrong = Diagnostic::new(Code::UserNumber, &place.pointer, message);
                 cx.report(wrong.help("`id -u NAME` prints it"), place.node.span);
             }
         }

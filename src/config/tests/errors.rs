@@ -156,8 +156,12 @@ const WRONG: &[(Code, &str)] = &[
     (Code::OpenAdmin, "@head\n@routes\nadmin: { bind: :9900 }\n"),
     (Code::OpenAdmin, "@head\n@routes\nadmin: { bind: :9900, tokens: /tokens, metrics: none }\n"),
     (
+        Code::UserNumber,
+        "@head\n@routes\nadmin: { socket: { path: /a.sock, uids: { alice: admin, 1000: operator } } }\n",
+    ),
+    (
         Code::DuplicateBind,
-        "admin: { socket: { path: /a.sock, uids: { alice: admin, 1000: root } }, tls: { clients: { ca_file: /a, roles: [ { dns: a, uri: b } ] } } }\nlisteners: [ { name: a, bind: 'unix:/a.sock' } ]\n@backends",
+        "admin: { socket: { path: /a.sock, uids: { 1000: root } }, tls: { clients: { ca_file: /a, roles: [ { dns: a, uri: b } ] } } }\nlisteners: [ { name: a, bind: 'unix:/a.sock' } ]\n@backends",
     ),
     (
         Code::SameMatch,
