@@ -123,15 +123,12 @@ impl Prepared {
             tokio::spawn(watcher.run()),
             tokio::spawn(Reloader::new(control.clone(), events).preparing(looking_up(&stage)).run()),
             tokio::spawn(tick(Arc::clone(&measured.registry), Arc::clone(&measured.windows))),
-            tokio::spawn(stage.clone().follow_database()),
-            tokio::spawn(stage.clone().follow_token_keys()),
-            tokio::spawn(stage.clone().follow_certificates()),
             tokio::spawn(front.attend(control.clone())),
-            tokio::spawn(stage.clone().follow_names()),
             tokio::spawn(condition::watch(stage.reader())),
             tokio::spawn(admin::events::follow(app.clone())),
             tokio::spawn(count_reloads(control.events(), measured.control)),
         ];
+        tasks.extend(following(&stage));
         let succession = home.and_then(|(directory, lock)| {
             let belongings = admin_handle.map(|handle| Belongings {
                 control: control.clone(),
@@ -166,6 +163,16 @@ impl Prepared {
             successor: None,
         })
     }
+}
+
+/// Follows the files and names that what runs depends on.
+fn following(stage: &Stage) -> [JoinHandle<()>; 4] {
+    [
+        tokio::spawn(stage.clone().follow_database()),
+        tokio::spawn(stage.clone().follow_token_keys()),
+        tokio::spawn(stage.clone().follow_certificates()),
+        tokio::spawn(stage.clone().follow_names()),
+    ]
 }
 
 /// Says what should be known of the files and sockets at hand.
