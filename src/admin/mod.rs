@@ -34,10 +34,10 @@ pub struct AppState {
     pub view: Arc<dyn View>,
     /// Where calls are counted.
     pub stats: Arc<ControlStats>,
-    /// What clients are told of as it happens; [`events::follow`] has to run.
-    pub events: Arc<Events>,
     /// Who may ask for what.
     pub auth: Arc<Auth>,
+    /// What clients are told of as it happens; [`events::follow`] has to run.
+    pub events: Arc<Events>,
     /// The address that is served; its host is one that may be asked.
     pub bind: SocketAddr,
 }

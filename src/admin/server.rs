@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
+use super::patient::Patient;
 use arc_swap::ArcSwap;
 use axum::Router;
 use hyper::{
@@ -21,7 +22,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{auth::Peer, patient::Patient};
+use super::auth::Peer;
 use crate::{
     config::model::Admin,
     net::{

@@ -131,7 +131,13 @@ impl Fixture {
     }
 
     fn with(auth: Auth) -> Self {
-        let text = fixtures::TEXT.replace("WEIGHT", "5");
+        Self::with_settings(auth, "")
+    }
+
+    /// With this above the rest of the control file.
+    fn with_settings(auth: Auth, settings: &str) -> Self {
+        let text =
+            fixtures::TEXT.replace("WEIGHT", "5").replace("listeners:", &format!("{settings}listeners:"));
         let file = ControlFile::parse(std::path::Path::new("weir.yaml"), text.as_bytes()).unwrap();
         let store = Arc::new(FailingStore::default());
         let dynamic: Arc<dyn Store> = Arc::clone(&store) as _;
@@ -146,8 +152,8 @@ impl Fixture {
             control: control.clone(),
             view: Arc::clone(&view) as _,
             stats: Arc::clone(&stats),
-            events,
             auth: Arc::clone(&auth),
+            events,
             bind,
         };
         Self { service: TowerToHyperService::new(router(app)), store, stats, view, control, auth }
@@ -528,10 +534,10 @@ async fn a_real_socket_is_served_until_shutdown() {
     tokio::spawn(applier.run(std::future::pending()));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let bind = listener.local_addr().unwrap();
-    let events = Arc::new(Events::new(Arc::default()));
     let auth = Arc::new(open());
+    let events = Arc::new(Events::new(Arc::default()));
     let app =
-        AppState { control, view: Arc::<FakeView>::default(), stats: Arc::default(), events, auth, bind };
+        AppState { control, view: Arc::<FakeView>::default(), stats: Arc::default(), auth, events, bind };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let door = Door::new(crate::net::Listener::Tcp(listener));
     let serving = tokio::spawn(serve(door, router(app), async {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use axum::Router;
 use tokio::{net::TcpListener, sync::watch};
 
 use super::{StartError, handover::Taken, inherited::Inherited, note, publisher::follow};
@@ -70,15 +71,8 @@ impl Front {
         }
     }
 
-    /// Serves `app` until `shutdown` is done.
-    pub(super) async fn serve(
-        self,
-        socket: TcpListener,
-        app: admin::AppState,
-        shutdown: impl Future<Output = ()>,
-    ) {
-        let events = Arc::clone(&app.events);
-        let router = admin::router(app);
+    /// Serves until `shutdown` is done.
+    pub(super) async fn serve(self, socket: TcpListener, router: Router, shutdown: impl Future<Output = ()>) {
         let Self { tls, socket: wanted, bound, .. } = self;
         let door = Door::new(Listener::Tcp(socket)).with_tls(tls.map(|(_, tls)| tls));
         let unix = match (bound, wanted) {
@@ -108,8 +102,6 @@ impl Front {
             }));
         }
         shutdown.await;
-        // The server waits for answers under way, and these have no end of their own.
-        events.close();
         drop(stop);
         while serving.join_next().await.is_some() {}
     }

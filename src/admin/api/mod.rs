@@ -76,8 +76,8 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(config::effective))
         .routes(routes!(config::schema))
         .routes(routes!(config::check))
-        .routes(routes!(events::stream))
         .routes(routes!(session::read, session::log_in, session::log_out))
+        .routes(routes!(events::stream))
         .routes(routes!(openapi::document))
 }
 
