@@ -271,7 +271,7 @@ const ERRORS: &[(&str, &str, &str)] = &[
     (
         "PATCH /v1/routes/shop/weights\nif-match: 42",
         "{\"weights\": {\"canary\": 6}}",
-        "412 revision-conflict | `If-Match: 42` is not a revision | send the ETag of an earlier answer, such as \"r1\"",
+        "412 revision-conflict | what was expected is no revision, but r1 is in force | send the ETag of an earlier answer, such as \"r1\"",
     ),
     (
         "POST /v1/routes/shop/explain",

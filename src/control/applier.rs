@@ -216,13 +216,14 @@ impl<P: Publisher> Applier<P> {
                 replayed: Some(revision),
             });
         }
+        // What could not be done at any revision is told as that (RFC 9110, section 13.2.1).
+        let plan = change::plan(&current, &command.change)?;
         match command.expected {
             Some(expected) if expected != current.revision && !command.change.is_emergency() => {
                 return Err(Refusal::Conflict { expected, actual: current.revision });
             }
             _ => {}
         }
-        let plan = change::plan(&current, &command.change)?;
         if !plan.changed {
             if !command.dry_run && self.is_behind() {
                 self.catch_up(WRITE_LIMIT).await;

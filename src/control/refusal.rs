@@ -89,9 +89,9 @@ pub enum Refusal {
         limit: usize,
     },
     /// Another change came first.
-    #[error("revision {expected} was expected, but {actual} is in force")]
+    #[error("{}, but {actual} is in force", expectation(*expected))]
     Conflict {
-        /// What the sender had seen.
+        /// What the sender had seen; [`Revision::default`] when that is no revision at all.
         expected: Revision,
         /// What is in force.
         actual: Revision,
@@ -127,6 +127,15 @@ pub struct BootChange {
     pub wanted: String,
 }
 
+/// What a conflict says of the revision that was expected.
+fn expectation(revision: Revision) -> String {
+    if revision == Revision::default() {
+        "what was expected is no revision".to_owned()
+    } else {
+        format!("revision {revision} was expected")
+    }
+}
+
 // === impl Refusal ===
 
 impl Refusal {
@@ -152,6 +161,9 @@ impl Refusal {
             }
             Self::NoWeights { .. } => Some("give at least one backend a weight".to_owned()),
             Self::AllZero { .. } => Some("give at least one backend a weight above 0".to_owned()),
+            Self::Conflict { expected, actual } if *expected == Revision::default() => {
+                Some(format!("send the ETag of an earlier answer, such as \"{actual}\""))
+            }
             Self::Conflict { .. } => Some("read the current state, then decide again".to_owned()),
             Self::BootSetting(_) => Some("restart Weir to change it, or take it back in the file".to_owned()),
             Self::Store(_) => {

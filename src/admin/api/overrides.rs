@@ -13,7 +13,7 @@ use super::{
     change::{self, Asked},
     json,
     openapi::{Changes, Conditional, KeyPath, OfRoute, OverrideBody, ReasonBody, RoutePath, Writes},
-    problem::Kind,
+    problem::{Kind, Refused},
     request,
     types::history::{Override, OverrideChanged, Overrides},
     weights::WriteQuery,
@@ -52,10 +52,7 @@ pub(super) async fn list(State(app): State<AppState>, Path(route): Path<String>)
 pub(super) async fn read(State(app): State<AppState>, Path((route, key)): Path<(String, String)>) -> Answer {
     let state = app.control.state();
     let route = state.route(&route)?.name.clone();
-    if key.len() > OVERRIDE_KEY {
-        let detail = format!("the key of an override has 1 to {OVERRIDE_KEY} bytes");
-        return Err(Kind::NotFound.because(detail));
-    }
+    can_exist(&key)?;
     Ok(json(state.revision, &describe(&state, &route, key)))
 }
 
@@ -123,6 +120,7 @@ pub(super) async fn remove(
     let body = request::json_object(&headers, body).await?.unwrap_or_default();
     request::known_members(&body, &["reason"])?;
     let asked = Asked { headers: &headers, query: &query, reason: request::text(&body, "reason")? };
+    can_exist(&key)?;
     let change = Change::RemoveOverride { route: route.clone(), key: key.clone() };
     write(&app, (&route, key), change, asked).await
 }
@@ -134,6 +132,14 @@ async fn write(app: &AppState, (route, key): (&str, String), change: Change, ask
     let route = accepted.state.route(route)?.name.clone();
     let now = describe(&accepted.state, &route, key);
     Ok(json(outcome.revision, &OverrideChanged { now, outcome }))
+}
+
+/// Refuses to look for an override whose key no override can have.
+fn can_exist(key: &str) -> Result<(), Refused> {
+    if key.len() <= OVERRIDE_KEY {
+        return Ok(());
+    }
+    Err(Kind::NotFound.because(format!("the key of an override has 1 to {OVERRIDE_KEY} bytes")))
 }
 
 fn describe(state: &control::State, route: &Name, key: String) -> Override {

@@ -135,12 +135,8 @@ pub(super) fn if_match(headers: &HeaderMap, state: &State) -> Result<Option<Revi
                 return Ok(None);
             }
             let number = tag.trim_start_matches("W/").trim_matches('"').strip_prefix('r');
-            let revision = number.and_then(|number| number.parse().ok()).map(Revision).ok_or_else(|| {
-                // As any tag that is not the current one (RFC 9110, section 13.1.1).
-                Kind::RevisionConflict
-                    .because(format!("`If-Match: {tag}` is not a revision"))
-                    .hint(format!("send the ETag of an earlier answer, such as \"{current}\""))
-            })?;
+            // What is no revision is a tag that is not the current one (RFC 9110, section 13.1.1).
+            let revision = number.and_then(|number| number.parse().ok()).map(Revision).unwrap_or_default();
             if revision == current {
                 return Ok(Some(revision));
             }

@@ -43,6 +43,9 @@ pub(in crate::admin::api) struct SchemaDocument;
 /// An item of `diagnostics`.
 pub(in crate::admin::api) struct Diagnostic;
 
+/// A weight that is sent.
+pub(in crate::admin::api) struct NewWeight;
+
 /// The body of `PATCH …/weights`.
 pub(in crate::admin::api) struct PatchWeightsBody;
 
@@ -207,26 +210,30 @@ schemas! {
         "type": "object", "description": "A control file; `/v1/config/schema` describes its members.",
     });
     ConfigText => json!({"type": "string", "description": "A control file as text."});
-    PatchWeightsBody + Weight => json!({
+    NewWeight => json!({
+        "type": "number", "minimum": 0, "maximum": 1_000_000, "multipleOf": 0.000_001, "examples": [95, 0.5],
+        "description": "A weight relative to the others of its split.",
+    });
+    PatchWeightsBody + NewWeight => json!({
         "type": "object", "additionalProperties": false, "required": ["weights"],
         "properties": {
             "weights": {
                 "type": "object", "minProperties": 1,
                 "propertyNames": name(),
-                "additionalProperties": {"oneOf": [{"type": "null"}, {"$ref": "#/components/schemas/Weight"}]},
+                "additionalProperties": {"oneOf": [{"type": "null"}, {"$ref": "#/components/schemas/NewWeight"}]},
                 "description": "The weights to change; null gives the control file its say again.",
             },
             "reason": reason(),
         },
         "examples": [{"weights": {"canary": 20}, "reason": "looks good"}],
     });
-    PutWeightsBody + Weight => json!({
+    PutWeightsBody + NewWeight => json!({
         "type": "object", "additionalProperties": false, "required": ["weights"],
         "properties": {
             "weights": {
                 "type": "object", "minProperties": 1,
                 "propertyNames": name(),
-                "additionalProperties": {"$ref": "#/components/schemas/Weight"},
+                "additionalProperties": {"$ref": "#/components/schemas/NewWeight"},
                 "description": "The weights of every backend of the split.",
             },
             "reason": reason(),
