@@ -4,10 +4,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use http_body_util::{BodyExt as _, Full};
-use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1, header};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    client::conn::http1,
+    header,
+};
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, task::AbortHandle};
 
 use super::{Exit, Failure};
 use crate::{admin::api::problem::Problem, types::Revision};
@@ -74,9 +79,14 @@ impl Client {
             let answer = serde_json::from_slice(&body);
             return Ok(answer.with_context(|| format!("{} gave an answer of another form", self.authority))?);
         }
-        match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) => Err(Failure::problem(problem)),
-            Err(_) => Err(anyhow!("{} answered {status}, and is hardly a weir", self.authority).into()),
+        Err(self.refused(status, &body))
+    }
+
+    /// What an answer says that is no success.
+    pub(super) fn refused(&self, status: StatusCode, body: &[u8]) -> Failure {
+        match serde_json::from_slice::<Problem>(body) {
+            Ok(problem) => Failure::problem(problem),
+            Err(_) => anyhow!("{} answered {status}, and is hardly a weir", self.authority).into(),
         }
     }
 
@@ -99,6 +109,16 @@ impl Client {
     }
 
     async fn try_exchange(&self, call: Call) -> anyhow::Result<(StatusCode, Bytes)> {
+        let (response, connection) = self.open(call).await?;
+        let status = response.status();
+        let body = http_body_util::Limited::new(response.into_body(), LIMIT).collect().await;
+        let body = body.map_err(|error| anyhow!(error))?.to_bytes();
+        connection.abort();
+        Ok((status, body))
+    }
+
+    /// Sends `call` and gives the head of the answer, and the task that drives its connection.
+    async fn open(&self, call: Call) -> anyhow::Result<(Response<Incoming>, AbortHandle)> {
         let stream = TcpStream::connect(&self.authority).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
@@ -117,11 +137,7 @@ impl Client {
         }
         let request = request.body(Full::new(Bytes::from(call.body.unwrap_or_default())))?;
         let response = sender.send_request(request).await?;
-        let status = response.status();
-        let body = http_body_util::Limited::new(response.into_body(), LIMIT).collect().await;
-        let body = body.map_err(|error| anyhow!(error))?.to_bytes();
-        connection.abort();
-        Ok((status, body))
+        Ok((response, connection.abort_handle()))
     }
 }
 

@@ -6,10 +6,11 @@ use super::{Cli, Exit};
 
 /// The commands by what people come for; a test holds that each stands in one of them.
 pub(super) const GROUPS: &[(&str, &[&str])] = &[
-    ("See what runs", &["status", "routes", "backends", "stats", "explain"]),
-    ("Change live traffic", &["set-weight", "kill", "unkill"]),
+    ("See what runs", &["status", "routes", "backends", "stats", "top", "explain"]),
+    ("Change live traffic", &["set-weight", "kill", "unkill", "drain", "undrain", "override", "overlay"]),
+    ("Look back, and go back", &["revisions", "audit", "diff"]),
     ("Run Weir", &["run", "demo", "check", "schema", "healthcheck"]),
-    ("About this program", &["version"]),
+    ("About this program", &["completion", "man", "version"]),
 ];
 
 const EXAMPLES: &str = "\
@@ -18,7 +19,8 @@ Examples:
   weir run --config weir.yaml                     run the proxy
   weir status                                     what runs, and how it does
   weir set-weight shop canary=20% --dry-run       who would move?
-  weir kill shop                                  everything to the baseline, now";
+  weir kill shop                                  everything to the baseline, now
+  weir revisions restore 41                       back to what was in force then";
 
 /// The whole command line.
 pub(super) fn command() -> Command {
