@@ -57,7 +57,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("admin", &ADMIN),
     ("server", &SERVER),
     ("demo", &["types", "http", "config", "telemetry", "split", "server", "admin"]),
-    ("cli", &["types", "http", "config", "snapshot", "server", "admin", "demo"]),
+    ("cli", &["types", "http", "net", "config", "snapshot", "server", "admin", "demo"]),
 ];
 
 const ADMIN: [&str; 14] = [

@@ -2,11 +2,11 @@
 //!
 //! [`router`] answers requests, [`serve`] takes connections. Reading comes from two sources: [`Control`] has the state, and
 //! a [`View`] has what only the running system knows (traffic, health, explanations). Writing is a command to `Control`,
-//! always. The layers of `guard` stand before every handler: which host is asked, from which page, and what is counted.
-//!
-//! There is no authentication yet, so [`check_bind`] refuses any address but loopback.
+//! always. `guard` stands before every handler: which host is asked, from which page, who asks ([`auth`]), what they may do,
+//! and what is counted.
 
 pub mod api;
+pub mod auth;
 mod guard;
 mod server;
 #[cfg(test)]
@@ -16,7 +16,8 @@ mod view;
 use std::{net::SocketAddr, sync::Arc};
 
 pub use api::router;
-pub use server::{BindError, check_bind, serve};
+pub use auth::{Auth, AuthError};
+pub use server::{BindError, Door, check_bind, serve};
 pub use view::View;
 
 use crate::{control::Control, telemetry::ControlStats};
@@ -30,6 +31,8 @@ pub struct AppState {
     pub view: Arc<dyn View>,
     /// Where calls are counted.
     pub stats: Arc<ControlStats>,
+    /// Who may ask for what.
+    pub auth: Arc<Auth>,
     /// The address that is served; its host is one that may be asked.
     pub bind: SocketAddr,
 }

@@ -13,12 +13,15 @@ use hyper::{body::Bytes, service::Service as _};
 use hyper_util::service::TowerToHyperService;
 use serde_json::Value;
 
+mod auth;
+
 use super::{
     api::types::{Condition, Endpoint, ExplainRequest, ExplainStep, Explanation, Listener, Traffic},
     *,
 };
 use crate::{
-    config::Config,
+    admin::auth::Peer,
+    config::{Config, model::OpenMetrics},
     control::{
         Applier, CompileError, ControlFile, Publisher,
         fixtures::{self, FailingStore, name},
@@ -101,11 +104,18 @@ impl View for FakeView {
     }
 }
 
+/// For everybody who can connect.
+fn open() -> Auth {
+    Auth::new(&fixtures::config(&[("shop", &[("stable", 1)])]).admin).unwrap()
+}
+
 struct Fixture {
     service: TowerToHyperService<axum::Router>,
     store: Arc<FailingStore>,
     stats: Arc<ControlStats>,
     view: Arc<FakeView>,
+    control: Control,
+    auth: Arc<Auth>,
 }
 
 /// What came back.
@@ -117,6 +127,10 @@ struct Reply {
 
 impl Fixture {
     fn start() -> Self {
+        Self::with(open())
+    }
+
+    fn with(auth: Auth) -> Self {
         let text = fixtures::TEXT.replace("WEIGHT", "5");
         let file = ControlFile::parse(std::path::Path::new("weir.yaml"), text.as_bytes()).unwrap();
         let store = Arc::new(FailingStore::default());
@@ -126,11 +140,18 @@ impl Fixture {
         let stats = Arc::<ControlStats>::default();
         let bind = ([127, 0, 0, 1], 9900).into();
         let view = Arc::<FakeView>::default();
-        let app = AppState { control, view: Arc::clone(&view) as _, stats: Arc::clone(&stats), bind };
-        Self { service: TowerToHyperService::new(router(app)), store, stats, view }
+        let auth = Arc::new(auth);
+        let app = AppState {
+            control: control.clone(),
+            view: Arc::clone(&view) as _,
+            stats: Arc::clone(&stats),
+            auth: Arc::clone(&auth),
+            bind,
+        };
+        Self { service: TowerToHyperService::new(router(app)), store, stats, view, control, auth }
     }
 
-    /// Sends `METHOD path`, with header lines below it.
+    /// Sends `METHOD path`, with header lines below it; `peer: ADDRESS` says where it comes from.
     async fn send(&self, head: &str, body: &str) -> Reply {
         let mut lines = head.lines().map(str::trim);
         let (method, path) = lines.next().unwrap().split_once(' ').unwrap();
@@ -139,8 +160,11 @@ impl Fixture {
             request = request.header("host", "127.0.0.1:9900");
         }
         for line in lines {
-            let (name, value) = line.split_once(": ").unwrap();
-            request = request.header(name, value);
+            let (name, value) = line.split_once(": ").unwrap_or((line.trim_end_matches(':'), ""));
+            request = match name {
+                "peer" => request.extension(peer(value)),
+                _ => request.header(name, value),
+            };
         }
         let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap();
         let response = self.service.call(request).await.unwrap();
@@ -151,6 +175,18 @@ impl Fixture {
             headers: parts.headers,
             text: String::from_utf8(body.to_vec()).unwrap(),
         }
+    }
+}
+
+/// An address; `uid:1000` over a unix socket; `dns:ci` with a certificate.
+fn peer(text: &str) -> Peer {
+    match text.split_once(':') {
+        Some(("uid", uid)) => Peer::of_user(uid.parse().unwrap()),
+        Some(("dns", name)) => {
+            let holder = crate::net::tls::Holder { dns: vec![name.to_owned()], ..Default::default() };
+            Peer { holder: Some(Arc::new(holder)), secure: true, ..Peer::at([192, 0, 2, 9].into()) }
+        }
+        _ => Peer::at(text.parse().unwrap()),
     }
 }
 
@@ -245,7 +281,7 @@ const ERRORS: &[(&str, &str, &str)] = &[
     (
         "GET /v1/status\nhost: evil.example:9900",
         "",
-        "403 host-not-allowed | the admin API does not answer for host `evil.example:9900` | ask for it by a loopback name, such as localhost or 127.0.0.1",
+        "403 host-not-allowed | the admin API does not answer for host `evil.example:9900` | ask for it by a loopback name, such as localhost, or by one of `admin.hosts`",
     ),
     (
         "PUT /v1/routes/shop/kill-switch\norigin: http://evil.example",
@@ -338,7 +374,7 @@ async fn weights_are_read_patched_and_replaced() {
     assert_eq!((reply.status, reply.header("etag")), (200, "\"r1\""));
     insta::assert_snapshot!(reply.text, @r#"{"route":"shop","revision":1,"weights":{"canary":0,"stable":1},"file":{"canary":5,"stable":95},"shares":{"canary":0.0,"stable":1.0},"kill_switch":null,"changed":true,"dry_run":true,"moved_ratio":0.05}"#);
 
-    let put = "PUT /v1/routes/shop/weights\nif-match: \"r1\"\ncontent-type: application/json; charset=utf-8\nx-weir-actor: alice\nuser-agent: weir-cli/0.1.0";
+    let put = "PUT /v1/routes/shop/weights\nif-match: \"r1\"\ncontent-type: application/json; charset=utf-8\nx-weir-actor: alice\nuser-agent: weir-cli/0.1.0\nx-request-id: test";
     let body = r#"{"weights": {"canary": 0.5, "stable": 1.5}, "reason": "more"}"#;
     let reply = fixture.send(put, body).await;
     assert_eq!((reply.status, reply.header("etag")), (200, "\"r2\""));
@@ -356,7 +392,10 @@ async fn weights_are_read_patched_and_replaced() {
 
     let rows = fixture.store.inner.rows();
     let row = serde_json::to_value(rows.last().unwrap()).unwrap();
-    assert_eq!(row["origin"], serde_json::json!({"actor": "alice", "channel": "cli", "reason": "more"}));
+    assert_eq!(
+        row["origin"],
+        serde_json::json!({"actor": "alice", "channel": "cli", "reason": "more", "request_id": "test"})
+    );
     assert_eq!(row["from"], serde_json::json!({"stable": 95, "canary": 5}));
     assert_eq!(row["to"], serde_json::json!({"stable": 1.5, "canary": 0.5}));
 }
@@ -486,9 +525,11 @@ async fn a_real_socket_is_served_until_shutdown() {
     tokio::spawn(applier.run(std::future::pending()));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let bind = listener.local_addr().unwrap();
-    let app = AppState { control, view: Arc::<FakeView>::default(), stats: Arc::default(), bind };
+    let auth = Arc::new(open());
+    let app = AppState { control, view: Arc::<FakeView>::default(), stats: Arc::default(), auth, bind };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(serve(listener, router(app), async {
+    let door = Door::new(crate::net::Listener::Tcp(listener));
+    let serving = tokio::spawn(serve(door, router(app), async {
         let _ = stopped.await;
     }));
     let mut stream = tokio::net::TcpStream::connect(bind).await.unwrap();

@@ -9,7 +9,7 @@ pub(super) const GROUPS: &[(&str, &[&str])] = &[
     ("See what runs", &["status", "routes", "backends", "stats", "top", "explain"]),
     ("Change live traffic", &["set-weight", "kill", "unkill", "drain", "undrain", "override", "overlay"]),
     ("Look back, and go back", &["revisions", "audit", "diff"]),
-    ("Run Weir", &["run", "demo", "check", "schema", "healthcheck"]),
+    ("Run Weir", &["run", "demo", "check", "schema", "token", "healthcheck"]),
     ("About this program", &["completion", "man", "version"]),
 ];
 
@@ -29,6 +29,10 @@ pub(super) fn command() -> Command {
         "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{}Options:\n{{options}}{{after-help}}",
         groups(&command)
     );
+    // They may stand before a command too; its own help shows them.
+    let command = ["token_file", "ca_file"]
+        .iter()
+        .fold(command, |command, id| command.mut_arg(id, |arg| arg.hide(true)));
     command.help_template(template).after_help(format!("{EXAMPLES}\n\n{}\n\n{}", clients(), exits()))
 }
 
@@ -46,8 +50,9 @@ fn groups(command: &Command) -> String {
 }
 
 fn clients() -> &'static str {
-    "Clients of the admin API take --server URL and --output table|wide|json|yaml|name, before the command or after it.\n\
-     Environment: WEIR_SERVER, WEIR_ACTOR (your name in the audit), WEIR_CONFIG, WEIR_DATA_DIR, NO_COLOR."
+    "Clients of the admin API take --server URL, --token-file FILE, --ca-file FILE and\n\
+     --output table|wide|json|yaml|name, before the command or after it.\n\
+     Environment: WEIR_SERVER, WEIR_TOKEN (who you are), WEIR_ACTOR (a name for the audit), WEIR_CONFIG, WEIR_DATA_DIR, NO_COLOR."
 }
 
 fn exits() -> String {

@@ -1,7 +1,7 @@
 //! The command line: one file per command. Data goes to standard output, messages go to standard error.
 //!
-//! All commands but `run`, `check`, `schema`, `demo`, `completion`, `man` and `version` are clients of the admin API and know
-//! nothing that the API does not say. docs/cli.md has all of them; it is written from what stands here.
+//! All commands but `run`, `check`, `schema`, `demo`, `token`, `completion`, `man` and `version` are clients of the admin API and
+//! know nothing that the API does not say. docs/cli.md has all of them; it is written from what stands here.
 
 mod audit;
 mod backends;
@@ -37,6 +37,7 @@ mod status;
 mod table;
 #[cfg(test)]
 mod tests;
+mod token;
 mod top;
 mod version;
 mod watch;
@@ -108,6 +109,8 @@ enum Command {
     Completion(completion::Completion),
     /// Print the manual page, or write one for every command
     Man(man::Man),
+    /// Make, list and revoke tokens of the admin API
+    Token(token::Token),
     /// Print the version
     Version(version::Version),
 }
@@ -156,6 +159,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Healthcheck(command) => command.run(),
         Command::Completion(command) => command.run(),
         Command::Man(command) => command.run(),
+        Command::Token(command) => command.run(),
         Command::Version(command) => command.run(),
     }
 }

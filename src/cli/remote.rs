@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     Exit, Failure,
-    client::{Call, Client, block_on},
+    client::{Call, Client, Credentials, block_on},
     discovery::Server,
     format::{Answer, Format},
 };
@@ -20,6 +20,8 @@ pub(super) struct At {
     /// The admin API; by default a socket of this machine, else http://127.0.0.1:9900
     #[arg(long, env = "WEIR_SERVER", value_name = "URL", global = true)]
     server: Option<String>,
+    #[command(flatten)]
+    credentials: Credentials,
 }
 
 /// Which server, and how to print its answer.
@@ -39,6 +41,8 @@ pub(super) struct Remote {
 pub(super) struct Anywhere {
     #[arg(long, env = "WEIR_SERVER", value_name = "URL", global = true, hide = true)]
     server: Option<String>,
+    #[command(flatten)]
+    credentials: Credentials,
     #[arg(long, short, value_enum, default_value = "table", global = true, hide = true)]
     pub(super) output: Format,
 }
@@ -48,7 +52,7 @@ pub(super) struct Anywhere {
 impl At {
     /// A client of the server.
     pub(super) fn client(&self) -> Result<Client, Failure> {
-        Client::new(&self.find().url)
+        Client::new(&self.find().url)?.with_credentials(&self.credentials)
     }
 
     /// Where nobody answers: what to do about it.

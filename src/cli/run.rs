@@ -180,8 +180,15 @@ fn announce(running: &Running, ephemeral: bool) {
     if ephemeral {
         log("ephemeral: overrides, kill switches and the cookie key are forgotten at the end");
     }
-    let (version, admin) = (env!("CARGO_PKG_VERSION"), running.admin());
-    log(&format!("weir {version} runs revision {}, admin API on http://{admin}", state.revision));
+    for note in running.admin_notes() {
+        log(&note);
+    }
+    let (version, urls) = (env!("CARGO_PKG_VERSION"), running.admin_urls());
+    let (admin, sockets) = urls.split_last().expect("the admin API has an address");
+    for socket in sockets {
+        log(&format!("admin API on {socket}"));
+    }
+    log(&format!("weir {version} runs revision {}, admin API on {admin}", state.revision));
 }
 
 /// Whether a reading of the control file has come to its end.
@@ -237,7 +244,9 @@ pub(super) fn start_failure(error: StartError) -> Failure {
                 format!("bad control file\n{}", diagnostics.render(look).trim_end()),
             )
         }
-        error @ StartError::AdminAddress(_) => Failure::new(Exit::BadConfig, error),
+        error @ (StartError::AdminAddress(_) | StartError::Auth(_) | StartError::AdminTls(_)) => {
+            Failure::new(Exit::BadConfig, error)
+        }
         error => Failure::new(Exit::Error, error),
     }
 }

@@ -124,7 +124,7 @@ codes! {
     TooManyShares = "E0110";
     /// `same_site: none` without `secure: true`; browsers drop such a cookie.
     InsecureCookie = "E0111";
-    /// The admin API on an address that is not loopback; it has no authentication yet.
+    /// The admin API on an address that is not loopback, without authentication or in the clear.
     OpenAdmin = "E0112";
     /// Two routes that match exactly the same requests.
     SameMatch = "E0113";
@@ -134,6 +134,8 @@ codes! {
     SegmentDepth = "E0115";
     /// A protocol that needs TLS where there is none, or that is in the clear where there is TLS.
     Protocol = "E0116";
+    /// A name where the number of a user must stand.
+    UserNumber = "E0117";
     /// What is said of a socket does not go with its kind.
     Socket = "E0120";
     /// What is said of a health check does not go with what it asks.

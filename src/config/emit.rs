@@ -3,6 +3,7 @@
 //! What the decoder reads from this form is equal to what was written (a property test holds that). Keys stand in the
 //! order of the key tables, lists are lists even where one could stand alone.
 
+mod admin;
 mod edge;
 mod jwt;
 mod out;
@@ -142,7 +143,7 @@ fn file(config: &Config) -> Out {
         .opt("data_dir", config.data_dir.as_ref().map(|path| path.to_string_lossy().into_owned()))
         .some("trusted_proxies", texts(&config.trusted_proxies))
         .some("geo", geo(&config.geo))
-        .put("admin", Map::default().put("bind", config.admin.bind.to_string()))
+        .put("admin", admin::admin(&config.admin))
         .put("access_log", access_log(&config.access_log))
         .put("drain", drain)
         .some("dns", edge::dns(&config.dns))

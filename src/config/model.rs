@@ -2,6 +2,7 @@
 //!
 //! Defaults live in the key tables (`keys/`); the decoder in `decode/` is the only constructor outside tests.
 
+mod admin;
 mod edge;
 mod endpoint;
 mod geo;
@@ -10,7 +11,7 @@ mod policy;
 mod resilience;
 mod tls;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
@@ -20,6 +21,7 @@ pub use self::policy::{
     Respond, Rewrite, Scheme,
 };
 pub use self::{
+    admin::{Admin, AdminClient, AdminClients, AdminSocket, AdminTls, CertificateName, OpenMetrics},
     edge::{Dns, ProxyProtocol, TotalLimits},
     endpoint::{Endpoint, EndpointTarget},
     geo::{Geo, GeoNetwork, TrustedHeader},
@@ -59,13 +61,6 @@ pub struct Config {
     pub jwt: BTreeMap<Name, JwtProvider>,
     /// Routes in file order; names are unique.
     pub routes: Vec<Route>,
-}
-
-/// The admin API's own settings.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Admin {
-    /// Its address; loopback only as long as there is no authentication. Default 127.0.0.1:9900.
-    pub bind: SocketAddr,
 }
 
 /// The access log.

@@ -124,13 +124,16 @@ pub enum WeightChange {
 /// Who wants a change, through what, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// A person or a program, as it named itself.
+    /// A person or a program: who they have proved to be, or as they named themselves where nobody has to prove it.
     pub actor: String,
     /// The way the command came.
     pub channel: Channel,
     /// The reason that was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// How somebody who has proved who they are named themselves beside that: the person behind a script, for example.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// The request that it came with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
@@ -239,7 +242,7 @@ impl Origin {
     /// An origin without a reason.
     #[must_use]
     pub fn new(actor: &str, channel: Channel) -> Self {
-        Self { actor: actor.to_owned(), channel, reason: None, request_id: None }
+        Self { actor: actor.to_owned(), channel, reason: None, note: None, request_id: None }
     }
 }
 

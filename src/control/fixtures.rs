@@ -14,8 +14,8 @@ use crate::{
         Config, Diagnostics,
         model::{
             AccessLog, Admin, Backend, BackendProtocol, Dns, Drain, Endpoint, EndpointTarget, Geo, KeySource,
-            LbPolicy, Limits, Listener, ListenerProtocol, LogTarget, Route, RouteMatch, Split, SplitBackend,
-            Sticky, Timeouts, TotalLimits,
+            LbPolicy, Limits, Listener, ListenerProtocol, LogTarget, OpenMetrics, Route, RouteMatch, Split,
+            SplitBackend, Sticky, Timeouts, TotalLimits,
         },
     },
     control::{
@@ -26,7 +26,7 @@ use crate::{
             RevisionInfo, SigningKey, Store, StoreError, Stored, Verified,
         },
     },
-    types::{Address, BackendState, Fraction, Name, OnUnavailable, Revision, StickyMode, Weight},
+    types::{Address, BackendState, Fraction, Name, OnUnavailable, Rate, Revision, StickyMode, Weight},
 };
 
 /// A control file as text, with `WEIGHT` in the place of the canary's weight.
@@ -77,7 +77,7 @@ pub(crate) fn config(routes: &[(&str, &[(&str, u32)])]) -> Config {
         data_dir: None,
         trusted_proxies: Vec::new(),
         geo: Geo::default(),
-        admin: Admin { bind: ([127, 0, 0, 1], 9900).into() },
+        admin: admin(),
         access_log: AccessLog {
             target: LogTarget::Off,
             sample: Fraction::from_percent(100.0).unwrap(),
@@ -107,6 +107,20 @@ pub(crate) fn config(routes: &[(&str, &[(&str, u32)])]) -> Config {
         segments: std::collections::BTreeMap::new(),
         jwt: std::collections::BTreeMap::new(),
         routes: routes.iter().map(|(route, backends)| self::route(route, backends)).collect(),
+    }
+}
+
+/// The admin API without more.
+fn admin() -> Admin {
+    Admin {
+        bind: ([127, 0, 0, 1], 9900).into(),
+        hosts: Vec::new(),
+        tokens: None,
+        socket: None,
+        tls: None,
+        insecure: false,
+        metrics: OpenMetrics::Local,
+        max_failures: Rate::parse("20/m").unwrap(),
     }
 }
 

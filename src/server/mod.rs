@@ -7,6 +7,7 @@
 
 mod certificates;
 mod condition;
+mod guard;
 mod handover;
 mod inherited;
 mod publisher;
@@ -37,7 +38,7 @@ pub use crate::control::{Event, audit::rfc3339};
 
 use self::{handover::Successor, publisher::Stage};
 use crate::{
-    admin,
+    admin::{self, Auth},
     config::Diagnostics,
     control::{Control, store::StoreError, watch},
     types::{Address, Name, clock},
@@ -63,7 +64,9 @@ pub struct Running {
     /// Carries out commands and knows the state.
     pub control: Control,
     stage: Stage,
-    admin: SocketAddr,
+    /// Its address, and how it is called.
+    admin: (SocketAddr, Vec<String>),
+    auth: Arc<Auth>,
     draining: Arc<AtomicBool>,
     stop_applier: oneshot::Sender<()>,
     applier: JoinHandle<()>,
@@ -85,6 +88,15 @@ pub enum StartError {
     /// The admin API must not be bound there.
     #[error(transparent)]
     AdminAddress(#[from] admin::BindError),
+    /// The admin API cannot know who asks.
+    #[error(transparent)]
+    Auth(#[from] admin::AuthError),
+    /// The admin API cannot speak TLS.
+    #[error("admin.tls: {0}")]
+    AdminTls(String),
+    /// The admin API cannot have its unix socket.
+    #[error("the admin API cannot bind unix:{}", .0.display())]
+    AdminSocket(PathBuf, #[source] std::io::Error),
     /// The admin API cannot be bound there.
     #[error("the admin API cannot bind {0}")]
     Admin(SocketAddr, #[source] std::io::Error),
@@ -117,7 +129,24 @@ impl Running {
     /// The address of the admin API, with the port that was chosen for port 0.
     #[must_use]
     pub fn admin(&self) -> SocketAddr {
-        self.admin
+        self.admin.0
+    }
+
+    /// How the admin API is called by clients on this machine, the address last.
+    #[must_use]
+    pub fn admin_urls(&self) -> &[String] {
+        &self.admin.1
+    }
+
+    /// What people should know about who may use the admin API.
+    #[must_use]
+    pub fn admin_notes(&self) -> Vec<String> {
+        let mut notes = self.auth.warnings();
+        if self.auth.is_open() {
+            let text = "the admin API takes everything from everybody on this machine; `admin.tokens` would change that";
+            notes.push(text.to_owned());
+        }
+        notes
     }
 
     /// Reads the control file again, whether or not it has changed.

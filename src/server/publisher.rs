@@ -16,6 +16,7 @@ use std::{
 
 use tokio::sync::watch as channel;
 
+pub(super) use self::following::follow;
 use self::{
     names::Names,
     sockets::{Listening, Wanted},

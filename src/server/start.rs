@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io,
-    net::{SocketAddr, TcpListener as StdListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
@@ -17,6 +17,7 @@ use tokio::{
 
 use super::{
     Options, Running, StartError, condition, default_data_dir,
+    guard::{self, Front},
     handover::{Belongings, Door, Successor, Taken},
     inherited::Inherited,
     note,
@@ -24,7 +25,7 @@ use super::{
     view::SystemView,
 };
 use crate::{
-    admin,
+    admin::{self, Auth},
     control::{
         Applier, Channel, Control, ControlFile, Event, Preparation, Reloader,
         applier::StartError as ApplierError,
@@ -50,6 +51,7 @@ struct Prepared {
     stage: Stage,
     control: Control,
     applier: Applier<Stage>,
+    front: Front,
     admin: TcpListener,
     plane: DataPlane,
 }
@@ -76,7 +78,6 @@ impl Prepared {
     async fn new(options: &Options) -> Result<Self, StartError> {
         let file = ControlFile::load(&options.config).map_err(|error| StartError::Config(Box::new(error)))?;
         let file = Arc::new(file);
-        admin::check_bind(file.config.admin.bind)?;
         let directory = data_dir(options, &file);
         let mut taken = match &directory {
             Some(directory) if options.takeover => Taken::ask(directory).await?,
@@ -88,7 +89,8 @@ impl Prepared {
         let stage = Stage::new(registry, Arc::new(keyring(&*store)?), measured.registry.workers());
         let handed = taken.as_mut().map(|taken| std::mem::take(&mut taken.sockets)).unwrap_or_default();
         let inherited = Inherited::new(&options.sockets, handed).map_err(StartError::Inherited)?;
-        let admin = admin_socket(file.config.admin.bind, &inherited, taken.as_mut()).await?;
+        let front = Front::new(&file.config.admin, taken.is_some())?;
+        let admin = guard::socket(&file.config.admin, &inherited, taken.as_mut()).await?;
         stage.inherit(inherited);
         stage.look_up_new(&file.config).await;
         let (control, applier) =
@@ -99,24 +101,22 @@ impl Prepared {
         let plane =
             DataPlane::start(measured.registry.workers(), &stage.reader()).map_err(StartError::Workers)?;
         let home = directory.zip(lock);
-        Ok(Self { file, home, taken, measured, stage, control, applier, admin, plane })
+        Ok(Self { file, home, taken, measured, stage, control, applier, front, admin, plane })
     }
 
     /// Begins to accept, and everything else that goes on from here.
     async fn serve(self) -> Result<Running, StartError> {
-        let Self { file, home, taken, measured, stage, control, applier, admin: admin_socket, plane } = self;
-        let bind = file.config.admin.bind;
-        let admin = admin_socket.local_addr().map_err(|error| StartError::Admin(bind, error))?;
+        let Self { file, home, taken, measured, stage, control, applier, front, admin: admin_socket, plane } =
+            self;
+        let unknown = |error| StartError::Admin(file.config.admin.bind, error);
+        let admin = admin_socket.local_addr().map_err(unknown)?;
         let admin_handle = socket2::SockRef::from(&admin_socket).try_clone();
         stage.attach(plane);
-        stage.report_certificates();
-        for socket in stage.unused_sockets(&admin.to_string()) {
-            note(&format!("warning: no listener uses the socket {socket} of the service manager"));
-        }
-        let (stop_applier, applier_stopped) = oneshot::channel();
-        let (stop_admin, admin_stopped) = oneshot::channel();
+        report(&stage, admin);
+        let [(stop_applier, applier_stopped), (stop_admin, admin_stopped)] =
+            [(), ()].map(|()| oneshot::channel());
         let draining = Arc::<AtomicBool>::default();
-        let app = app(&control, &stage, &measured, (admin, &draining));
+        let app = app(&control, &stage, &measured, (admin, &front.auth, &draining));
         let (watcher, events, rescan) =
             watch::watch(vec![(file.path.clone(), Some(file.digest.clone()))], watch::POLL);
         let mut tasks = vec![
@@ -126,6 +126,7 @@ impl Prepared {
             tokio::spawn(stage.clone().follow_database()),
             tokio::spawn(stage.clone().follow_token_keys()),
             tokio::spawn(stage.clone().follow_certificates()),
+            tokio::spawn(front.attend(control.clone())),
             tokio::spawn(stage.clone().follow_names()),
             tokio::spawn(condition::watch(stage.reader())),
             tokio::spawn(count_reloads(control.events(), measured.control)),
@@ -142,15 +143,16 @@ impl Prepared {
             Some(told)
         });
         let applier = tokio::spawn(applier.run(ended(applier_stopped)));
-        let serving_admin =
-            tokio::spawn(admin::serve(admin_socket, admin::router(app), ended(admin_stopped)));
+        let (auth, urls) = (Arc::clone(&front.auth), front.urls(admin));
+        let serving_admin = tokio::spawn(front.serve(admin_socket, admin::router(app), ended(admin_stopped)));
         if let Some(taken) = taken {
             taken.serving().await;
         }
         Ok(Running {
             control,
             stage,
-            admin,
+            admin: (admin, urls),
+            auth,
             draining,
             stop_applier,
             applier,
@@ -161,6 +163,14 @@ impl Prepared {
             succession,
             successor: None,
         })
+    }
+}
+
+/// Says what should be known of the files and sockets at hand.
+fn report(stage: &Stage, admin: SocketAddr) {
+    stage.report_certificates();
+    for socket in stage.unused_sockets(&admin.to_string()) {
+        note(&format!("warning: no listener uses the socket {socket} of the service manager"));
     }
 }
 
@@ -188,7 +198,7 @@ fn app(
     control: &Control,
     stage: &Stage,
     measured: &Measured,
-    (bind, draining): (SocketAddr, &Arc<AtomicBool>),
+    (bind, auth, draining): (SocketAddr, &Arc<Auth>, &Arc<AtomicBool>),
 ) -> admin::AppState {
     let view = SystemView {
         control: control.clone(),
@@ -197,11 +207,13 @@ fn app(
         registry: Arc::clone(&measured.registry),
         windows: Arc::clone(&measured.windows),
         stats: Arc::clone(&measured.control),
+        auth: Arc::clone(auth),
         started: clock::now(),
         draining: Arc::clone(draining),
     };
     let stats = Arc::clone(&measured.control);
-    admin::AppState { control: control.clone(), view: Arc::new(view), stats, bind }
+    let auth = Arc::clone(auth);
+    admin::AppState { control: control.clone(), view: Arc::new(view), stats, auth, bind }
 }
 
 /// Waits until the sender sends or is gone; both mean stop.
@@ -256,28 +268,6 @@ fn open_store(
     };
     let handle = lock.handle().ok();
     Ok((Arc::new(SqliteStore::new(directory, lock)), handle))
-}
-
-/// The admin API's socket: handed over, a service manager's, or bound.
-async fn admin_socket(
-    bind: SocketAddr,
-    inherited: &Inherited,
-    taken: Option<&mut Taken>,
-) -> Result<TcpListener, StartError> {
-    let failed = |error| StartError::Admin(bind, error);
-    // A port that was chosen stays the same where the file leaves it open.
-    let is_it = |address: &str| {
-        let address = address.parse::<SocketAddr>().ok();
-        address.is_some_and(|address| address == bind || (bind.port() == 0 && address.ip() == bind.ip()))
-    };
-    let handed = taken.and_then(|taken| taken.admin.take()).filter(|(_, address)| is_it(address));
-    let passed = inherited.of_admin(&bind.to_string()).map_err(failed)?;
-    let socket = handed.map(|(descriptor, _)| descriptor).or_else(|| passed.map(|socket| socket.descriptor));
-    let Some(socket) = socket else { return TcpListener::bind(bind).await.map_err(failed) };
-    let socket = StdListener::from(socket);
-    admin::check_bind(socket.local_addr().map_err(failed)?)?;
-    socket.set_nonblocking(true).map_err(failed)?;
-    TcpListener::from_std(socket).map_err(failed)
 }
 
 fn worker_count(wanted: usize) -> usize {

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{condition, publisher::Stage};
 use crate::{
     admin::{
-        View,
+        Auth, View,
         api::types::{Condition, Endpoint, ExplainRequest, ExplainStep, Explanation, Listener, Traffic},
     },
     control::Control,
@@ -37,6 +37,7 @@ pub(super) struct SystemView {
     pub(super) registry: Arc<Registry>,
     pub(super) windows: Arc<Windows>,
     pub(super) stats: Arc<ControlStats>,
+    pub(super) auth: Arc<Auth>,
     pub(super) started: Instant,
     /// Whether the stop has begun.
     pub(super) draining: Arc<AtomicBool>,
@@ -76,6 +77,7 @@ impl SystemView {
         (gauges.certificates, gauges.certificates_good) = self.stage.certificates();
         gauges.names = self.stage.names();
         gauges.token_keys = self.stage.token_keys();
+        gauges.admin_tokens = self.auth.gauge();
         let state = self.control.state();
         gauges.store_healthy = state.store.error.is_none();
         for route in &state.file.config.routes {
@@ -156,6 +158,7 @@ impl View for SystemView {
         let mut warnings = self.stage.certificate_warnings();
         warnings.extend(self.stage.name_warnings());
         warnings.extend(self.stage.token_key_warnings());
+        warnings.extend(self.auth.warnings());
         warnings
     }
 

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use super::label::{AdminResult, ChangeResult, ChangeSource};
+use super::label::{AdminResult, ChangeResult, ChangeSource, DenialReason};
 
 /// What the control plane counts of itself.
 #[derive(Debug, Default)]
@@ -19,6 +19,7 @@ pub struct ControlStats {
     /// Inverted, so that the default says that nothing was refused.
     last_refused: AtomicBool,
     admin: Mutex<BTreeMap<(&'static str, AdminResult), u64>>,
+    denied: [AtomicU64; DenialReason::ALL.len()],
 }
 
 // === impl ControlStats ===
@@ -37,6 +38,17 @@ impl ControlStats {
     pub fn admin(&self, operation: &'static str, result: AdminResult) {
         let mut admin = self.admin.lock().unwrap_or_else(PoisonError::into_inner);
         *admin.entry((operation, result)).or_default() += 1;
+    }
+
+    /// Counts a call of the admin API that was not allowed.
+    pub fn denied(&self, reason: DenialReason) {
+        self.denied[reason.index()].fetch_add(1, Relaxed);
+    }
+
+    /// How many calls of the admin API were not allowed for this reason.
+    #[must_use]
+    pub fn denials(&self, reason: DenialReason) -> u64 {
+        self.denied[reason.index()].load(Relaxed)
     }
 
     /// Whether the control file, when last read, was good.

@@ -208,6 +208,27 @@ pub enum AdminResult {
     Failed,
 }
 
+/// Why a call of the admin API was not allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DenialReason {
+    /// It did not say who asks.
+    NoToken,
+    /// Its token is not known.
+    WrongToken,
+    /// Its token has ended.
+    Expired,
+    /// The caller's role is too weak.
+    Role,
+    /// It is about a route that is not the caller's.
+    Scope,
+    /// It asked for a host that is not one of the API.
+    Host,
+    /// A page of another origin sent it.
+    Origin,
+    /// Too many attempts of its address have failed.
+    RateLimited,
+}
+
 /// Gives an enum its variants in order, their words, and each one's place.
 macro_rules! labels {
     ($name:ident: $($variant:ident = $word:literal),+ $(,)?) => {
@@ -257,6 +278,9 @@ labels!(TokenLabel:
 labels!(FaultLabel: Delay = "delay", Abort = "abort");
 labels!(ChangeSource: File = "file", Api = "api", Rollout = "rollout", Fleet = "fleet");
 labels!(ChangeResult: Applied = "applied", Unchanged = "unchanged", Refused = "refused");
+labels!(DenialReason:
+    NoToken = "no_token", WrongToken = "wrong_token", Expired = "expired", Role = "role", Scope = "scope", Host = "host",
+    Origin = "origin", RateLimited = "rate_limited");
 labels!(AdminResult: Ok = "ok", Denied = "denied", Refused = "refused", Failed = "failed");
 
 // === impl MethodLabel ===

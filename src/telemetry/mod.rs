@@ -23,8 +23,8 @@ pub use access_log::{AccessEntry, AccessLog, AccessLogCounts, Sampler, Sink};
 pub use control::ControlStats;
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use label::{
-    AdminResult, ChangeResult, ChangeSource, CodeClass, ErrorKind, FaultLabel, Handshake, MethodLabel,
-    PolicyLabel, Refusal, Shed, TokenLabel,
+    AdminResult, ChangeResult, ChangeSource, CodeClass, DenialReason, ErrorKind, FaultLabel, Handshake,
+    MethodLabel, PolicyLabel, Refusal, Shed, TokenLabel,
 };
 pub use mirror::MirrorSide;
 pub use registry::{Live, Registry, Sharded};

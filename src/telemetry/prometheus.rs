@@ -25,12 +25,14 @@ use super::{
 };
 use crate::types::{Name, Reason, Revision};
 
+mod admin;
 mod backends;
 mod listeners;
 mod mirrors;
 mod names;
 mod tokens;
 
+pub use admin::AdminTokens;
 pub use backends::{BackendGauges, EjectionGauges};
 pub use names::NameGauges;
 pub use tokens::KeyGauges;
@@ -82,6 +84,8 @@ pub struct Gauges {
     pub token_keys: BTreeMap<Name, KeyGauges>,
     /// How many keys each route's limits have forgotten too soon.
     pub forgotten_keys: BTreeMap<Name, u64>,
+    /// How it is with the tokens of the admin API; `None` where nobody needs one.
+    pub admin_tokens: Option<AdminTokens>,
     /// How each backend is.
     pub backends: BTreeMap<Name, BackendGauges>,
 }
@@ -125,6 +129,8 @@ impl Exporter {
         families.extend(backends::families(&gauges.backends));
         families.extend(names::families(gauges));
         families.extend(tokens::families(gauges));
+        families.extend(admin::families(gauges));
+        families.push(admin::denied(&self.control));
         families.push(self.observed());
         families.extend(self.control_families());
         families.push(

@@ -12,6 +12,7 @@ pub mod probe;
 pub mod rate;
 pub mod reason;
 pub mod revision;
+pub mod role;
 pub mod state;
 pub mod weight;
 
@@ -23,5 +24,6 @@ pub use probe::Probe;
 pub use rate::Rate;
 pub use reason::Reason;
 pub use revision::Revision;
+pub use role::Role;
 pub use state::{BackendState, OnUnavailable, StickyMode};
 pub use weight::{Weight, WeightError};

@@ -10,6 +10,8 @@
 )]
 
 mod aborts;
+mod admin_auth;
+mod admin_doors;
 mod balancing;
 mod bodies;
 mod breaker;

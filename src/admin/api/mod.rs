@@ -16,6 +16,7 @@ pub mod problem;
 mod request;
 mod revisions;
 mod routes;
+mod session;
 mod status;
 pub mod types;
 mod weights;
@@ -74,6 +75,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(config::effective))
         .routes(routes!(config::schema))
         .routes(routes!(config::check))
+        .routes(routes!(session::read, session::log_in, session::log_out))
         .routes(routes!(openapi::document))
 }
 

@@ -35,6 +35,12 @@ pub enum Kind {
     RevisionConflict,
     /// A control file has errors.
     InvalidConfig,
+    /// The caller has not proved who they are.
+    Unauthorized,
+    /// The caller may not do this.
+    Forbidden,
+    /// Too many attempts have failed.
+    TooManyRequests,
     /// The host is not one of this API.
     HostNotAllowed,
     /// A page of another origin asks for a change.
@@ -137,6 +143,11 @@ impl Kind {
             }
             Self::InvalidConfig => {
                 ("invalid-config", "Invalid control file", StatusCode::UNPROCESSABLE_ENTITY)
+            }
+            Self::Unauthorized => ("unauthorized", "Unauthorized", StatusCode::UNAUTHORIZED),
+            Self::Forbidden => ("forbidden", "Forbidden", StatusCode::FORBIDDEN),
+            Self::TooManyRequests => {
+                ("too-many-requests", "Too many requests", StatusCode::TOO_MANY_REQUESTS)
             }
             Self::HostNotAllowed => ("host-not-allowed", "Host not allowed", StatusCode::FORBIDDEN),
             Self::CrossOrigin => ("cross-origin", "Cross-origin change", StatusCode::FORBIDDEN),

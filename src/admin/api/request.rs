@@ -14,7 +14,10 @@ use serde_json::Value;
 
 use super::problem::{Kind, Refused};
 use crate::{
-    admin::AppState,
+    admin::{
+        AppState,
+        auth::{Caller, Proof},
+    },
     control::{Accepted, Channel, Command, Origin, Refusal},
     telemetry::{ChangeResult, ChangeSource},
     types::Revision,
@@ -140,13 +143,28 @@ pub(super) fn if_match(headers: &HeaderMap, current: Revision) -> Result<Option<
     Ok(expected)
 }
 
-/// Who asks, through what. Without authentication the name is the sender's own account of itself.
+/// Who asks, through what. Where nobody has to prove who they are, the name is the sender's own account of itself; else it is what
+/// they have proved, and their account is a note.
 pub(super) fn origin(headers: &HeaderMap, reason: Option<String>) -> Origin {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let is_cli = header(header::USER_AGENT.as_str()).is_some_and(|agent| agent.starts_with("weir-cli/"));
-    let actor = header(ACTOR).map(str::trim).filter(|actor| !actor.is_empty() && actor.len() <= TEXT_LIMIT);
-    let channel = if is_cli { Channel::Cli } else { Channel::Api };
-    Origin { reason, ..Origin::new(actor.unwrap_or("anonymous"), channel) }
+    let named = header(ACTOR).map(str::trim).filter(|actor| !actor.is_empty() && actor.len() <= TEXT_LIMIT);
+    let caller = Caller::current();
+    let request_id = caller.as_ref().map(|caller| caller.request_id.clone());
+    let proved = caller.and_then(|caller| caller.identity).filter(|who| who.proof != Proof::None);
+    let channel = match &proved {
+        Some(who) if who.proof == Proof::Session => Channel::Dashboard,
+        _ if is_cli => Channel::Cli,
+        _ => Channel::Api,
+    };
+    let (actor, note) = match proved {
+        Some(who) => {
+            let note = named.filter(|named| *named != who.name).map(str::to_owned);
+            (who.name, note)
+        }
+        None => (named.unwrap_or("anonymous").to_owned(), None),
+    };
+    Origin { actor, channel, reason, note, request_id }
 }
 
 /// A JSON value whose objects name no member twice; of two, nobody can say which one is meant.

@@ -338,6 +338,27 @@ pub struct KillSwitch {
     pub warnings: Vec<String>,
 }
 
+/// `GET`, `POST /v1/session`: who the caller is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Session {
+    /// The actor of what they do.
+    pub name: String,
+    /// What they may do: viewer, operator or admin.
+    pub role: String,
+    /// The routes that they may change; null is all.
+    #[schema(required)]
+    pub routes: Option<Vec<Name>>,
+    /// How they have proved it: token, session, certificate, user; none where nobody has to.
+    pub proof: String,
+}
+
+/// `DELETE /v1/session`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LoggedOut {
+    /// That there is no session any more.
+    pub ended: bool,
+}
+
 /// `POST /v1/routes/{route}/explain`: a request to explain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -5,6 +5,7 @@
 //! was reported. Later checks ask [`Context::is_wrong`] before they complain about a replacement.
 
 mod address;
+mod admin;
 mod backends;
 mod conditions;
 mod edge;

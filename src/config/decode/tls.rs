@@ -27,11 +27,16 @@ pub(super) fn backend(mut object: Object<'_>, cx: &mut Context) -> BackendTls {
     }
 }
 
-fn certificate(mut object: Object<'_>, cx: &mut Context) -> CertificateFiles {
+pub(super) fn certificate(mut object: Object<'_>, cx: &mut Context) -> CertificateFiles {
     CertificateFiles {
         cert_file: PathBuf::from(object.get::<String>(cx, "cert_file")),
         key_file: PathBuf::from(object.get::<String>(cx, "key_file")),
     }
+}
+
+/// What stands in for a certificate that is not there.
+pub(super) fn no_certificate() -> CertificateFiles {
+    CertificateFiles { cert_file: PathBuf::new(), key_file: PathBuf::new() }
 }
 
 fn client_auth(mut object: Object<'_>, cx: &mut Context) -> ClientAuth {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{
-    Context, backends, conditions, edge, jwt,
+    Context, admin, backends, conditions, edge, jwt,
     reader::{self, Object, Place},
     routes, tls,
 };
@@ -12,7 +12,7 @@ use crate::config::{
     diagnostic::Diagnostic,
     keys::{ACCESS_LOG, ADMIN, DNS, DRAIN, GEO, LIMITS, ROOT, TOTAL_LIMITS},
     model::{
-        AccessLog, Admin, Config, Drain, Geo, GeoNetwork, Limits, Listener, ListenerProtocol, LogTarget,
+        AccessLog, Config, Drain, Geo, GeoNetwork, Limits, Listener, ListenerProtocol, LogTarget,
         TrustedHeader,
     },
     yaml::{Node, Plain, Value, classify, shorten},
@@ -27,13 +27,12 @@ pub(super) fn config(root: &Node, cx: &mut Context) -> Config {
     cx.backends = backends.iter().map(|(name, _)| name.to_string()).collect();
     cx.segments = segments.iter().map(|(name, _)| name.to_string()).collect();
     cx.jwt_providers = providers.iter().map(|(name, _)| name.to_string()).collect();
-    let mut admin = file.object_or_default(cx, "admin", &ADMIN);
     Config {
         workers: number(file.get(cx, "workers")),
         data_dir: file.opt::<String>(cx, "data_dir").map(PathBuf::from),
         trusted_proxies: file.list(cx, "trusted_proxies"),
         geo: geo(file.object_or_default(cx, "geo", &GEO), cx),
-        admin: Admin { bind: admin.get(cx, "bind") },
+        admin: admin::admin(file.object_or_default(cx, "admin", &ADMIN), cx),
         access_log: access_log(file.object_or_default(cx, "access_log", &ACCESS_LOG), cx),
         drain: drain(file.object_or_default(cx, "drain", &DRAIN), cx),
         dns: edge::dns(file.object_or_default(cx, "dns", &DNS), cx),

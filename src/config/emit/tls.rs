@@ -26,10 +26,10 @@ pub(super) fn backend(tls: &BackendTls) -> Map {
         .opt("certificate", tls.certificate.as_ref().map(certificate))
 }
 
-fn certificate(files: &CertificateFiles) -> Map {
+pub(super) fn certificate(files: &CertificateFiles) -> Map {
     Map::default().put("cert_file", text(&files.cert_file)).put("key_file", text(&files.key_file))
 }
 
-fn text(path: &Path) -> String {
+pub(super) fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }

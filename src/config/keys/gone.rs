@@ -1,8 +1,7 @@
 //! Keys that are not there: of a later version, of another name.
 
 /// Keys that this version does not have yet: shape and key. An issue that brings one moves it into its shape's table.
-pub(in crate::config) static UNAVAILABLE: &[(&str, &str)] =
-    &[("admin", "socket"), ("admin", "tokens_file"), ("route", "rollout")];
+pub(in crate::config) static UNAVAILABLE: &[(&str, &str)] = &[("route", "rollout")];
 
 /// Words that this version does not have yet: shape, key and word.
 pub(in crate::config) static UNAVAILABLE_WORDS: &[(&str, &str, &str)] = &[];
@@ -15,6 +14,7 @@ pub(in crate::config) static RENAMED: &[(&str, &str, &str)] = &[
     ("file", "services", "backends"),
     ("file", "threads", "workers"),
     ("admin", "listen", "bind"),
+    ("admin", "tokens_file", "tokens"),
     ("admin", "address", "bind"),
     ("listener", "address", "bind"),
     ("listener", "listen", "bind"),

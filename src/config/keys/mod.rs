@@ -4,6 +4,7 @@
 //! key that is here and never read fails a debug assertion), the JSON schema and docs/configuration.md are written from
 //! them. So none of the four can say something else than the others.
 
+mod admin;
 mod edge;
 mod gone;
 mod jwt;
@@ -14,6 +15,7 @@ mod scalar;
 mod tls;
 mod top;
 
+pub(super) use admin::*;
 pub(super) use edge::*;
 pub(super) use gone::{RENAMED, UNAVAILABLE, UNAVAILABLE_WORDS};
 pub(super) use jwt::*;

@@ -1,7 +1,7 @@
 //! The keys of the file itself, of listeners and of backends.
 
 use super::{
-    BACKEND_TLS, CIRCUIT_BREAKER, CONDITION, Choice, DNS, JWT_PROVIDER, Kind, LISTENER_TLS,
+    ADMIN, BACKEND_TLS, CIRCUIT_BREAKER, CONDITION, Choice, DNS, JWT_PROVIDER, Kind, LISTENER_TLS,
     OUTLIER_DETECTION, PROXY_PROTOCOL, ROUTE, Scalar, Shape, TOTAL_LIMITS, default, optional, required,
 };
 
@@ -111,19 +111,6 @@ pub(in crate::config) static GEO_NETWORK: Shape = Shape {
         required("cidr", Kind::Scalar(Scalar::Cidr), "The addresses."),
         required("region", Kind::Scalar(Scalar::Name), "Their region."),
     ],
-};
-
-/// The admin API.
-pub(in crate::config) static ADMIN: Shape = Shape {
-    name: "admin",
-    doc: "The admin API's own settings.",
-    choice: Choice::Free,
-    keys: &[default(
-        "bind",
-        Kind::Scalar(Scalar::Bind),
-        "127.0.0.1:9900",
-        "Its address. Loopback only, as long as there is no authentication.",
-    )],
 };
 
 /// The access log.

@@ -154,6 +154,15 @@ const WRONG: &[(Code, &str)] = &[
         "@head\nroutes: [ { name: a, split: { backends: { stable: 1 }, sticky: { cookie: { same_site: none } } } } ]\n",
     ),
     (Code::OpenAdmin, "@head\n@routes\nadmin: { bind: :9900 }\n"),
+    (Code::OpenAdmin, "@head\n@routes\nadmin: { bind: :9900, tokens: /tokens, metrics: none }\n"),
+    (
+        Code::UserNumber,
+        "@head\n@routes\nadmin: { socket: { path: /a.sock, uids: { alice: admin, 1000: operator } } }\n",
+    ),
+    (
+        Code::DuplicateBind,
+        "admin: { socket: { path: /a.sock, uids: { 1000: root } }, tls: { clients: { ca_file: /a, roles: [ { dns: a, uri: b } ] } } }\nlisteners: [ { name: a, bind: 'unix:/a.sock' } ]\n@backends",
+    ),
     (
         Code::SameMatch,
         "@head\nroutes:\n  - { name: a, match: { hosts: [a.example, b.example] }, backend: stable }\n  - { name: b, match: { hosts: [b.example, A.example] }, backend: canary }\n",

@@ -3,6 +3,7 @@
 //! Errors come first, over everything at once; warnings only about a file without errors, since what looks unused may be
 //! used by the part that could not be read.
 
+mod admin;
 mod cors;
 mod jwt;
 mod overlap;
@@ -34,6 +35,7 @@ pub(super) fn check(config: &Config, cx: &mut Context) {
     references(cx);
     names(config, cx);
     addresses(config, cx);
+    admin::check(config, cx);
     segments::check(config, cx);
     splits::check(config, cx);
     resilience::check(config, cx);
@@ -132,11 +134,6 @@ fn names(config: &Config, cx: &mut Context) {
 
 fn addresses(config: &Config, cx: &mut Context) {
     let admin = config.admin.bind;
-    if !admin.ip().is_loopback() {
-        let message = format!("the admin API on {admin} would be open to others");
-        let open = Diagnostic::new(Code::OpenAdmin, "/admin/bind", message);
-        cx.complain(open.help("it has no authentication in this version of Weir: bind it to 127.0.0.1"));
-    }
     let binds = config.listeners.iter().enumerate();
     let binds = binds.map(|(index, listener)| (listener.bind.clone(), format!("/listeners/{index}/bind")));
     let all = std::iter::once((Address::Tcp(admin), "/admin/bind".to_owned())).chain(binds);

@@ -87,18 +87,55 @@ fn reload(state: &State, file: &Arc<ControlFile>) -> Result<Plan, Refusal> {
 
 /// Settings that are read once at start (standing decision 4).
 fn boot_changes(running: &Config, wanted: &Config) -> Vec<BootChange> {
-    let path = |dir: &Option<std::path::PathBuf>| {
-        dir.as_ref().map_or_else(|| "default".to_owned(), |dir| dir.display().to_string())
+    let settings = boot_settings(running).into_iter().zip(boot_settings(wanted));
+    settings
+        .filter(|((_, running), (_, wanted))| running != wanted)
+        .map(|((setting, running), (_, wanted))| BootChange { setting, running, wanted })
+        .collect()
+}
+
+/// The admin API's socket and who may do what over it, as one text.
+fn socket(admin: &model::Admin) -> String {
+    let Some(socket) = &admin.socket else { return "none".to_owned() };
+    let mode = socket.mode.map_or_else(String::new, |mode| format!(", mode {mode:04o}"));
+    let uids = socket.uids.iter().map(|(uid, role)| format!(", {uid}: {}", role.as_str()));
+    format!("{}{mode}{}", socket.path.display(), uids.collect::<String>())
+}
+
+/// The admin API's TLS and who may do what by a certificate, as one text.
+fn tls(admin: &model::Admin) -> String {
+    let Some(tls) = &admin.tls else { return "none".to_owned() };
+    let files = &tls.certificate;
+    let clients = tls.clients.iter().flat_map(|clients| {
+        let each = clients.roles.iter().map(|client| {
+            let ((key, name), routes) = (client.says.parts(), client.routes.iter());
+            let routes = routes.map(|route| format!(" {route}")).collect::<String>();
+            format!(", {key} {name}: {}{routes}", client.role.as_str())
+        });
+        std::iter::once(format!(", clients of {}", clients.ca_file.display())).chain(each)
+    });
+    let (cert, key) = (files.cert_file.display(), files.key_file.display());
+    format!("{cert}, {key}, {}{}", tls.min_version.as_str(), clients.collect::<String>())
+}
+
+/// Each of them, and what it is.
+fn boot_settings(config: &Config) -> Vec<(&'static str, String)> {
+    let path = |path: &Option<std::path::PathBuf>, none: &str| {
+        path.as_ref().map_or_else(|| none.to_owned(), |path| path.display().to_string())
     };
-    [
-        ("admin.bind", running.admin.bind.to_string(), wanted.admin.bind.to_string()),
-        ("data_dir", path(&running.data_dir), path(&wanted.data_dir)),
-        ("workers", running.workers.to_string(), wanted.workers.to_string()),
+    let admin = &config.admin;
+    vec![
+        ("admin.bind", admin.bind.to_string()),
+        ("admin.hosts", format!("[{}]", admin.hosts.join(", "))),
+        ("admin.tokens", path(&admin.tokens, "none")),
+        ("admin.socket", socket(admin)),
+        ("admin.tls", tls(admin)),
+        ("admin.insecure", admin.insecure.to_string()),
+        ("admin.metrics", admin.metrics.as_str().to_owned()),
+        ("admin.max_failures", admin.max_failures.to_string()),
+        ("data_dir", path(&config.data_dir, "default")),
+        ("workers", config.workers.to_string()),
     ]
-    .into_iter()
-    .filter(|(_, running, wanted)| running != wanted)
-    .map(|(setting, running, wanted)| BootChange { setting, running, wanted })
-    .collect()
 }
 
 fn set_weights(state: &State, route: &model::Route, change: &WeightChange) -> Result<Plan, Refusal> {

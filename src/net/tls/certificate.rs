@@ -41,6 +41,17 @@ pub struct Identity {
     pub header: String,
 }
 
+/// The names that a certificate gives its holder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Holder {
+    /// The common name of its subject.
+    pub common_name: Option<String>,
+    /// The DNS names among the alternative names of its subject, in lower case.
+    pub dns: Vec<String>,
+    /// The URIs among them.
+    pub uris: Vec<String>,
+}
+
 /// Why a certificate or key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
@@ -154,6 +165,23 @@ impl Identity {
             }
         }
         Some(Self { header })
+    }
+}
+
+// === impl Holder ===
+
+impl Holder {
+    /// Whom this certificate names; nobody when it cannot be read.
+    #[must_use]
+    pub fn of(certificate: &CertificateDer<'_>) -> Self {
+        let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return Self::default() };
+        let common_name = parsed.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
+        let names = parsed.subject_alternative_name().ok().flatten();
+        let uris = names.iter().flat_map(|names| &names.value.general_names).filter_map(|name| match name {
+            GeneralName::URI(uri) => Some((*uri).to_owned()),
+            _ => None,
+        });
+        Self { common_name: common_name.map(str::to_owned), dns: dns_names(&parsed), uris: uris.collect() }
     }
 }
 

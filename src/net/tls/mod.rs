@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 
-pub use certificate::{Authorities, Certificate, CertificateError, Identity, Pem};
+pub use certificate::{Authorities, Certificate, CertificateError, Holder, Identity, Pem};
 pub use client::{ClientParts, ClientTls};
 pub use server::{ClientAuth, ServerParts, ServerTls, Tickets};
 

@@ -155,7 +155,10 @@ impl Stage {
 
 /// Watches files for as long as it is polled. The first event of each tells its content as it is, which may be newer than what was
 /// read at the start. What cannot be taken is reported, and what was read before stays.
-async fn follow(paths: BTreeSet<PathBuf>, take: impl Fn(&FileEvent) -> Result<(), String>) {
+pub(in crate::server) async fn follow(
+    paths: BTreeSet<PathBuf>,
+    take: impl Fn(&FileEvent) -> Result<(), String>,
+) {
     if paths.is_empty() {
         return std::future::pending().await;
     }

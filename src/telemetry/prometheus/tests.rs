@@ -73,6 +73,7 @@ fn gauges() -> Gauges {
         certificates_good: true,
         names: [("canary.internal".into(), NameGauges { addresses: 2, answered: 7, failed: 1, good: true })]
             .into(),
+        admin_tokens: Some(AdminTokens { tokens: 3, good: true }),
         token_keys: [(name("accounts"), KeyGauges { keys: 2, good: false })].into(),
         backends: [(name("v1"), backend_gauges())].into(),
     }

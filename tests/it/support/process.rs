@@ -117,6 +117,11 @@ impl Process {
         found(&lines.0).unwrap_or_else(|| panic!("never said: {text}\n{}", lines.0.join("\n")))
     }
 
+    /// What it has said up to now.
+    pub(crate) fn log(&self) -> String {
+        self.log.lines.lock().unwrap().0.join("\n")
+    }
+
     /// The admin API's address, once it serves.
     pub(crate) fn admin(&self) -> SocketAddr {
         self.says("admin API on http://").rsplit('/').next().unwrap().parse().unwrap()

@@ -13,6 +13,7 @@ pub(crate) struct Setup {
     routes: Vec<String>,
     timeouts: String,
     drain: String,
+    admin: String,
     workers: usize,
 }
 
@@ -28,6 +29,7 @@ impl Setup {
             routes: Vec::new(),
             timeouts: String::new(),
             drain: "timeout: 0s".to_owned(),
+            admin: String::new(),
             workers: 1,
         }
     }
@@ -102,6 +104,12 @@ impl Setup {
         self
     }
 
+    /// More keys of the admin API, such as `tokens: /run/tokens`.
+    pub(crate) fn admin(mut self, keys: &str) -> Self {
+        keys.clone_into(&mut self.admin);
+        self
+    }
+
     /// A line of the file's top level.
     pub(crate) fn top(mut self, line: &str) -> Self {
         self.top.push_str(line);
@@ -121,8 +129,8 @@ impl Setup {
     /// The file.
     pub(crate) fn text(&self) -> String {
         let mut text = format!(
-            "workers: {}\nadmin: {{ bind: \"127.0.0.1:0\" }}\ndrain: {{ {} }}\n{}",
-            self.workers, self.drain, self.top
+            "workers: {}\nadmin: {{ bind: \"127.0.0.1:0\", {} }}\ndrain: {{ {} }}\n{}",
+            self.workers, self.admin, self.drain, self.top
         );
         text.push_str("listeners:\n");
         for listener in &self.listeners {

@@ -10,7 +10,7 @@ use std::{
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use weir::{
-    control::{Change, Channel, Command, Origin as Sender, Refusal, command::Digest},
+    control::{Change, Channel, Command, Origin as Sender, Refusal, command::Digest, store::AuditQuery},
     server::{self, Options, Running},
     types::Address,
 };
@@ -102,6 +102,13 @@ impl Weir {
     pub(crate) fn apply(&self, change: Change) -> Result<(), Refusal> {
         let command = Command::new(change, Sender::new("it", Channel::Api));
         self.runtime.block_on(self.running().control.apply(command)).map(drop)
+    }
+
+    /// The rows of the audit, newest first, as JSON.
+    pub(crate) fn audit(&self) -> Vec<serde_json::Value> {
+        let query = AuditQuery { limit: 100, ..AuditQuery::default() };
+        let rows = self.runtime.block_on(self.running().control.history().audit(query)).unwrap();
+        rows.into_iter().map(|row| serde_json::to_value(row.row).unwrap()).collect()
     }
 
     /// Replaces the control file as an editor does, and waits until it is in force.

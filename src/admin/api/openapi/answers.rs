@@ -14,9 +14,14 @@ use crate::admin::api::problem::Problem;
 type Responses = BTreeMap<String, RefOr<Response>>;
 
 /// Every error that an operation may answer: status, name, description.
-const ERRORS: [(u16, &str, &str); 8] = [
+const ERRORS: [(u16, &str, &str); 10] = [
     (400, "BadRequest", "A parameter, a header or the body is not what the operation takes."),
-    (403, "Forbidden", "The host is not one of this API, or a page of another origin asks for a change."),
+    (401, "Unauthorized", "There is no token, or it is not known, or it has ended."),
+    (
+        403,
+        "Forbidden",
+        "The token's role or routes do not allow it, the host is not one of this API, or a page of another origin asks for a change.",
+    ),
     (404, "NotFound", "There is no such thing."),
     (
         412,
@@ -26,11 +31,16 @@ const ERRORS: [(u16, &str, &str); 8] = [
     (413, "ContentTooLarge", "The body is too large."),
     (415, "UnsupportedMediaType", "The body is of a type that is not taken."),
     (422, "UnprocessableContent", "The request is well formed, and what it asks for is impossible."),
+    (
+        429,
+        "TooManyRequests",
+        "Too many attempts of this address have failed; `Retry-After` says how long to wait.",
+    ),
     (503, "ServiceUnavailable", "The store failed, or Weir is stopping. Nothing has changed."),
 ];
 
 /// What every operation may answer. The guard stands before all of them.
-const COMMON: [u16; 2] = [400, 403];
+const COMMON: [u16; 4] = [400, 401, 403, 429];
 
 /// Of an operation on a route.
 pub(in crate::admin::api) struct OfRoute;

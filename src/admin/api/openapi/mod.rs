@@ -31,8 +31,8 @@ pub(super) use self::{
         Against, AuditFilter, BackendPath, Conditional, KeyPath, Once, RevisionPath, RoutePath, Writes,
     },
     schemas::{
-        AnyObject, ConfigFile, Diagnostic, KillBody, OverrideBody, PatchWeightsBody, PutWeightsBody,
-        ReasonBody, SchemaDocument,
+        AnyObject, ConfigFile, Diagnostic, KillBody, LoginBody, OverrideBody, PatchWeightsBody,
+        PutWeightsBody, ReasonBody, SchemaDocument,
     },
 };
 
@@ -70,6 +70,12 @@ pub(in crate::admin) fn query_parameters(
     DOCUMENT.queries.iter().find(|((path, of), _)| path == template && *of == method).map(|(_, names)| names)
 }
 
+/// The templates of all paths.
+#[cfg(test)]
+pub(in crate::admin) fn paths() -> BTreeSet<String> {
+    DOCUMENT.queries.keys().map(|(path, _)| path.clone()).collect()
+}
+
 /// What the routes are added to.
 pub(super) fn empty() -> OpenApi {
     typed(json!({
@@ -84,12 +90,25 @@ pub(super) fn empty() -> OpenApi {
         },
         "servers": [{"url": "/"}],
         "paths": {},
-        "components": {},
+        "components": {"securitySchemes": {
+            "token": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "Where the control file names no file of tokens, nobody has to say who they are.",
+            },
+            "session": {
+                "type": "apiKey", "in": "cookie", "name": "weir_session",
+                "description": "Of a browser that has logged in; `__Host-weir_session` in TLS.",
+            },
+            "certificate": {"type": "mutualTLS", "description": "Where the control file gives certificates roles."},
+        }},
+        "security": [{"token": []}, {"session": []}, {"certificate": []}, {}],
         "tags": [
             {"name": "traffic", "description": "Splits, weights, kill switches, and where a request would go."},
             {"name": "backends", "description": "Endpoints and how they are."},
             {"name": "history", "description": "Revisions, what differs between them, going back, and the audit."},
             {"name": "configuration", "description": "The control file, its schema, and the whole picture."},
+            {"name": "access", "description": "Who the caller is, and logging in."},
             {"name": "probes", "description": "For supervisors, load balancers and scrapers."},
         ],
     }))

@@ -40,6 +40,9 @@ pub(in crate::admin::api) struct PatchWeightsBody;
 /// The body of `PUT …/weights`.
 pub(in crate::admin::api) struct PutWeightsBody;
 
+/// The body of `POST /v1/session`.
+pub(in crate::admin::api) struct LoginBody;
+
 /// The body of `PUT …/kill-switch`.
 pub(in crate::admin::api) struct KillBody;
 
@@ -197,6 +200,10 @@ schemas! {
             "reason": reason(),
         },
         "examples": [{"weights": {"stable": 80, "canary": 20}}],
+    });
+    LoginBody => json!({
+        "type": "object", "additionalProperties": false, "required": ["token"],
+        "properties": {"token": {"type": "string", "maxLength": 500, "description": "A token of the admin API."}},
     });
     KillBody => json!({
         "type": "object", "additionalProperties": false,
