@@ -7,7 +7,9 @@
 
 pub mod api;
 pub mod auth;
+pub mod events;
 mod guard;
+mod patient;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -17,6 +19,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 pub use api::router;
 pub use auth::{Auth, AuthError};
+pub use events::Events;
 pub use server::{BindError, Door, check_bind, serve};
 pub use view::View;
 
@@ -33,6 +36,8 @@ pub struct AppState {
     pub stats: Arc<ControlStats>,
     /// Who may ask for what.
     pub auth: Arc<Auth>,
+    /// What clients are told of as it happens; [`events::follow`] has to run.
+    pub events: Arc<Events>,
     /// The address that is served; its host is one that may be asked.
     pub bind: SocketAddr,
 }

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
+use super::patient::Patient;
 use arc_swap::ArcSwap;
 use axum::Router;
 use hyper::{
@@ -36,6 +37,8 @@ const CONNECTIONS: usize = 256;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// For requests under way when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// For a client that takes nothing of its answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// After the kernel refused a connection (most often: no file descriptor is left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -149,7 +152,8 @@ impl Visit {
         });
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let mut connection =
+            pin!(builder.serve_connection(TokioIo::new(Patient::new(stream, WRITE_TIMEOUT)), service));
         // What a client does to its own connection is no news to anybody.
         tokio::select! {
             _ = connection.as_mut() => return,

@@ -131,7 +131,13 @@ impl Fixture {
     }
 
     fn with(auth: Auth) -> Self {
-        let text = fixtures::TEXT.replace("WEIGHT", "5");
+        Self::with_settings(auth, "")
+    }
+
+    /// With this above the rest of the control file.
+    fn with_settings(auth: Auth, settings: &str) -> Self {
+        let text =
+            fixtures::TEXT.replace("WEIGHT", "5").replace("listeners:", &format!("{settings}listeners:"));
         let file = ControlFile::parse(std::path::Path::new("weir.yaml"), text.as_bytes()).unwrap();
         let store = Arc::new(FailingStore::default());
         let dynamic: Arc<dyn Store> = Arc::clone(&store) as _;
@@ -141,11 +147,13 @@ impl Fixture {
         let bind = ([127, 0, 0, 1], 9900).into();
         let view = Arc::<FakeView>::default();
         let auth = Arc::new(auth);
+        let events = Arc::new(Events::new(Arc::clone(&stats)));
         let app = AppState {
             control: control.clone(),
             view: Arc::clone(&view) as _,
             stats: Arc::clone(&stats),
             auth: Arc::clone(&auth),
+            events,
             bind,
         };
         Self { service: TowerToHyperService::new(router(app)), store, stats, view, control, auth }
@@ -263,7 +271,7 @@ const ERRORS: &[(&str, &str, &str)] = &[
     (
         "PATCH /v1/routes/shop/weights\nif-match: 42",
         "{\"weights\": {\"canary\": 6}}",
-        "400 invalid-parameter | `If-Match: 42` is not a revision | send the ETag of an earlier answer, such as \"r1\"",
+        "412 revision-conflict | `If-Match: 42` is not a revision | send the ETag of an earlier answer, such as \"r1\"",
     ),
     (
         "POST /v1/routes/shop/explain",
@@ -272,6 +280,7 @@ const ERRORS: &[(&str, &str, &str)] = &[
     ),
     ("POST /v1/routes/shop/explain", "{}", "422 invalid-change | no user"),
     ("POST /v1/routes/shop/explain", "{\"method\": \"\"}", "400 invalid-body | `` is no method /method"),
+    ("POST /v1/routes/shop/explain", "{\"host\": \"a b\"}", "400 invalid-body | `a b` is no host /host"),
     ("POST /v1/routes/shop/explain", "{\"path\": \"a\"}", "400 invalid-body | `a` is no path /path"),
     (
         "POST /v1/routes/shop/explain",
@@ -526,7 +535,9 @@ async fn a_real_socket_is_served_until_shutdown() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let bind = listener.local_addr().unwrap();
     let auth = Arc::new(open());
-    let app = AppState { control, view: Arc::<FakeView>::default(), stats: Arc::default(), auth, bind };
+    let events = Arc::new(Events::new(Arc::default()));
+    let app =
+        AppState { control, view: Arc::<FakeView>::default(), stats: Arc::default(), auth, events, bind };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let door = Door::new(crate::net::Listener::Tcp(listener));
     let serving = tokio::spawn(serve(door, router(app), async {

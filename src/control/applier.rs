@@ -205,6 +205,7 @@ impl<P: Publisher> Applier<P> {
     }
 
     async fn decide_and_act(&mut self, command: Command) -> Result<Accepted, Refusal> {
+        self.settle().await;
         let current = self.current();
         if let Some(revision) = self.used.revision(&command)? {
             return Ok(Accepted {

@@ -121,6 +121,7 @@ fn admin() -> Admin {
         insecure: false,
         metrics: OpenMetrics::Local,
         max_failures: Rate::parse("20/m").unwrap(),
+        require_if_match: false,
     }
 }
 
@@ -228,9 +229,9 @@ impl Store for FailingStore {
     fn load(&self) -> Result<Loaded, StoreError> {
         self.inner.load()
     }
-    fn write(&self, records: &[Record]) -> Result<(), StoreError> {
+    fn write(&self, stored: &Stored, records: &[Record]) -> Result<(), StoreError> {
         self.check()?;
-        self.inner.write(records)
+        self.inner.write(stored, records)
     }
     fn mirror(&self, stored: &Stored) {
         self.mirrored.lock().unwrap().push(stored.clone());

@@ -25,6 +25,7 @@ pub mod store;
 pub mod watch;
 
 pub use applier::{Accepted, Applier, CompileError, Control, Denial, Event, PauseError, Paused, Publisher};
+pub use change::OVERRIDE_KEY;
 pub use command::{Change, Channel, Command, ControlFile, Once, Origin, Restoration, WeightChange};
 pub use refusal::Refusal;
 pub use reload::{Preparation, ReloadFailure, Reloader};

@@ -123,14 +123,12 @@ impl Prepared {
             tokio::spawn(watcher.run()),
             tokio::spawn(Reloader::new(control.clone(), events).preparing(looking_up(&stage)).run()),
             tokio::spawn(tick(Arc::clone(&measured.registry), Arc::clone(&measured.windows))),
-            tokio::spawn(stage.clone().follow_database()),
-            tokio::spawn(stage.clone().follow_token_keys()),
-            tokio::spawn(stage.clone().follow_certificates()),
             tokio::spawn(front.attend(control.clone())),
-            tokio::spawn(stage.clone().follow_names()),
             tokio::spawn(condition::watch(stage.reader())),
+            tokio::spawn(admin::events::follow(app.clone())),
             tokio::spawn(count_reloads(control.events(), measured.control)),
         ];
+        tasks.extend(following(&stage));
         let succession = home.and_then(|(directory, lock)| {
             let belongings = admin_handle.map(|handle| Belongings {
                 control: control.clone(),
@@ -144,7 +142,8 @@ impl Prepared {
         });
         let applier = tokio::spawn(applier.run(ended(applier_stopped)));
         let (auth, urls) = (Arc::clone(&front.auth), front.urls(admin));
-        let serving_admin = tokio::spawn(front.serve(admin_socket, admin::router(app), ended(admin_stopped)));
+        let admin_ended = streams_ended(admin_stopped, Arc::clone(&app.events));
+        let serving_admin = tokio::spawn(front.serve(admin_socket, admin::router(app), admin_ended));
         if let Some(taken) = taken {
             taken.serving().await;
         }
@@ -164,6 +163,16 @@ impl Prepared {
             successor: None,
         })
     }
+}
+
+/// Follows the files and names that what runs depends on.
+fn following(stage: &Stage) -> [JoinHandle<()>; 4] {
+    [
+        tokio::spawn(stage.clone().follow_database()),
+        tokio::spawn(stage.clone().follow_token_keys()),
+        tokio::spawn(stage.clone().follow_certificates()),
+        tokio::spawn(stage.clone().follow_names()),
+    ]
 }
 
 /// Says what should be known of the files and sockets at hand.
@@ -213,12 +222,19 @@ fn app(
     };
     let stats = Arc::clone(&measured.control);
     let auth = Arc::clone(auth);
-    admin::AppState { control: control.clone(), view: Arc::new(view), stats, auth, bind }
+    let events = Arc::new(admin::Events::new(Arc::clone(&stats)));
+    admin::AppState { control: control.clone(), view: Arc::new(view), stats, auth, events, bind }
 }
 
 /// Waits until the sender sends or is gone; both mean stop.
 async fn ended(stop: oneshot::Receiver<()>) {
     let _ = stop.await;
+}
+
+/// The same, and ends the streams of events then: the server waits for answers under way, and these have no end.
+async fn streams_ended(stop: oneshot::Receiver<()>, events: Arc<admin::Events>) {
+    ended(stop).await;
+    events.close();
 }
 
 /// Looks up names that are new in a control file before it is applied.

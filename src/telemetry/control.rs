@@ -20,6 +20,21 @@ pub struct ControlStats {
     last_refused: AtomicBool,
     admin: Mutex<BTreeMap<(&'static str, AdminResult), u64>>,
     denied: [AtomicU64; DenialReason::ALL.len()],
+    /// Streams of events.
+    pub streams: StreamStats,
+}
+
+/// Streams of events of the admin API.
+#[derive(Debug, Default)]
+pub struct StreamStats {
+    /// Open now.
+    pub open: AtomicU64,
+    /// That were opened.
+    pub opened: AtomicU64,
+    /// That were not opened, because there were too many.
+    pub refused: AtomicU64,
+    /// Whose client did not keep up.
+    pub dropped: AtomicU64,
 }
 
 // === impl ControlStats ===

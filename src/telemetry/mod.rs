@@ -20,7 +20,7 @@ pub mod windows;
 
 pub use self::prometheus::{Exporter, Gauges};
 pub use access_log::{AccessEntry, AccessLog, AccessLogCounts, Sampler, Sink};
-pub use control::ControlStats;
+pub use control::{ControlStats, StreamStats};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use label::{
     AdminResult, ChangeResult, ChangeSource, CodeClass, DenialReason, ErrorKind, FaultLabel, Handshake,

@@ -30,6 +30,7 @@ mod backends;
 mod listeners;
 mod mirrors;
 mod names;
+mod streams;
 mod tokens;
 
 pub use admin::AdminTokens;
@@ -133,6 +134,7 @@ impl Exporter {
         families.push(admin::denied(&self.control));
         families.push(self.observed());
         families.extend(self.control_families());
+        families.extend(streams::families(&self.control.streams));
         families.push(
             Family::new(
                 "weir_series_dropped_total",

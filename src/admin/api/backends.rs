@@ -68,7 +68,7 @@ pub(super) fn name(state: &control::State, backend: &str) -> Result<Name, Refuse
 }
 
 /// Every backend, by name.
-pub(super) fn all(app: &AppState, state: &control::State) -> Vec<Backend> {
+pub(in crate::admin) fn all(app: &AppState, state: &control::State) -> Vec<Backend> {
     state.file.config.backends.keys().map(|name| describe(app, state, name)).collect()
 }
 

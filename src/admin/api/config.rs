@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{
     Answer, etag, json,
-    openapi::{AnyObject, ConfigFile, Impossible, SchemaDocument, Takes},
+    openapi::{AnyObject, ConfigFile, ConfigText, Impossible, SchemaDocument, Takes},
     problem::Kind,
     request,
     types::Checked,
@@ -119,9 +119,9 @@ pub(super) async fn schema() -> Response {
         (ConfigFile = "application/yaml"),
         (ConfigFile = "application/x-yaml"),
         (ConfigFile = "text/yaml"),
-        (ConfigFile = "text/plain"),
+        (ConfigText = "text/plain"),
         (ConfigFile = "application/json"),
-        (ConfigFile = "application/x-www-form-urlencoded"),
+        (ConfigText = "application/x-www-form-urlencoded"),
     )),
     responses(
         (status = 200, description = "The file is good", body = Checked),

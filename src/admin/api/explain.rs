@@ -73,6 +73,10 @@ fn check(request: &ExplainRequest) -> Result<(), Refused> {
         let detail = format!("`{}` is no path", request.path);
         return Err(Kind::InvalidBody.because(detail).at("/path", "has to begin with / and have no spaces"));
     }
+    if request.host.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+        let detail = format!("`{}` is no host", request.host);
+        return Err(Kind::InvalidBody.because(detail).at("/host", "has to have no spaces"));
+    }
     for (name, values) in &request.headers {
         let bad = |value: &String| value.bytes().any(|byte| (byte < b' ' && byte != b'\t') || byte == 0x7f);
         if !is_token(name) || values.0.iter().any(bad) {

@@ -1,10 +1,11 @@
 //! The paths of the admin API and their handlers; [`types`] has what goes over the wire.
 
 mod audit;
-mod backends;
+pub(super) mod backends;
 mod change;
 mod config;
 mod drain;
+mod events;
 mod explain;
 mod health;
 mod kill_switch;
@@ -15,11 +16,11 @@ pub mod page;
 pub mod problem;
 mod request;
 mod revisions;
-mod routes;
+pub(super) mod routes;
 mod session;
 mod status;
 pub mod types;
-mod weights;
+pub(super) mod weights;
 
 use axum::{
     Router,
@@ -76,6 +77,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(config::schema))
         .routes(routes!(config::check))
         .routes(routes!(session::read, session::log_in, session::log_out))
+        .routes(routes!(events::stream))
         .routes(routes!(openapi::document))
 }
 

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     admin::AppState,
-    control::{self, Change},
+    control::{self, Change, OVERRIDE_KEY},
     types::Name,
 };
 
@@ -52,6 +52,10 @@ pub(super) async fn list(State(app): State<AppState>, Path(route): Path<String>)
 pub(super) async fn read(State(app): State<AppState>, Path((route, key)): Path<(String, String)>) -> Answer {
     let state = app.control.state();
     let route = state.route(&route)?.name.clone();
+    if key.len() > OVERRIDE_KEY {
+        let detail = format!("the key of an override has 1 to {OVERRIDE_KEY} bytes");
+        return Err(Kind::NotFound.because(detail));
+    }
     Ok(json(state.revision, &describe(&state, &route, key)))
 }
 

@@ -33,6 +33,8 @@ pub enum Kind {
     InvalidChange,
     /// Another revision is in force than the sender expected.
     RevisionConflict,
+    /// The change does not say which revision its sender has seen, and has to.
+    PreconditionRequired,
     /// A control file has errors.
     InvalidConfig,
     /// The caller has not proved who they are.
@@ -49,6 +51,8 @@ pub enum Kind {
     KeyReused,
     /// The change could not be stored.
     StoreFailed,
+    /// As many event streams are open as may be.
+    TooManyStreams,
     /// Weir is stopping.
     Stopping,
     /// A fault of Weir.
@@ -141,6 +145,9 @@ impl Kind {
             Self::RevisionConflict => {
                 ("revision-conflict", "Revision conflict", StatusCode::PRECONDITION_FAILED)
             }
+            Self::PreconditionRequired => {
+                ("precondition-required", "Precondition required", StatusCode::PRECONDITION_REQUIRED)
+            }
             Self::InvalidConfig => {
                 ("invalid-config", "Invalid control file", StatusCode::UNPROCESSABLE_ENTITY)
             }
@@ -155,6 +162,7 @@ impl Kind {
                 ("idempotency-key-reused", "Idempotency key reused", StatusCode::UNPROCESSABLE_ENTITY)
             }
             Self::StoreFailed => ("store-failed", "Store failed", StatusCode::SERVICE_UNAVAILABLE),
+            Self::TooManyStreams => ("too-many-streams", "Too many streams", StatusCode::SERVICE_UNAVAILABLE),
             Self::Stopping => ("stopping", "Stopping", StatusCode::SERVICE_UNAVAILABLE),
             Self::Internal => ("internal", "Internal error", StatusCode::INTERNAL_SERVER_ERROR),
         }

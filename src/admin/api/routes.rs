@@ -54,7 +54,7 @@ pub(super) async fn one(State(app): State<AppState>, Path(route): Path<String>) 
 }
 
 /// Every route, in file order.
-pub(super) fn all(app: &AppState, state: &control::State) -> Vec<Route> {
+pub(in crate::admin) fn all(app: &AppState, state: &control::State) -> Vec<Route> {
     state.file.config.routes.iter().map(|route| describe(app, state, route)).collect()
 }
 

@@ -6,7 +6,10 @@ use super::{
     Answer, backends, health, json, routes,
     types::{ControlFileStatus, LastChange, Reload, Status, StoreStatus},
 };
-use crate::{admin::AppState, control::audit::rfc3339};
+use crate::{
+    admin::AppState,
+    control::{self, audit::rfc3339},
+};
 
 /// The whole picture.
 #[utoipa::path(
@@ -23,8 +26,13 @@ use crate::{admin::AppState, control::audit::rfc3339};
 )]
 pub(super) async fn status(State(app): State<AppState>) -> Answer {
     let state = app.control.state();
+    Ok(json(state.revision, &picture(&app, &state)))
+}
+
+/// The whole picture of `state`, and of what runs.
+pub(super) fn picture(app: &AppState, state: &control::State) -> Status {
     let drift = state.drift();
-    let status = Status {
+    Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_seconds: app.view.uptime().as_secs_f64(),
         revision: state.revision,
@@ -52,10 +60,9 @@ pub(super) async fn status(State(app): State<AppState>) -> Answer {
             error: state.store.error.clone(),
         },
         dangling: state.dangling.clone(),
-        readiness: health::readiness(&app),
+        readiness: health::readiness(app),
         listeners: app.view.listeners(),
-        routes: routes::all(&app, &state),
-        backends: backends::all(&app, &state),
-    };
-    Ok(json(state.revision, &status))
+        routes: routes::all(app, state),
+        backends: backends::all(app, state),
+    }
 }

@@ -135,7 +135,8 @@ struct Write {
 async fn write(app: &AppState, write: Write) -> Answer {
     let change = Change::SetWeights { route: write.route.clone(), weights: write.weights };
     let command = Command {
-        expected: request::if_match(&write.headers, app.control.state().revision)?,
+        expected: request::if_match(&write.headers, &app.control.state())
+            .map_err(|refused| with_current(app, &write.route, refused))?,
         dry_run: write.query.dry_run()?,
         ..Command::new(change, request::origin(&write.headers, write.reason))
     };
@@ -158,7 +159,7 @@ async fn write(app: &AppState, write: Write) -> Answer {
 }
 
 /// The weights in force of `route`, and the file's.
-pub(super) fn describe(state: &control::State, route: &model::Route) -> Weights {
+pub(in crate::admin) fn describe(state: &control::State, route: &model::Route) -> Weights {
     let weights = state.weights(route);
     let shares = routes::shares(state, route, &weights);
     Weights {

@@ -76,7 +76,7 @@ impl Backlog {
     }
 
     /// Whether a write is under way that nobody waits for any more.
-    pub(super) fn is_stuck(&self) -> bool {
+    fn is_stuck(&self) -> bool {
         self.late.as_ref().is_some_and(|late| !late.task.is_finished())
     }
 }
@@ -95,6 +95,7 @@ impl<P: Publisher> Applier<P> {
     /// Tries to bring everything to disk, and tells when that ends a failure.
     pub(super) async fn catch_up(&mut self, limit: Duration) {
         let failed = self.state.borrow().store.error.is_some();
+        self.settle().await;
         let result = self.flush(limit).await;
         self.state.send_modify(|state| {
             let store = &mut Arc::make_mut(state).store;
@@ -109,11 +110,13 @@ impl<P: Publisher> Applier<P> {
 
     /// Writes `record`, and all that waits before it. It is not kept where that fails: what it tells of has not happened then.
     pub(super) async fn commit(&mut self, record: Record) -> Result<(), StoreError> {
-        self.settle().await?;
-        let refused = record.stored.revision;
+        if self.backlog.late.is_some() {
+            return Err(StoreError::Stuck);
+        }
+        let (stored, refused) = (record.stored.clone(), record.stored.revision);
         let waiting = self.backlog.records.len();
         let batch: Vec<Record> = self.backlog.records.iter().cloned().chain([record]).collect();
-        match self.write(WRITE_LIMIT, batch).await {
+        match self.write(WRITE_LIMIT, (stored, batch)).await {
             Written::Done(result) => {
                 result?;
                 self.backlog.records.clear();
@@ -146,7 +149,9 @@ impl<P: Publisher> Applier<P> {
 
     /// Writes all that waits; without anything, tries the disk.
     async fn flush(&mut self, limit: Duration) -> Result<(), StoreError> {
-        self.settle().await?;
+        if self.backlog.late.is_some() {
+            return Err(StoreError::Stuck);
+        }
         let lost = std::mem::take(&mut self.backlog.lost);
         let gap = (lost > 0).then(|| {
             let origin = Origin::new("weir", Channel::File);
@@ -158,7 +163,8 @@ impl<P: Publisher> Applier<P> {
         });
         let batch: Vec<Record> = gap.into_iter().chain(self.backlog.records.iter().cloned()).collect();
         let waiting = self.backlog.records.len();
-        let result = match self.write(limit, batch).await {
+        let current = stored(&self.current());
+        let result = match self.write(limit, (current, batch)).await {
             Written::Done(result) => result,
             Written::GivenUp(task) => {
                 self.backlog.late = Some(Late { task, waiting, refused: None });
@@ -173,19 +179,19 @@ impl<P: Publisher> Applier<P> {
         result
     }
 
-    /// Takes note of a write that was given up on and has come to its end.
-    async fn settle(&mut self) -> Result<(), StoreError> {
+    /// Takes note of a write that was given up on, if it has come to its end by now. For the time before a change is decided on, because what
+    /// is found may make a revision.
+    pub(super) async fn settle(&mut self) {
         if self.backlog.is_stuck() {
-            return Err(StoreError::Stuck);
+            return;
         }
-        let Some(Late { task, waiting, refused }) = self.backlog.late.take() else { return Ok(()) };
+        let Some(Late { task, waiting, refused }) = self.backlog.late.take() else { return };
         if matches!(task.await, Ok(Ok(()))) {
             self.backlog.records.drain(..waiting.min(self.backlog.records.len()));
             if let Some(revision) = refused {
                 self.withdraw(revision);
             }
         }
-        Ok(())
     }
 
     /// Undoes, by a revision of its own, one that is on disk and was refused because the disk took so long.
@@ -210,11 +216,11 @@ impl<P: Publisher> Applier<P> {
     }
 
     /// Writes off the async threads. A kill that comes meanwhile is not kept waiting.
-    async fn write(&mut self, limit: Duration, batch: Vec<Record>) -> Written {
+    async fn write(&mut self, limit: Duration, (stored, batch): (Stored, Vec<Record>)) -> Written {
         let store = Arc::clone(&self.store);
         let (done, mut finished) = oneshot::channel();
         let task = tokio::task::spawn_blocking(move || {
-            let result = store.write(&batch);
+            let result = store.write(&stored, &batch);
             // The applier may have given up on it.
             let _ = done.send(());
             result

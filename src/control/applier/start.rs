@@ -67,7 +67,7 @@ impl<P: Publisher> Applier<P> {
         let (overlay, before) = loaded.stored.map_or_else(Default::default, |s| (s.overlay, s.revision));
         // A change that no disk took has had its number all the same, and people may have seen it.
         let seen = loaded.newest.max(before);
-        let unchanged = unchanged && seen == before;
+        let unchanged = unchanged && seen == before && !loaded.behind;
         let revision = if unchanged { before } else { seen.next() };
         let (effective, dangling) = state::resolve(&file.config, &overlay);
         let compiled = publisher.compile(&file.config, &effective, revision)?;
@@ -120,7 +120,7 @@ impl<P: Publisher> Applier<P> {
         let mut record = record_of(&current, None);
         record.row.result = AuditResult::Applied;
         (record.row.from, record.row.to) = (Value::Null, serde_json::json!(current.file.digest));
-        let saved = self.store.write(std::slice::from_ref(&record));
+        let saved = self.store.write(&record.stored, std::slice::from_ref(&record));
         self.store.mirror(&stored(&current));
         match saved {
             Ok(()) => Ok(()),

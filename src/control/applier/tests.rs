@@ -420,7 +420,7 @@ async fn during_a_pause_commands_wait_and_nothing_is_written() {
     // The store's other owner writes, and fails after that.
     let stored = fixture.store.load().unwrap().stored.unwrap();
     let other = Stored { revision: Revision(9), ..stored };
-    fixture.store.write(&[Record { stored: other, ..fixtures::record("start") }]).unwrap();
+    fixture.store.write(&other.clone(), &[Record { stored: other, ..fixtures::record("start") }]).unwrap();
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }

@@ -76,8 +76,9 @@ impl Store for MemoryStore {
         Ok(Loaded { newest: content.newest, stored, ..Loaded::default() })
     }
 
-    fn write(&self, records: &[Record]) -> Result<(), StoreError> {
+    fn write(&self, stored: &Stored, records: &[Record]) -> Result<(), StoreError> {
         let mut content = self.lock();
+        content.stored = Some(stored.clone());
         records.iter().for_each(|record| content.add(record));
         Ok(())
     }
@@ -144,6 +145,5 @@ impl Content {
                 self.revisions.pop_front();
             }
         }
-        self.stored = Some(record.stored.clone());
     }
 }

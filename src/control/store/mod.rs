@@ -36,12 +36,11 @@ pub trait Store: Send + Sync + 'static {
     /// When it cannot be read or is damaged, and there is no mirror of it either; it is never silently reset.
     fn load(&self) -> Result<Loaded, StoreError>;
 
-    /// Writes `records`, all or none of them, durably: after this returns, a power cut loses nothing. Without records it only
-    /// tries whether the store can be written.
+    /// Writes `records`, and that `stored` is in force, all or nothing, durably: after this returns, a power cut loses nothing.
     ///
     /// # Errors
-    /// When they cannot be written; what was there before is then unharmed.
-    fn write(&self, records: &[Record]) -> Result<(), StoreError>;
+    /// When it cannot be written; what was there before is then unharmed.
+    fn write(&self, stored: &Stored, records: &[Record]) -> Result<(), StoreError>;
 
     /// Takes what is in force now for a start that cannot read the rest, and returns at once. [`write`](Self::write) does not do this
     /// itself: what is in force may be what could not be written, and the other way round.
@@ -90,7 +89,9 @@ pub struct Loaded {
     pub newest: Revision,
     /// The idempotency keys that were used.
     pub used: Vec<Used>,
-    /// Why the database cannot be read, where the state comes from the mirror.
+    /// Whether the store lacks `stored`: it comes from the mirror.
+    pub behind: bool,
+    /// Why the database cannot be read.
     pub fault: Option<StoreError>,
 }
 

@@ -5,6 +5,7 @@
 //! ask, and the errors of the guard. The description is also what the guard goes by when it refuses unknown parameters.
 
 mod answers;
+mod links;
 mod parameters;
 mod schemas;
 
@@ -31,13 +32,16 @@ pub(super) use self::{
         Against, AuditFilter, BackendPath, Conditional, KeyPath, Once, RevisionPath, RoutePath, Writes,
     },
     schemas::{
-        AnyObject, ConfigFile, Diagnostic, KillBody, LoginBody, OverrideBody, PatchWeightsBody,
-        PutWeightsBody, ReasonBody, SchemaDocument,
+        AnyObject, ConfigFile, ConfigText, Diagnostic, EventText, KillBody, LoginBody, OverrideBody,
+        PatchWeightsBody, PutWeightsBody, ReasonBody, SchemaDocument,
     },
 };
 
 /// Made once: the routes do not change while Weir runs.
 static DOCUMENT: LazyLock<Document> = LazyLock::new(|| Document::of(super::routes().into_openapi()));
+
+/// Stands for `contentSchema` (JSON Schema 2020-12), which the library's types do not have.
+const CONTENT_SCHEMA: &str = "x-content-schema";
 
 struct Document {
     /// As it is served.
@@ -106,6 +110,7 @@ pub(super) fn empty() -> OpenApi {
         "tags": [
             {"name": "traffic", "description": "Splits, weights, kill switches, and where a request would go."},
             {"name": "backends", "description": "Endpoints and how they are."},
+            {"name": "events", "description": "What happens, as it happens."},
             {"name": "history", "description": "Revisions, what differs between them, going back, and the audit."},
             {"name": "configuration", "description": "The control file, its schema, and the whole picture."},
             {"name": "access", "description": "Who the caller is, and logging in."},
@@ -119,6 +124,7 @@ pub(super) fn empty() -> OpenApi {
 impl Document {
     fn of(mut api: OpenApi) -> Self {
         answers::add_common(&mut api);
+        links::add(&mut api);
         let mut queries = BTreeMap::new();
         for (path, item) in &api.paths.paths {
             for (method, operation) in operations(item) {
@@ -132,6 +138,7 @@ impl Document {
         }
         let mut text = api.to_pretty_json().expect("the description has text keys only");
         text.push('\n');
+        let text = text.replace(CONTENT_SCHEMA, "contentSchema");
         Self { text: text.into(), queries }
     }
 }

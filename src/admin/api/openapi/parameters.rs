@@ -7,7 +7,10 @@ use utoipa::{
 };
 
 use super::typed;
-use crate::admin::api::{config::EffectiveQuery, page};
+use crate::admin::{
+    api::{config::EffectiveQuery, events::EventsQuery, page},
+    events,
+};
 
 /// `{route}` in the path.
 pub(in crate::admin::api) struct RoutePath;
@@ -35,6 +38,10 @@ pub(in crate::admin::api) struct Writes;
 
 /// Of a change that the sender can make depend on the revision in force.
 pub(in crate::admin::api) struct Conditional;
+
+fn kinds() -> Vec<&'static str> {
+    events::Kind::ALL.map(events::Kind::as_str).into()
+}
 
 /// Implements [`IntoParams`] by descriptions in JSON.
 macro_rules! parameters {
@@ -104,12 +111,34 @@ parameters! {
     Conditional => json!([{
         "name": "If-Match", "in": "header", "required": false,
         "description": "The `ETag` of an earlier answer. The change is refused when another revision is in force.",
-        "schema": {"type": "string", "pattern": "^(\\*|(W/)?\"r(0|[1-9][0-9]{0,17})\")$", "examples": ["\"r42\""]},
+        "schema": {"type": "string", "examples": ["\"r42\""]},
     }]);
     EffectiveQuery => json!([{
         "name": "format", "in": "query", "required": false, "description": "How to write it.",
         "schema": {"type": "string", "enum": ["json", "yaml"], "default": "json"},
     }]);
+    EventsQuery => json!([
+        {
+            "name": "kinds", "in": "query", "required": false, "style": "form", "explode": false,
+            "description": "The kinds of events, separated by commas; all of them without it.",
+            "schema": {"type": "array", "minItems": 1, "items": {"type": "string", "enum": kinds()}},
+        },
+        {
+            "name": "route", "in": "query", "required": false,
+            "description": "Only what is about this route, or about none in particular.",
+            "schema": {"$ref": "#/components/schemas/Name"},
+        },
+        {
+            "name": "last_event_id", "in": "query", "required": false,
+            "description": "The id of the last event that was seen, for clients that cannot send `Last-Event-ID`.",
+            "schema": {"type": "string", "pattern": "^[0-9]{1,19}$"},
+        },
+        {
+            "name": "Last-Event-ID", "in": "header", "required": false,
+            "description": "The id of the last event that was seen. Browsers send it by themselves.",
+            "schema": {"type": "string"},
+        },
+    ]);
     page::PageQuery => json!([
         {
             "name": "limit", "in": "query", "required": false, "description": "How many items at most.",

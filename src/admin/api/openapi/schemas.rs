@@ -10,9 +10,12 @@ use utoipa::{
     openapi::{RefOr, Schema},
 };
 
-use super::typed;
+use super::{CONTENT_SCHEMA, typed};
 use crate::{
-    admin::api::types::{ExplainRequest, HeaderValues},
+    admin::{
+        api::types::{Backend, ExplainRequest, HeaderValues, Status},
+        events::payload::{AuditEvent, Bye, ConfigEvent, Reset, StatsEvent, WeightsEvent},
+    },
     control::{
         Channel, Origin,
         audit::AuditResult,
@@ -25,7 +28,13 @@ use crate::{
 /// An object whose members are described elsewhere.
 pub(in crate::admin::api) struct AnyObject;
 
-/// A control file, as text.
+/// An event of `/v1/events`.
+pub(in crate::admin::api) struct EventText;
+
+/// A control file as text that is not said to be YAML.
+pub(in crate::admin::api) struct ConfigText;
+
+/// A control file.
 pub(in crate::admin::api) struct ConfigFile;
 
 /// A JSON schema.
@@ -88,6 +97,21 @@ fn name() -> Value {
     json!({
         "type": "string", "minLength": 1, "maxLength": MAX_NAME, "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$",
         "description": "A name of the control file.", "examples": ["shop"],
+    })
+}
+
+/// An event of the stream, as it is on the wire: its data are JSON in a text.
+fn event(kind: &str, data: &str) -> Value {
+    json!({
+        "type": "object", "required": ["id", "event", "data"],
+        "properties": {
+            "id": {"type": "string", "pattern": "^[0-9]+$", "description": "A number that grows, not always by one."},
+            "event": {"type": "string", "enum": [kind]},
+            "data": {
+                "type": "string", "contentMediaType": "application/json",
+                CONTENT_SCHEMA: {"$ref": format!("#/components/schemas/{data}")},
+            },
+        },
     })
 }
 
@@ -171,10 +195,18 @@ schemas! {
         },
     });
     AnyObject => json!({"type": "object"});
+    EventText + Status + StatsEvent + WeightsEvent + Backend + ConfigEvent + AuditEvent + Reset + Bye => json!({
+        "oneOf": [
+            event("snapshot", "Status"), event("stats", "StatsEvent"), event("weights", "WeightsEvent"),
+            event("health", "Backend"), event("config", "ConfigEvent"), event("audit", "AuditEvent"),
+            event("reset", "Reset"), event("bye", "Bye"),
+        ],
+    });
     SchemaDocument => json!({"type": "object", "description": "A JSON schema, draft 2020-12."});
     ConfigFile => json!({
-        "type": "string", "description": "A control file; `/v1/config/schema` describes its members.",
+        "type": "object", "description": "A control file; `/v1/config/schema` describes its members.",
     });
+    ConfigText => json!({"type": "string", "description": "A control file as text."});
     PatchWeightsBody + Weight => json!({
         "type": "object", "additionalProperties": false, "required": ["weights"],
         "properties": {
@@ -241,7 +273,7 @@ schemas! {
             "method": {"type": "string", "pattern": TOKEN, "default": "GET"},
             "path": {"type": "string", "pattern": "^/[^\\u0000-\\u0020\\u007f]*$", "default": "/",
                      "description": "With the query."},
-            "host": {"type": "string", "pattern": FIELD_VALUE, "default": ""},
+            "host": {"type": "string", "pattern": "^[^\\u0000-\\u0020\\u007f]*$", "default": ""},
             "headers": {
                 "type": "object", "default": {},
                 "propertyNames": {"type": "string", "pattern": TOKEN},

@@ -108,7 +108,8 @@ impl Store for SqliteStore {
         match (self.write_with(rows::load), mirrored) {
             (Ok(loaded), Ok(Some(mirrored))) if mirrored.revision > loaded.newest => {
                 // A kill that the database did not take.
-                Ok(Loaded { newest: mirrored.revision, stored: Some(mirrored), ..loaded })
+                let newest = mirrored.revision;
+                Ok(Loaded { newest, stored: Some(mirrored), behind: true, ..loaded })
             }
             (Ok(loaded), _) => Ok(loaded),
             (Err(fault @ StoreError::TooNew { .. }), _) => Err(fault),
@@ -116,13 +117,14 @@ impl Store for SqliteStore {
                 newest: mirrored.revision,
                 stored: Some(mirrored),
                 used: Vec::new(),
+                behind: true,
                 fault: Some(fault),
             }),
             (Err(fault), _) => Err(fault),
         }
     }
 
-    fn write(&self, records: &[Record]) -> Result<(), StoreError> {
+    fn write(&self, stored: &Stored, records: &[Record]) -> Result<(), StoreError> {
         self.write_with(|connection| {
             let all = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let mut head = rows::head(&all)?;
@@ -136,14 +138,11 @@ impl Store for SqliteStore {
                 rows::add_revision(&all, record)?;
                 rows::add_used(&all, record.used.as_ref())?;
             }
-            // Also without records: a disk that takes nothing shows it here.
             all.execute(
                 "UPDATE audit_head SET seq = ?1, hash = ?2",
                 params![rows::int(head.seq), head.hash],
             )?;
-            if let Some(newest) = records.last() {
-                rows::set_state(&all, &newest.stored)?;
-            }
+            rows::set_state(&all, stored)?;
             all.commit()
         })
     }

@@ -50,7 +50,7 @@ pub(super) fn load(connection: &mut Connection) -> rusqlite::Result<Loaded> {
         })
     })?;
     let used = used.collect::<rusqlite::Result<_>>()?;
-    Ok(Loaded { stored, newest, used, fault: None })
+    Ok(Loaded { stored, newest, used, behind: false, fault: None })
 }
 
 pub(super) fn head(transaction: &Transaction<'_>) -> rusqlite::Result<Head> {

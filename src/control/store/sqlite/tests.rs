@@ -26,6 +26,11 @@ fn change(number: u64) -> Record {
     record
 }
 
+/// Writes records, the last of which tells what is in force.
+fn write(store: &SqliteStore, records: &[Record]) -> Result<(), StoreError> {
+    store.write(&records.last().unwrap().stored, records)
+}
+
 #[test]
 fn what_is_written_is_loaded_by_the_next_process() {
     let dir = tempfile::tempdir().unwrap();
@@ -34,7 +39,7 @@ fn what_is_written_is_loaded_by_the_next_process() {
     assert_eq!(store.load().unwrap(), Loaded::default());
     let used =
         Used { key: "alice/k".to_owned(), fingerprint: "f".to_owned(), revision: Revision(2), at_ms: 5 };
-    store.write(&[change(1), Record { used: Some(used.clone()), ..change(2) }]).unwrap();
+    write(&store, &[change(1), Record { used: Some(used.clone()), ..change(2) }]).unwrap();
     let keys = store.signing_keys().unwrap();
     assert!(matches!(Lock::take(&path), Err(StoreError::InUse { .. })));
     drop(store);
@@ -56,7 +61,7 @@ fn revisions_are_listed_newest_first_and_the_oldest_give_way() {
     let store = open(dir.path());
     let last = REVISIONS_KEPT + 2;
     let all: Vec<Record> = (1..=last).map(change).collect();
-    store.write(&all).unwrap();
+    write(&store, &all).unwrap();
     let page = store.revisions(Some(Revision(last)), 2).unwrap();
     assert_eq!(page.iter().map(|info| info.number.0).collect::<Vec<_>>(), [last - 1, last - 2]);
     assert_eq!(store.revisions(None, usize::MAX).unwrap().len() as u64, REVISIONS_KEPT);
@@ -74,7 +79,7 @@ fn the_audit_is_searched_and_proves_itself() {
         record.row.origin.actor = actor.to_owned();
         record
     };
-    store.write(&[by(1, "alice"), by(2, "bob"), by(3, "alice")]).unwrap();
+    write(&store, &[by(1, "alice"), by(2, "bob"), by(3, "alice")]).unwrap();
     let seqs = |query: AuditQuery| {
         let query = AuditQuery { limit: if query.limit == 0 { 10 } else { query.limit }, ..query };
         store.audit(&query).unwrap().iter().map(|row| row.seq).collect::<Vec<_>>()
@@ -106,7 +111,7 @@ fn the_audit_is_searched_and_proves_itself() {
 fn a_batch_is_written_whole_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    store.write(&[change(1)]).unwrap();
+    write(&store, &[change(1)]).unwrap();
     // A trigger stands for a disk that fills up in the middle.
     let meddle = Connection::open(dir.path().join(DATABASE)).unwrap();
     meddle
@@ -115,7 +120,7 @@ fn a_batch_is_written_whole_or_not_at_all() {
              BEGIN SELECT RAISE(ABORT, 'full'); END",
         )
         .unwrap();
-    store.write(&[change(2), change(3)]).unwrap_err();
+    write(&store, &[change(2), change(3)]).unwrap_err();
     assert_eq!(store.load().unwrap().stored, Some(change(1).stored));
     assert_eq!(store.verify().unwrap().unwrap().rows, 1);
 }
@@ -124,21 +129,21 @@ fn a_batch_is_written_whole_or_not_at_all() {
 fn a_locked_database_is_an_error_that_passes() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    store.write(&[change(1)]).unwrap();
+    write(&store, &[change(1)]).unwrap();
     let other = Connection::open(dir.path().join(DATABASE)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let error = store.write(&[change(2)]).unwrap_err();
+    let error = write(&store, &[change(2)]).unwrap_err();
     assert!(matches!(error, StoreError::Locked { .. }), "{error}");
     assert_eq!(store.revisions(None, 5).unwrap().len(), 1, "readers go on");
     other.execute_batch("COMMIT").unwrap();
-    store.write(&[change(2)]).unwrap();
+    write(&store, &[change(2)]).unwrap();
 }
 
 #[test]
 fn a_start_with_a_damaged_database_goes_on_with_the_mirror() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    store.write(&[change(1)]).unwrap();
+    write(&store, &[change(1)]).unwrap();
     let keys = store.signing_keys().unwrap();
     let killed = Stored { revision: Revision(5), ..change(1).stored };
     store.mirror(&killed);
@@ -155,10 +160,10 @@ fn a_start_with_a_damaged_database_goes_on_with_the_mirror() {
     assert_eq!(loaded.stored, Some(killed.clone()));
     assert!(matches!(loaded.fault, Some(StoreError::Damaged { .. })), "{:?}", loaded.fault);
     assert_eq!(store.signing_keys().unwrap(), keys);
-    assert!(matches!(store.write(&[change(6)]), Err(StoreError::Damaged { .. })));
+    assert!(matches!(write(&store, &[change(6)]), Err(StoreError::Damaged { .. })));
     // Moved away, a new one is begun without a restart.
     fs::rename(&path, dir.path().join("broken.db")).unwrap();
-    store.write(&[change(6)]).unwrap();
+    write(&store, &[change(6)]).unwrap();
     assert_eq!(store.load().unwrap().newest, Revision(6));
     // Without a mirror there is nothing to go on with.
     drop(store);
@@ -171,7 +176,7 @@ fn a_start_with_a_damaged_database_goes_on_with_the_mirror() {
 fn a_database_of_a_later_version_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    store.write(&[change(1)]).unwrap();
+    write(&store, &[change(1)]).unwrap();
     store.mirror(&change(1).stored);
     drop(store);
     let later = Connection::open(dir.path().join(DATABASE)).unwrap();

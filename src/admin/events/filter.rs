@@ -1,0 +1,87 @@
+//! What a client wants to hear of.
+
+use std::collections::BTreeSet;
+
+use super::event::Scope;
+use crate::types::Name;
+
+/// What an event tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// The whole picture, as in `/v1/status`; at the start of a stream.
+    Snapshot,
+    /// The traffic of the last seconds, once a second.
+    Stats,
+    /// The weights or the kill switch of a route are other ones.
+    Weights,
+    /// A backend or one of its endpoints is in another condition.
+    Health,
+    /// A control file was taken or refused.
+    Config,
+    /// Somebody changed something.
+    Audit,
+}
+
+/// Which events a client wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    kinds: BTreeSet<Kind>,
+    route: Option<Name>,
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 6] =
+        [Self::Snapshot, Self::Stats, Self::Weights, Self::Health, Self::Config, Self::Audit];
+
+    /// The word on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Snapshot => "snapshot",
+            Self::Stats => "stats",
+            Self::Weights => "weights",
+            Self::Health => "health",
+            Self::Config => "config",
+            Self::Audit => "audit",
+        }
+    }
+}
+
+// === impl Filter ===
+
+impl Filter {
+    /// These kinds, of one route or of all. What is about no route in particular, such as a control file, is told in any case.
+    #[must_use]
+    pub fn new(kinds: BTreeSet<Kind>, route: Option<Name>) -> Self {
+        Self { kinds, route }
+    }
+
+    /// Whether this kind is wanted.
+    #[must_use]
+    pub fn has(&self, kind: Kind) -> bool {
+        self.kinds.contains(&kind)
+    }
+
+    /// The only route that is wanted.
+    #[must_use]
+    pub fn route(&self) -> Option<&Name> {
+        self.route.as_ref()
+    }
+
+    pub(super) fn wants(&self, kind: Kind, scope: &Scope) -> bool {
+        self.has(kind)
+            && match (scope, &self.route) {
+                (Scope::All, _) | (_, None) => true,
+                (Scope::Routes(routes), Some(route)) => routes.contains(route),
+            }
+    }
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self::new(Kind::ALL.into(), None)
+    }
+}
