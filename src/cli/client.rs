@@ -161,6 +161,21 @@ impl Client {
         }
     }
 
+    /// Sends `call` and gives the body of the answer while it comes, for as long as it does.
+    pub(super) async fn stream(&self, call: Call) -> Result<Incoming, Failure> {
+        let opened = tokio::time::timeout(self.timeout, self.open(call)).await;
+        let (response, _) = opened.unwrap_or_else(|_| Err(anyhow!("no answer"))).map_err(|error| {
+            Failure::new(Exit::Unreachable, error.context(format!("cannot reach {}", self.server)))
+        })?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response.into_body());
+        }
+        let body = http_body_util::Limited::new(response.into_body(), LIMIT).collect().await;
+        let body = body.map_err(|error| anyhow!(error))?.to_bytes();
+        Err(self.refused(status, &body))
+    }
+
     async fn try_exchange(&self, call: Call) -> anyhow::Result<(StatusCode, Bytes)> {
         let (response, connection) = self.open(call).await?;
         let status = response.status();

@@ -6,7 +6,7 @@ use super::{Cli, Exit};
 
 /// The commands by what people come for; a test holds that each stands in one of them.
 pub(super) const GROUPS: &[(&str, &[&str])] = &[
-    ("See what runs", &["status", "routes", "backends", "stats", "top", "explain"]),
+    ("See what runs", &["status", "routes", "backends", "stats", "top", "explain", "events"]),
     ("Change live traffic", &["set-weight", "kill", "unkill", "drain", "undrain", "override", "overlay"]),
     ("Look back, and go back", &["revisions", "audit", "diff"]),
     ("Run Weir", &["run", "demo", "check", "schema", "token", "healthcheck"]),

@@ -13,6 +13,7 @@ mod demo;
 mod diff;
 mod discovery;
 mod drain;
+mod events;
 mod explain;
 mod failure;
 mod format;
@@ -103,6 +104,8 @@ enum Command {
     Revisions(revisions::Revisions),
     /// Show who changed what; check that the record is whole
     Audit(audit::Audit),
+    /// Follow what happens, as it happens
+    Events(events::Events),
     /// Ask whether Weir is alive; exit code 0 or 1
     Healthcheck(healthcheck::Healthcheck),
     /// Print what a shell needs to complete command lines
@@ -156,6 +159,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Overlay(command) => command.run(),
         Command::Revisions(command) => command.run(),
         Command::Audit(command) => command.run(),
+        Command::Events(command) => command.run(),
         Command::Healthcheck(command) => command.run(),
         Command::Completion(command) => command.run(),
         Command::Man(command) => command.run(),

@@ -1,6 +1,9 @@
 //! The command line against a running Weir, as scripts use it: exit codes, forms of output, errors as objects.
 
-use std::process::{Command, Output};
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Command, Output, Stdio},
+};
 
 use serde_json::Value;
 
@@ -144,4 +147,22 @@ fn shells_and_manuals_know_every_command() {
     let (_, pages, _) = weir("", &format!("man --dir {}", folder.path().display()));
     assert!(pages.contains("weir-revisions-restore.1\n"), "{pages}");
     assert_eq!(weir("", "top").0, 2, "no terminal");
+}
+
+#[test]
+fn events_are_followed() {
+    let (_home, _process, server) = running();
+    let mut follower = Command::new(env!("CARGO_BIN_EXE_weir"))
+        .args(["events", "--kind", "snapshot,audit", "--count", "2", "--output", "json", "--server", &server])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!(next()["event"], "snapshot", "the stream has begun");
+    weir(&server, "kill shop --reason broken");
+    let event = next();
+    assert_eq!((&event["event"], &event["data"]["action"]), (&"audit".into(), &"kill".into()), "{event}");
+    assert_eq!(event["data"]["origin"]["reason"], "broken");
+    assert!(follower.wait().unwrap().success());
 }
