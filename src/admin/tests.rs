@@ -131,7 +131,13 @@ impl Fixture {
     }
 
     fn with(auth: Auth) -> Self {
-        let text = fixtures::TEXT.replace("WEIGHT", "5");
+        Self::with_settings(auth, "")
+    }
+
+    /// With this above the rest of the control file.
+    fn with_settings(auth: Auth, settings: &str) -> Self {
+        let text =
+            fixtures::TEXT.replace("WEIGHT", "5").replace("listeners:", &format!("{settings}listeners:"));
         let file = ControlFile::parse(std::path::Path::new("weir.yaml"), text.as_bytes()).unwrap();
         let store = Arc::new(FailingStore::default());
         let dynamic: Arc<dyn Store> = Arc::clone(&store) as _;

@@ -12,12 +12,19 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use http_body_util::{BodyExt as _, Full};
-use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1, header, header::HeaderValue};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    client::conn::http1,
+    header,
+    header::HeaderValue,
+};
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
+    task::AbortHandle,
 };
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
@@ -127,9 +134,14 @@ impl Client {
             let answer = serde_json::from_slice(&body);
             return Ok(answer.with_context(|| format!("{} gave an answer of another form", self.server))?);
         }
-        match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) => Err(Failure::problem(problem)),
-            Err(_) => Err(anyhow!("{} answered {status}, and is hardly a weir", self.server).into()),
+        Err(self.refused(status, &body))
+    }
+
+    /// What an answer says that is no success.
+    pub(super) fn refused(&self, status: StatusCode, body: &[u8]) -> Failure {
+        match serde_json::from_slice::<Problem>(body) {
+            Ok(problem) => Failure::problem(problem),
+            Err(_) => anyhow!("{} answered {status}, and is hardly a weir", self.server).into(),
         }
     }
 
@@ -149,7 +161,32 @@ impl Client {
         }
     }
 
+    /// Sends `call` and gives the body of the answer while it comes, for as long as it does.
+    pub(super) async fn stream(&self, call: Call) -> Result<Incoming, Failure> {
+        let opened = tokio::time::timeout(self.timeout, self.open(call)).await;
+        let (response, _) = opened.unwrap_or_else(|_| Err(anyhow!("no answer"))).map_err(|error| {
+            Failure::new(Exit::Unreachable, error.context(format!("cannot reach {}", self.server)))
+        })?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response.into_body());
+        }
+        let body = http_body_util::Limited::new(response.into_body(), LIMIT).collect().await;
+        let body = body.map_err(|error| anyhow!(error))?.to_bytes();
+        Err(self.refused(status, &body))
+    }
+
     async fn try_exchange(&self, call: Call) -> anyhow::Result<(StatusCode, Bytes)> {
+        let (response, connection) = self.open(call).await?;
+        let status = response.status();
+        let body = http_body_util::Limited::new(response.into_body(), LIMIT).collect().await;
+        let body = body.map_err(|error| anyhow!(error))?.to_bytes();
+        connection.abort();
+        Ok((status, body))
+    }
+
+    /// Sends `call` and gives the head of the answer, and the task that drives its connection.
+    async fn open(&self, call: Call) -> anyhow::Result<(Response<Incoming>, AbortHandle)> {
         match &self.server {
             Server::Tcp(authority) => self.over(TcpStream::connect(authority).await?, call).await,
             Server::Unix(path) => self.over(UnixStream::connect(path).await?, call).await,
@@ -170,7 +207,7 @@ impl Client {
         &self,
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         call: Call,
-    ) -> anyhow::Result<(StatusCode, Bytes)> {
+    ) -> anyhow::Result<(Response<Incoming>, AbortHandle)> {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
         let mut request = Request::builder()
@@ -193,11 +230,7 @@ impl Client {
         }
         let request = request.body(Full::new(Bytes::from(call.body.unwrap_or_default())))?;
         let response = sender.send_request(request).await?;
-        let status = response.status();
-        let body = http_body_util::Limited::new(response.into_body(), LIMIT).collect().await;
-        let body = body.map_err(|error| anyhow!(error))?.to_bytes();
-        connection.abort();
-        Ok((status, body))
+        Ok((response, connection.abort_handle()))
     }
 }
 

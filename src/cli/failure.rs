@@ -112,6 +112,10 @@ impl Failure {
             _ => Exit::Error,
         };
         let failure = Self::text(exit, &problem.detail);
+        if problem.status == 428 {
+            let hint = "look first (`weir status` has the revision), then say what you saw: --if-rev N";
+            return Self { problem: Some(Box::new(problem)), ..failure }.hint(hint);
+        }
         Self { hint: problem.hint.clone(), problem: Some(Box::new(problem)), ..failure }
     }
 

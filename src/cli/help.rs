@@ -6,10 +6,11 @@ use super::{Cli, Exit};
 
 /// The commands by what people come for; a test holds that each stands in one of them.
 pub(super) const GROUPS: &[(&str, &[&str])] = &[
-    ("See what runs", &["status", "routes", "backends", "stats", "explain"]),
-    ("Change live traffic", &["set-weight", "kill", "unkill"]),
+    ("See what runs", &["status", "routes", "backends", "stats", "top", "explain", "events"]),
+    ("Change live traffic", &["set-weight", "kill", "unkill", "drain", "undrain", "override", "overlay"]),
+    ("Look back, and go back", &["revisions", "audit", "diff"]),
     ("Run Weir", &["run", "demo", "check", "schema", "token", "healthcheck"]),
-    ("About this program", &["version"]),
+    ("About this program", &["completion", "man", "version"]),
 ];
 
 const EXAMPLES: &str = "\
@@ -18,7 +19,8 @@ Examples:
   weir run --config weir.yaml                     run the proxy
   weir status                                     what runs, and how it does
   weir set-weight shop canary=20% --dry-run       who would move?
-  weir kill shop                                  everything to the baseline, now";
+  weir kill shop                                  everything to the baseline, now
+  weir revisions restore 41                       back to what was in force then";
 
 /// The whole command line.
 pub(super) fn command() -> Command {
@@ -27,6 +29,10 @@ pub(super) fn command() -> Command {
         "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{}Options:\n{{options}}{{after-help}}",
         groups(&command)
     );
+    // They may stand before a command too; its own help shows them.
+    let command = ["token_file", "ca_file"]
+        .iter()
+        .fold(command, |command, id| command.mut_arg(id, |arg| arg.hide(true)));
     command.help_template(template).after_help(format!("{EXAMPLES}\n\n{}\n\n{}", clients(), exits()))
 }
 
@@ -44,7 +50,8 @@ fn groups(command: &Command) -> String {
 }
 
 fn clients() -> &'static str {
-    "Clients of the admin API take --server URL and --output table|wide|json|yaml|name, before the command or after it.\n\
+    "Clients of the admin API take --server URL, --token-file FILE, --ca-file FILE and\n\
+     --output table|wide|json|yaml|name, before the command or after it.\n\
      Environment: WEIR_SERVER, WEIR_TOKEN (who you are), WEIR_ACTOR (a name for the audit), WEIR_CONFIG, WEIR_DATA_DIR, NO_COLOR."
 }
 

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{
     Exit, Failure,
+    change::Change,
     client::{Call, segment},
     format::{Answer, Screen},
     output::{self, View},
@@ -51,17 +52,6 @@ pub(super) struct Unkill {
     change: Change,
     #[command(flatten)]
     remote: Remote,
-}
-
-/// What every change takes.
-#[derive(Debug, Args)]
-pub(super) struct Change {
-    /// Why, for the audit
-    #[arg(long)]
-    pub(super) reason: Option<String>,
-    /// Only say what would happen
-    #[arg(long)]
-    pub(super) dry_run: bool,
 }
 
 // === impl Kill ===

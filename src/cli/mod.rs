@@ -3,21 +3,32 @@
 //! All commands but `run`, `check`, `schema`, `demo`, `token`, `completion`, `man` and `version` are clients of the admin API and
 //! know nothing that the API does not say. docs/cli.md has all of them; it is written from what stands here.
 
+mod audit;
 mod backends;
+mod change;
 mod check;
 mod client;
+mod completion;
 mod demo;
+mod diff;
 mod discovery;
+mod drain;
+mod events;
 mod explain;
 mod failure;
 mod format;
 mod healthcheck;
 mod help;
 mod kill;
+mod man;
 mod output;
+mod overlay;
+mod overrides;
+mod pages;
 #[cfg(test)]
 mod reference;
 mod remote;
+mod revisions;
 mod routes;
 mod run;
 mod schema;
@@ -28,6 +39,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod token;
+mod top;
 mod version;
 mod watch;
 
@@ -68,6 +80,10 @@ enum Command {
     Backends(backends::Backends),
     /// Show what each route and backend did in the last seconds: requests, errors, latency
     Stats(stats::Stats),
+    /// Watch routes and backends live in the terminal, and change weights by key
+    Top(top::Top),
+    /// Show what would change if a control file were loaded; exit code 1 when something would
+    Diff(diff::Diff),
     /// Change the weights of a route, at once and without touching the control file
     SetWeight(set_weight::SetWeight),
     /// Explain which backend a request would get, and why
@@ -76,8 +92,26 @@ enum Command {
     Kill(kill::Kill),
     /// Let the weights decide again
     Unkill(kill::Unkill),
+    /// Send no new users to a backend, on any route
+    Drain(drain::Drain),
+    /// Let a drained backend take users again
+    Undrain(drain::Undrain),
+    /// Give single users a backend, whatever rules and weights say
+    Override(overrides::Override),
+    /// Show or drop what was set on top of the control file
+    Overlay(overlay::Overlay),
+    /// List, show, compare and restore what was in force
+    Revisions(revisions::Revisions),
+    /// Show who changed what; check that the record is whole
+    Audit(audit::Audit),
+    /// Follow what happens, as it happens
+    Events(events::Events),
     /// Ask whether Weir is alive; exit code 0 or 1
     Healthcheck(healthcheck::Healthcheck),
+    /// Print what a shell needs to complete command lines
+    Completion(completion::Completion),
+    /// Print the manual page, or write one for every command
+    Man(man::Man),
     /// Make, list and revoke tokens of the admin API
     Token(token::Token),
     /// Print the version
@@ -113,11 +147,22 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Routes(command) => command.run(),
         Command::Backends(command) => command.run(),
         Command::Stats(command) => command.run(),
+        Command::Top(command) => command.run(),
+        Command::Diff(command) => command.run(),
         Command::SetWeight(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Kill(command) => command.run(),
         Command::Unkill(command) => command.run(),
+        Command::Drain(command) => command.run(),
+        Command::Undrain(command) => command.run(),
+        Command::Override(command) => command.run(),
+        Command::Overlay(command) => command.run(),
+        Command::Revisions(command) => command.run(),
+        Command::Audit(command) => command.run(),
+        Command::Events(command) => command.run(),
         Command::Healthcheck(command) => command.run(),
+        Command::Completion(command) => command.run(),
+        Command::Man(command) => command.run(),
         Command::Token(command) => command.run(),
         Command::Version(command) => command.run(),
     }

@@ -41,6 +41,8 @@ pub(super) struct Remote {
 pub(super) struct Anywhere {
     #[arg(long, env = "WEIR_SERVER", value_name = "URL", global = true, hide = true)]
     server: Option<String>,
+    #[command(flatten)]
+    credentials: Credentials,
     #[arg(long, short, value_enum, default_value = "table", global = true, hide = true)]
     pub(super) output: Format,
 }

@@ -11,9 +11,9 @@ use serde_json::json;
 
 use super::{
     Exit, Failure,
+    change::Change,
     client::{Call, Client, segment},
     format::{Answer, Screen},
-    kill::Change,
     output::{self, View},
     remote::Remote,
     table::{Column, Table},

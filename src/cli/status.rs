@@ -63,7 +63,7 @@ fn banner(status: &types::Status, view: &View) -> String {
     let file = if !status.last_reload.ok {
         view.look.verdict(false, "REFUSED, the last good one runs")
     } else if status.file.drifted {
-        view.look.bold(&format!("DRIFTED (rev {})", status.file.revision.0))
+        view.look.bold(&format!("DRIFTED (rev {}, `weir diff`)", status.file.revision.0))
     } else {
         "in force".to_owned()
     };

@@ -136,7 +136,7 @@ fn servers_are_checked() {
     }
 }
 
-fn status() -> types::Status {
+pub(super) fn status() -> types::Status {
     let backend =
         |backend: &str, weight: u32, (target_ratio, traffic): (f64, types::Traffic)| types::RouteBackend {
             name: name(backend),
@@ -205,7 +205,7 @@ fn screen(status: &types::Status, now: Duration) -> String {
 fn status_fits_on_a_screen() {
     let now = Duration::from_secs(1_769_860_800 + 130);
     insta::assert_snapshot!(screen(&status(), now), @r"
-    weir 0.1.0 up 3h12m  rev 42 (api, alice, 2m10s ago)  file: DRIFTED (rev 41)
+    weir 0.1.0 up 3h12m  rev 42 (api, alice, 2m10s ago)  file: DRIFTED (rev 41, `weir diff`)
     ROUTE     BACKEND  WEIGHT  TARGET  OBSERVED  HEALTH    RPS  ERR%   P50   P95   P99  STATE
     checkout  stable       95    95 %    95.1 %   1/1 ✔  1,204  0.02  11ms  41ms  88ms
               canary        5     5 %     4.9 %   1/1 ✔     62  0.00  11ms  41ms  88ms

@@ -4,13 +4,11 @@
 //! its time and all that it is about, so that `grep` finds its way; with json, one document a line.
 //! A server that goes away is waited for: whoever watches wants to see it come back.
 
-use std::{
-    io::{self, Write as _},
-    time::Duration,
-};
+use std::{io, time::Duration};
 
 use clap::Args;
 use serde::de::DeserializeOwned;
+use unicode_width::UnicodeWidthChar as _;
 
 use super::{
     Exit, Failure,
@@ -116,7 +114,7 @@ impl Canvas {
                 serde_json::to_string(answer).map_err(anyhow::Error::from)? + "\n"
             }
         };
-        Ok(write(&text))
+        Ok(output::write(&text))
     }
 
     /// Says that the server does not answer; on a terminal, below what it said last.
@@ -137,7 +135,8 @@ impl Canvas {
 
     /// Puts the last screen over the one before.
     fn redraw(&mut self, footer: &str) -> io::Result<()> {
-        let rows = terminal_size().map_or(usize::MAX, |(_, rows)| rows.max(3));
+        let (columns, rows) = terminal_size().unwrap_or((usize::MAX, usize::MAX));
+        let rows = rows.max(3);
         let room = rows - 2;
         let mut lines = self.last.clone();
         if lines.len() > room {
@@ -152,24 +151,33 @@ impl Canvas {
             text += &format!("\x1b[{}A\r", self.drawn);
         }
         for line in &lines {
-            text += &format!("{line}\x1b[K\n");
+            text += &format!("{}\x1b[K\n", fit(line, columns));
         }
         text += "\x1b[J\x1b[?7h";
         self.drawn = lines.len();
-        write(&text)
+        output::write(&text)
     }
+}
+
+/// As much of `line` as fits; what gives it its colour takes no room.
+fn fit(line: &str, columns: usize) -> String {
+    let mut fitting = String::new();
+    let (mut used, mut escape) = (0, false);
+    for letter in line.chars() {
+        escape |= letter == '\x1b';
+        used += if escape { 0 } else { letter.width().unwrap_or(0) };
+        if escape || used <= columns {
+            fitting.push(letter);
+        }
+        escape &= letter != 'm';
+    }
+    fitting
 }
 
 /// The time of day, in UTC.
 fn time(now: Duration) -> String {
     let seconds = now.as_secs() % 86_400;
     format!("{:02}:{:02}:{:02}Z", seconds / 3600, seconds / 60 % 60, seconds % 60)
-}
-
-fn write(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()
 }
 
 #[cfg(test)]
@@ -189,6 +197,13 @@ mod tests {
         ] {
             assert_eq!(seconds(text).is_ok(), good, "{text}");
         }
+    }
+
+    #[test]
+    fn lines_are_cut_between_their_colours() {
+        assert_eq!(fit("\x1b[1mROUTE\x1b[0m RPS", 7), "\x1b[1mROUTE\x1b[0m R");
+        assert_eq!(fit("\x1b[1mROUTE\x1b[0m", 3), "\x1b[1mROU\x1b[0m");
+        assert_eq!(fit("カナリア", 5), "カナ");
     }
 
     #[test]

@@ -121,6 +121,7 @@ fn admin() -> Admin {
         insecure: false,
         metrics: OpenMetrics::Local,
         max_failures: Rate::parse("20/m").unwrap(),
+        require_if_match: false,
     }
 }
 

@@ -1,6 +1,9 @@
 //! The command line against a running Weir, as scripts use it: exit codes, forms of output, errors as objects.
 
-use std::process::{Command, Output};
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Command, Output, Stdio},
+};
 
 use serde_json::Value;
 
@@ -84,4 +87,82 @@ fn errors_have_their_exit_code_and_are_objects_where_the_answer_would_be_one() {
         "{stderr}"
     );
     assert_eq!(weir(&server, "status -o sarif").0, 2);
+}
+
+#[test]
+fn what_was_changed_is_listed_and_taken_back() {
+    let (home, _process, server) = running();
+    let done = |line: &str| {
+        let (code, stdout, stderr) = weir(&server, line);
+        assert_eq!((code, stderr.as_str()), (0, ""), "{line}");
+        stdout
+    };
+    done("set-weight shop canary=20% --reason more");
+    assert!(done("drain canary --dry-run").starts_with("canary: takes no new users   (dry run"));
+    assert_eq!(done("drain canary"), "canary: takes no new users   (rev 3, 20 % of users of shop move)\n");
+    assert_eq!(done("undrain canary --if-rev 3 -o name"), "canary\n");
+    assert_eq!(done("override set shop a/b canary"), "shop: a/b gets canary   (rev 5)\n");
+    assert_eq!(done("override list -o name"), "a/b\n");
+    assert!(done("overlay show shop").contains("override  a/b gets canary"));
+    assert_eq!(done("override rm shop a/b"), "shop: a/b gets what rules and weights say   (rev 6)\n");
+    assert_eq!(done("revisions list -o name --limit 3"), "6\n5\n4\n");
+    assert!(done("revisions diff 2").contains("in_force/routes/shop/weights/canary  5       20"));
+    assert!(
+        done("revisions restore 1").starts_with("what rev 1 had in force is back   (rev 7, 15 % of users")
+    );
+    assert!(done("revisions show 2").contains("set_weights  shop   tests  cli"));
+    assert_eq!(done("audit --actor tests --action drain -o name"), "3\n");
+    assert_eq!(done("audit --route elsewhere -o name"), "");
+    assert!(done("audit verify").contains("the audit is whole: 7 rows"));
+    done("set-weight shop canary=50%");
+    assert!(
+        done("overlay drop shop").starts_with("shop: the control file has its say   (rev 9, 45 % of users")
+    );
+    assert_eq!(weir(&server, "revisions show 4711").0, 1);
+
+    let file = home.path().join("weir.yaml");
+    let file = file.to_str().unwrap();
+    assert_eq!(done(&format!("diff {file}")), "nothing would change\n");
+    let other = home.path().join("other.yaml");
+    let text = std::fs::read_to_string(file).unwrap();
+    std::fs::write(&other, text.replace("weight: 5 ", "weight: 6 ")).unwrap();
+    let other = other.to_str().unwrap();
+    let (code, stdout, _) = weir(&server, &format!("diff {other}"));
+    assert_eq!(code, 1, "something is different");
+    assert!(stdout.contains("~  route shop  split.backends.canary.weight  5    6"), "{stdout}");
+    let gone = "http://127.0.0.1:1";
+    assert_eq!(weir(gone, &format!("diff {other} --against {file} -o name")).1, "route shop\n");
+    assert_eq!(weir(gone, &format!("diff {file}")).0, 6);
+    assert_eq!(weir(gone, "diff /dev/null").0, 78);
+}
+
+#[test]
+fn shells_and_manuals_know_every_command() {
+    for line in ["completion bash", "completion zsh", "completion fish", "man"] {
+        let (code, stdout, stderr) = weir("", line);
+        assert_eq!((code, stderr.as_str()), (0, ""), "{line}");
+        assert!(stdout.contains("set-weight") || stdout.contains("set\\-weight"), "{line}");
+    }
+    let folder = tempfile::TempDir::new().unwrap();
+    let (_, pages, _) = weir("", &format!("man --dir {}", folder.path().display()));
+    assert!(pages.contains("weir-revisions-restore.1\n"), "{pages}");
+    assert_eq!(weir("", "top").0, 2, "no terminal");
+}
+
+#[test]
+fn events_are_followed() {
+    let (_home, _process, server) = running();
+    let mut follower = Command::new(env!("CARGO_BIN_EXE_weir"))
+        .args(["events", "--kind", "snapshot,audit", "--count", "2", "--output", "json", "--server", &server])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!(next()["event"], "snapshot", "the stream has begun");
+    weir(&server, "kill shop --reason broken");
+    let event = next();
+    assert_eq!((&event["event"], &event["data"]["action"]), (&"audit".into(), &"kill".into()), "{event}");
+    assert_eq!(event["data"]["origin"]["reason"], "broken");
+    assert!(follower.wait().unwrap().success());
 }

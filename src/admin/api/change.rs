@@ -38,7 +38,7 @@ pub(super) async fn carry_out(
     asked: &Asked<'_>,
 ) -> Result<(Accepted, Outcome), Refused> {
     let command = Command {
-        expected: request::if_match(asked.headers, app.control.state().revision)?,
+        expected: request::if_match(asked.headers, &app.control.state())?,
         dry_run: asked.query.dry_run()?,
         once: once(asked, &change)?,
         ..Command::new(change, request::origin(asked.headers, asked.reason.clone()))

@@ -99,7 +99,7 @@ pub(super) async fn off(
 ) -> Answer {
     let body = request::json_object(&headers, body).await?.unwrap_or_default();
     request::known_members(&body, &["reason"])?;
-    let expected = request::if_match(&headers, app.control.state().revision)
+    let expected = request::if_match(&headers, &app.control.state())
         .map_err(|refused| with_current(&app, &route, refused))?;
     let origin = request::origin(&headers, request::text(&body, "reason")?);
     let change = Change::Unkill { route: route.clone() };

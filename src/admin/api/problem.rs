@@ -33,6 +33,8 @@ pub enum Kind {
     InvalidChange,
     /// Another revision is in force than the sender expected.
     RevisionConflict,
+    /// The change does not say which revision its sender has seen, and has to.
+    PreconditionRequired,
     /// A control file has errors.
     InvalidConfig,
     /// The caller has not proved who they are.
@@ -142,6 +144,9 @@ impl Kind {
             Self::InvalidChange => ("invalid-change", "Invalid change", StatusCode::UNPROCESSABLE_ENTITY),
             Self::RevisionConflict => {
                 ("revision-conflict", "Revision conflict", StatusCode::PRECONDITION_FAILED)
+            }
+            Self::PreconditionRequired => {
+                ("precondition-required", "Precondition required", StatusCode::PRECONDITION_REQUIRED)
             }
             Self::InvalidConfig => {
                 ("invalid-config", "Invalid control file", StatusCode::UNPROCESSABLE_ENTITY)

@@ -18,7 +18,7 @@ use crate::{
         AppState,
         auth::{Caller, Proof},
     },
-    control::{Accepted, Channel, Command, Origin, Refusal},
+    control::{Accepted, Channel, Command, Origin, Refusal, State},
     telemetry::{ChangeResult, ChangeSource},
     types::Revision,
 };
@@ -121,8 +121,14 @@ pub(super) fn text(
 }
 
 /// The revision that the sender insists on: `If-Match: "r42"`. Of several, the one in force when it is among them.
-pub(super) fn if_match(headers: &HeaderMap, current: Revision) -> Result<Option<Revision>, Refused> {
-    let mut expected = None;
+pub(super) fn if_match(headers: &HeaderMap, state: &State) -> Result<Option<Revision>, Refused> {
+    let (mut expected, current) = (None, state.revision);
+    if state.file.config.admin.require_if_match && !headers.contains_key(header::IF_MATCH) {
+        // RFC 6585, section 3.
+        return Err(Kind::PreconditionRequired
+            .because("a change has to say which revision its sender has seen")
+            .hint(format!("send `If-Match: \"{current}\"`, the ETag of what you have read; on the command line, --if-rev")));
+    }
     for value in headers.get_all(header::IF_MATCH) {
         for tag in value.to_str().unwrap_or("?").split(',').map(str::trim) {
             if tag == "*" {

@@ -135,7 +135,7 @@ struct Write {
 async fn write(app: &AppState, write: Write) -> Answer {
     let change = Change::SetWeights { route: write.route.clone(), weights: write.weights };
     let command = Command {
-        expected: request::if_match(&write.headers, app.control.state().revision)
+        expected: request::if_match(&write.headers, &app.control.state())
             .map_err(|refused| with_current(app, &write.route, refused))?,
         dry_run: write.query.dry_run()?,
         ..Command::new(change, request::origin(&write.headers, write.reason))

@@ -99,6 +99,23 @@ async fn revisions_are_listed_compared_and_restored() {
 }
 
 #[tokio::test]
+async fn a_change_can_be_made_to_say_what_was_seen() {
+    let fixture = Fixture::with_settings(open(), "admin: { require_if_match: true }\n");
+    let weights = "{\"weights\": {\"canary\": 20}}";
+    for head in [
+        "PATCH /v1/routes/shop/weights",
+        "DELETE /v1/routes/shop/kill-switch",
+        "PUT /v1/backends/canary/drain",
+        "POST /v1/revisions/1/restore",
+    ] {
+        let reply = fixture.send(head, if head.starts_with("PATCH") { weights } else { "" }).await;
+        assert_eq!((reply.status, &reply.json()["title"]), (428, &"Precondition required".into()), "{head}");
+    }
+    assert_eq!(fixture.send("PUT /v1/routes/shop/kill-switch", "").await.status, 200);
+    assert_eq!(fixture.send("PATCH /v1/routes/shop/weights\nif-match: \"r2\"", weights).await.status, 200);
+}
+
+#[tokio::test]
 async fn the_overlay_is_shown_and_dropped() {
     let fixture = Fixture::start();
     fixture.send("PATCH /v1/routes/shop/weights", "{\"weights\": {\"canary\": 20}}").await;

@@ -36,6 +36,7 @@ pub(super) fn admin(mut object: Object<'_>, cx: &mut Context) -> Admin {
             _ => OpenMetrics::Local,
         },
         max_failures: object.get(cx, "max_failures"),
+        require_if_match: object.get(cx, "require_if_match"),
     }
 }
 

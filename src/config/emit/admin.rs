@@ -13,6 +13,7 @@ pub(super) fn admin(admin: &Admin) -> Map {
         .put("insecure", admin.insecure)
         .put("metrics", admin.metrics.as_str())
         .put("max_failures", admin.max_failures.to_string())
+        .put("require_if_match", admin.require_if_match)
 }
 
 fn socket(socket: &AdminSocket) -> Map {

@@ -50,6 +50,12 @@ pub(in crate::config) static ADMIN: Shape = Shape {
             "20/m",
             "How many attempts of one address may fail; then they are answered with 429 for a while. A good token is always taken.",
         ),
+        default(
+            "require_if_match",
+            Kind::Scalar(Scalar::Bool),
+            "false",
+            "`true` refuses changes (428) that do not say by `If-Match` which revision their sender has seen. The kill switch never asks.",
+        ),
     ],
 };
 

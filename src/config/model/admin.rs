@@ -24,6 +24,8 @@ pub struct Admin {
     pub metrics: OpenMetrics,
     /// How many attempts of one address may fail before the next ones are told to wait. Default 20/m.
     pub max_failures: Rate,
+    /// Whether a change has to say by `If-Match` which revision its sender has seen. Default no.
+    pub require_if_match: bool,
 }
 
 /// A unix socket of the admin API. Who connects is known by the user that the process runs as.

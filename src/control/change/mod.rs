@@ -133,6 +133,7 @@ fn boot_settings(config: &Config) -> Vec<(&'static str, String)> {
         ("admin.insecure", admin.insecure.to_string()),
         ("admin.metrics", admin.metrics.as_str().to_owned()),
         ("admin.max_failures", admin.max_failures.to_string()),
+        ("admin.require_if_match", admin.require_if_match.to_string()),
         ("data_dir", path(&config.data_dir, "default")),
         ("workers", config.workers.to_string()),
     ]

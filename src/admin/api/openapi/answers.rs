@@ -14,7 +14,7 @@ use crate::admin::api::problem::Problem;
 type Responses = BTreeMap<String, RefOr<Response>>;
 
 /// Every error that an operation may answer: status, name, description.
-const ERRORS: [(u16, &str, &str); 10] = [
+const ERRORS: [(u16, &str, &str); 11] = [
     (400, "BadRequest", "A parameter, a header or the body is not what the operation takes."),
     (401, "Unauthorized", "There is no token, or it is not known, or it has ended."),
     (
@@ -31,6 +31,7 @@ const ERRORS: [(u16, &str, &str); 10] = [
     (413, "ContentTooLarge", "The body is too large."),
     (415, "UnsupportedMediaType", "The body is of a type that is not taken."),
     (422, "UnprocessableContent", "The request is well formed, and what it asks for is impossible."),
+    (428, "PreconditionRequired", "`admin.require_if_match` is on, and `If-Match` is missing."),
     (
         429,
         "TooManyRequests",
@@ -128,7 +129,7 @@ impl IntoResponses for Changes {
 
 impl IntoResponses for Conditional {
     fn responses() -> Responses {
-        these(&[412])
+        these(&[412, 428])
     }
 }
 
