@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 
 use axum::{
+    body::Body,
     extract::{FromRequestParts as _, MatchedPath, RawPathParams, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::Next,
@@ -20,7 +21,7 @@ use super::{
         openapi,
         problem::{self, Kind},
     },
-    auth::{Caller, Denial, Identity, Occasion, Operation, Peer, Proof},
+    auth::{Caller, Denial, Identity, Lasting, Occasion, Operation, Peer, Proof},
 };
 use crate::{
     config::model::Target,
@@ -61,12 +62,14 @@ pub(super) async fn guard(State(app): State<AppState>, request: Request, next: N
         Ok(identity) => match check_parameters(&parts) {
             Ok(()) => {
                 let caller = Caller { identity, request_id: request_id.clone() };
-                caller.during(next.run(Request::from_parts(parts, body))).await
+                let asked = (operation, proofs(&parts.headers), peer_of(&parts));
+                let response = caller.during(next.run(Request::from_parts(parts, body))).await;
+                lasting(response, &app, asked)
             }
             Err(refused) => refused.into_response(),
         },
         Err(denial) => {
-            let peer = parts.extensions.get::<Peer>().cloned().unwrap_or_default();
+            let peer = peer_of(&parts);
             note(&app, &denial, (operation, peer, route.as_deref(), &request_id));
             denial.into_response()
         }
@@ -74,7 +77,7 @@ pub(super) async fn guard(State(app): State<AppState>, request: Request, next: N
     if is_options && response.status() == StatusCode::METHOD_NOT_ALLOWED {
         // The router has listed the methods in Allow. No CORS header is added: other origins have no business here.
         *response.status_mut() = StatusCode::NO_CONTENT;
-        *response.body_mut() = axum::body::Body::empty();
+        *response.body_mut() = Body::empty();
         response.headers_mut().remove(header::CONTENT_TYPE);
         response.headers_mut().remove(header::CONTENT_LENGTH);
     }
@@ -87,6 +90,23 @@ pub(super) async fn guard(State(app): State<AppState>, request: Request, next: N
     app.stats.admin(operation.label, AdminResult::of(response.status().as_u16()));
     finish(response.headers_mut(), &request_id);
     response
+}
+
+/// The other end of the connection.
+fn peer_of(parts: &Parts) -> Peer {
+    parts.extensions.get::<Peer>().cloned().unwrap_or_default()
+}
+
+/// The fields that say who asks.
+fn proofs(headers: &HeaderMap) -> HeaderMap {
+    let ours = headers.iter().filter(|(name, _)| [header::AUTHORIZATION, header::COOKIE].contains(name));
+    ours.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// An answer that lasts ends with what its caller may do.
+fn lasting(response: Response, app: &AppState, asked: (Operation, HeaderMap, Peer)) -> Response {
+    let streams = response.headers().get(header::CONTENT_TYPE).is_some_and(|of| of == "text/event-stream");
+    if streams { response.map(|body| Body::new(Lasting::new(body, &app.auth, asked))) } else { response }
 }
 
 /// The fields that every answer has. A handler's own ones stay.
@@ -122,7 +142,7 @@ async fn admit(
     parts: &mut Parts,
     route: Option<&str>,
 ) -> Result<Option<Identity>, Denial> {
-    let peer = parts.extensions.get::<Peer>().cloned().unwrap_or_default();
+    let peer = peer_of(parts);
     let identity = app.auth.admit(operation, &parts.headers, &peer, now())?;
     let Some(who) = &identity else { return Ok(None) };
     if who.proof == Proof::Session && writes(&parts.method) && !says_where_from(&parts.headers) {

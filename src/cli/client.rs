@@ -49,7 +49,8 @@ const TOKEN: &str = "WEIR_TOKEN";
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     server: Server,
-    actor: String,
+    /// Who asks, by their own account.
+    actor: Option<String>,
     /// The `Authorization` field; `Debug` does not show it.
     token: Option<HeaderValue>,
     timeout: Duration,
@@ -94,7 +95,6 @@ impl Client {
     pub(super) fn new(server: &str) -> Result<Self, Failure> {
         let actor = ["WEIR_ACTOR", "USER", "LOGNAME"].iter().find_map(|name| env::var(name).ok());
         let actor = actor.filter(|actor| actor.bytes().all(|byte| (b' '..0x7f).contains(&byte)));
-        let actor = actor.unwrap_or_else(|| "unknown".to_owned());
         Ok(Self { server: Server::parse(server)?, actor, token: None, timeout: TIMEOUT })
     }
 
@@ -215,8 +215,10 @@ impl Client {
             .uri(call.path)
             .header(header::HOST, self.server.host())
             .header(header::USER_AGENT, concat!("weir-cli/", env!("CARGO_PKG_VERSION")))
-            .header(header::ACCEPT, "application/json")
-            .header("x-weir-actor", &self.actor);
+            .header(header::ACCEPT, "application/json");
+        if let Some(actor) = &self.actor {
+            request = request.header("x-weir-actor", actor);
+        }
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, token);
         }

@@ -185,7 +185,8 @@ async fn follow_tokens(auth: &Auth) {
     let take = |event: &FileEvent| {
         let content = event.content.as_ref().map(|content| &content[..]).map_err(Clone::clone);
         if let Some(count) = auth.replace_tokens(content)? {
-            note(&format!("{}: {count} tokens of the admin API are in force", event.path.display()));
+            let tokens = if count == 1 { "1 token" } else { &format!("{count} tokens") };
+            note(&format!("{}: {tokens} of the admin API in force", event.path.display()));
         }
         Ok(())
     };

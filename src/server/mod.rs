@@ -191,6 +191,10 @@ impl Running {
         // The other process answers from here on.
         drop(stop_admin.take_if(|_| handed_over));
         let cut_off = self.stage.drain(timeout, handed_over).await;
+        // What was handed over is the other process's to write to. Else the pause comes when its turn does, after the last refusals.
+        if !handed_over && self.auth.record_last_denials(&self.control).await {
+            let _ = self.control.pause().await;
+        }
         let _ = self.stop_applier.send(());
         let _ = self.applier.await;
         drop(stop_admin);

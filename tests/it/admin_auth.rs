@@ -312,6 +312,25 @@ fn a_weir_that_others_could_reach_needs_tokens() {
 }
 
 #[test]
+fn the_last_refusals_are_written_before_the_end() {
+    let (origin, tokens) = (Origin::named("stable"), Tokens::new());
+    let token = tokens.create("ada --role admin");
+    let home = Home::of(&tokens.setup(&origin, ""));
+    let mut weir = home.run(&[]);
+    let ask = |head: &str| Client::to(weir.admin()).ask(request(head, "")).status;
+    for _ in 0..3 {
+        assert_eq!(ask("GET /v1/status"), 401);
+    }
+    assert_eq!(ask("GET /v1/routes"), 401);
+    weir.signal(rustix::process::Signal::TERM);
+    assert!(weir.end().success());
+    let weir = home.run(&[]);
+    let audit =
+        Client::to(weir.admin()).ask(request(&with(&token, "GET /v1/audit?action=denied"), "")).text();
+    assert!(audit.contains("routes: no_token, from 127.0.0.1"), "{audit}");
+}
+
+#[test]
 fn an_open_weir_says_so() {
     let origin = Origin::named("stable");
     let home = Home::of(&Setup::before(&origin));

@@ -133,6 +133,23 @@ fn where_everybody_may_do_everything_nobody_logs_in() {
     );
 }
 
+#[test]
+fn a_stream_of_events_ends_with_its_token() {
+    let (origin, tokens) = (Origin::named("stable"), Tokens::new());
+    let (token, other) = (tokens.create("vera --role viewer"), tokens.create("otto --role viewer"));
+    let weir = tokens.setup(&origin, "").start();
+    let listen = |token: &str| {
+        let mut client = Client::to(weir.running().admin());
+        client.send(request(&with(token, "GET /v1/events"), ""));
+        assert_eq!(client.response_head().0, 200);
+        client
+    };
+    let (mut ends, mut goes_on) = (listen(&token), listen(&other));
+    assert!(tokens.command("revoke vera").status.success());
+    while ends.chunk().is_some() {}
+    assert!(goes_on.chunk().is_some());
+}
+
 /// Asks in TLS.
 fn secure(weir: &Weir, wants: &Wants, head: &str, body: &str) -> std::io::Result<Response> {
     let mut client = Client::try_tls(weir.running().admin(), wants, "localhost")?;

@@ -127,12 +127,20 @@ impl Denials {
                 pause = PAUSE;
                 self.more.notified().await;
             }
-            for denied in self.take() {
-                control.denied(denied).await;
-            }
+            self.record_waiting(control).await;
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// Writes those down that wait; whether there were any.
+    pub(super) async fn record_waiting(&self, control: &Control) -> bool {
+        let waiting = self.take();
+        let any = !waiting.is_empty();
+        for denied in waiting {
+            control.denied(denied).await;
+        }
+        any
     }
 
     fn take(&self) -> Vec<applier::Denial> {

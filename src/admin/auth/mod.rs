@@ -13,6 +13,7 @@
 pub mod caller;
 mod denial;
 pub mod file;
+mod lasting;
 pub mod operation;
 mod session;
 pub mod token;
@@ -27,10 +28,12 @@ use std::{
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 pub(super) use self::{
     caller::{Caller, Identity, Peer, Proof},
     denial::{Denial, Occasion},
+    lasting::Lasting,
     operation::{Need, Operation},
 };
 use self::{
@@ -63,6 +66,8 @@ pub struct Auth {
     /// What users may do over the unix socket.
     uids: BTreeMap<u32, Role>,
     sessions: Sessions,
+    /// Told when somebody may have become unknown.
+    changed: watch::Sender<()>,
     /// Why the files of TLS as they are now are not what counts.
     tls_problem: Mutex<Option<String>>,
     pub(super) hosts: Vec<String>,
@@ -122,6 +127,7 @@ impl Auth {
             open: admin.is_open(),
             uids: [(0, Role::Admin), (own, Role::Admin)].into_iter().chain(uids).collect(),
             sessions: Sessions::default(),
+            changed: watch::Sender::new(()),
             tls_problem: Mutex::default(),
             hosts: admin.hosts.clone(),
             metrics: admin.metrics,
@@ -159,8 +165,11 @@ impl Auth {
         if tokens == *known.tokens {
             return Ok(None);
         }
+        let count = tokens.entries().len();
         known.tokens = Arc::new(tokens);
-        Ok(Some(known.tokens.entries().len()))
+        drop(known);
+        self.changed.send_replace(());
+        Ok(Some(count))
     }
 
     /// Notes whether the files of TLS are good.
@@ -198,6 +207,11 @@ impl Auth {
         self.denials.record(&control).await;
     }
 
+    /// Hands those to the audit that wait; whether there were any. For the end.
+    pub async fn record_last_denials(&self, control: &Control) -> bool {
+        self.denials.record_waiting(control).await
+    }
+
     /// Takes a refusal, to be written to the audit.
     pub(super) fn note_denial(&self, occasion: Occasion, request_id: &str) {
         self.denials.note(occasion, request_id);
@@ -227,6 +241,19 @@ impl Auth {
             return Err(Denial::new(DenialReason::Role, refused).of(name));
         }
         Ok(Some(identity))
+    }
+
+    /// Whether who sends these fields may still do `operation`.
+    fn allows(&self, operation: Operation, headers: &HeaderMap, peer: &Peer, now: Timestamp) -> bool {
+        match operation.need {
+            Need::Role(role) => self.identify(headers, peer, now).is_ok_and(|who| who.role >= role),
+            Need::Open | Need::Metrics => true,
+        }
+    }
+
+    /// Tells when somebody may have become unknown.
+    fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
     }
 
     fn opens_metrics(&self, peer: &Peer) -> bool {
@@ -299,6 +326,7 @@ impl Auth {
     pub(super) fn log_out(&self, headers: &HeaderMap, peer: &Peer) -> Option<HeaderValue> {
         if let Some(cookie) = session::cookie(headers) {
             self.sessions.end(cookie);
+            self.changed.send_replace(());
         }
         session::set_cookie(None, peer.secure)
     }
