@@ -1,4 +1,4 @@
-//! `weir diff`: what would change if a control file were loaded.
+//! `weir diff`: what would change if a control file were loaded, or if the API had set nothing on top of the one that is.
 //!
 //! Both files are brought into the canonical form, in which every default is written out, and compared there: a key that is
 //! spelled differently but says the same is no change. Lists whose items have names (routes, listeners, the backends of a
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{
     Exit, Failure, change,
-    client::Call,
+    client::{Call, Client},
     format::{Answer, Screen},
     output::{self, Look, View},
     remote::Remote,
@@ -28,17 +28,18 @@ const EXAMPLES: &str = "\
 Exit code 0: nothing would change; 1: something would; 78: a file has errors.
 
 Examples:
-  weir diff weir.yaml                                  against the server
+  weir diff weir.yaml                                  against the file that the server runs
+  weir diff                                            what runs, against that file
   weir diff new.yaml --against old.yaml                without a server
   weir diff weir.yaml --output name                    what is touched, one a line";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Diff {
-    /// The control file; `-` reads standard input
-    file: PathBuf,
+    /// The control file, `-` for standard input; without it, the server's own: what would change if the API had set nothing on top
+    file: Option<PathBuf>,
     /// Compare with this file instead of the one that the server runs
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "file")]
     against: Option<PathBuf>,
     #[command(flatten)]
     remote: Remote,
@@ -92,16 +93,18 @@ const COLUMNS: [Column; 5] = [
 
 impl Diff {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let wanted = read(&self.file)?;
-        let (running, overlay) = match &self.against {
-            Some(file) => (read(file)?, Vec::new()),
-            None => self.remote.run(async |client| {
-                let (status, body) = client.exchange(Call::new(Method::GET, "/v1/config")).await?;
-                if !status.is_success() {
-                    return Err(client.refused(status, &body));
-                }
-                let loaded = config::parse_bytes(&body, "(server)").map_err(|found| bad(&found))?;
-                Ok((loaded.config, covered(&client.get("/v1/status").await?)))
+        let (running, wanted, overlay) = match (&self.file, &self.against) {
+            (Some(file), Some(against)) => (read(against)?.to_json(), read(file)?.to_json(), Vec::new()),
+            (Some(file), None) => {
+                let wanted = read(file)?.to_json();
+                let (loaded, overlay) = self.remote.run(async |client| {
+                    Ok((loaded(client).await?, covered(&client.get("/v1/status").await?)))
+                })?;
+                (loaded, wanted, overlay)
+            }
+            (None, _) => self.remote.run(async |client| {
+                let running = client.get("/v1/config/effective").await?;
+                Ok((running, loaded(client).await?, covered(&client.get("/v1/status").await?)))
             })?,
         };
         let changes = compare(&running, &wanted);
@@ -109,6 +112,15 @@ impl Diff {
         self.remote.output.print(&differences)?;
         Ok(if differences.different { Exit::Error } else { Exit::Done })
     }
+}
+
+/// The control file that a server runs.
+async fn loaded(client: &Client) -> Result<Value, Failure> {
+    let (status, body) = client.exchange(Call::new(Method::GET, "/v1/config")).await?;
+    if !status.is_success() {
+        return Err(client.refused(status, &body));
+    }
+    config::parse_bytes(&body, "(server)").map(|loaded| loaded.config.to_json()).map_err(|found| bad(&found))
 }
 
 /// Reads a control file, and shows what is odd about it.
@@ -130,11 +142,11 @@ fn bad(found: &Diagnostics) -> Failure {
     Failure::text(Exit::BadConfig, format!("bad control file\n{}", text.trim_end()))
 }
 
-/// What of the server's file has no say, because the API has said something else since.
+/// Where the server's file has no say, because the API has said something else since.
 fn covered(status: &Status) -> Vec<String> {
-    let drift = status.file.drift.iter().map(|drift| match &drift.backend {
-        Some(backend) => format!("route {}: the weight of {backend} stays {}", drift.route, drift.running),
-        None => format!("route {}: stays {}", drift.route, drift.running),
+    let drift = status.file.drift.iter().map(|drift| {
+        let what = drift.backend.as_ref().map_or_else(String::new, |backend| format!(" {backend}"));
+        format!("{}{what}: file {}, running {}", drift.route, drift.file, drift.running)
     });
     drift.collect()
 }
@@ -175,9 +187,12 @@ impl Answer for Differences {
 
 impl Differences {
     fn notes(&self) -> Vec<String> {
-        let covered =
-            self.overlay.iter().map(|line| format!("covered by the API's word: {}", output::clean(line)));
-        covered.collect()
+        let mut notes: Vec<String> =
+            self.overlay.iter().map(|line| format!("set by API: {}", output::clean(line))).collect();
+        if !notes.is_empty() {
+            notes.push("what is set by API stays until `weir overlay drop ROUTE`".to_owned());
+        }
+        notes
     }
 }
 
@@ -194,8 +209,7 @@ impl Kind {
 }
 
 /// What `wanted` says that `running` does not, and the other way round.
-fn compare(running: &Config, wanted: &Config) -> Vec<Change> {
-    let (running, wanted) = (running.to_json(), wanted.to_json());
+fn compare(running: &Value, wanted: &Value) -> Vec<Change> {
     let mut changes = Vec::new();
     for (key, noun) in [
         ("listeners", "listener"),
@@ -218,7 +232,7 @@ fn compare(running: &Config, wanted: &Config) -> Vec<Change> {
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect()
     };
-    let (old, new) = (rest(&running), rest(&wanted));
+    let (old, new) = (rest(running), rest(wanted));
     for (key, old, new) in pairs(&old, &new) {
         changes.extend(differences("settings", &key, old, new));
     }
@@ -302,7 +316,7 @@ routes:
     }
 
     fn shown(new: &str) -> String {
-        let changes = compare(&parsed(OLD), &parsed(new));
+        let changes = compare(&parsed(OLD).to_json(), &parsed(new).to_json());
         let differences = Differences { different: !changes.is_empty(), changes, overlay: Vec::new() };
         differences.screen(&View::PLAIN).render(&View::PLAIN)
     }

@@ -54,7 +54,7 @@ use crate::types::Revision;
 
 /// An edge traffic-splitting reverse proxy.
 #[derive(Debug, Parser)]
-#[command(name = "weir", version, about, propagate_version = true)]
+#[command(name = "weir", version, about)]
 pub struct Cli {
     #[command(flatten)]
     anywhere: Anywhere,

@@ -115,6 +115,9 @@ fn what_was_changed_is_listed_and_taken_back() {
     assert_eq!(done("audit --route elsewhere -o name"), "");
     assert!(done("audit verify").contains("the audit is whole: 7 rows"));
     done("set-weight shop canary=50%");
+    let (code, drift, _) = weir(&server, "diff");
+    assert!(code == 1 && drift.contains("split.backends.canary.weight  50   5"), "{drift}");
+    assert!(drift.contains("set by API: shop canary: file 5, running 50"), "{drift}");
     assert!(
         done("overlay drop shop").starts_with("shop: the control file has its say   (rev 9, 45 % of users")
     );
