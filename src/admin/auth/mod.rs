@@ -1,6 +1,6 @@
 //! Who may ask the admin API for what.
 //!
-//! - [`token`]: what people and programs have; [`file`]: what is kept of it
+//! - [`token`]: what people and programs have; `file`: what is kept of it
 //! - [`caller`]: who asks, as a request carries it
 //! - [`operation`]: who may make which call, in one table
 //! - `session`: what browsers have instead of a token

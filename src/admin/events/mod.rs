@@ -1,8 +1,8 @@
 //! Live events for dashboards, scripts and the command line: what changes, as it changes, and the traffic once a second.
 //!
-//! One task ([`follow`]) sees the changes and publishes each as an [`event`](event::Event), which is encoded once for all
-//! clients. The last ones are kept in a [`ring`], so that a client that lost its connection gets what it missed. Every client
-//! has a bounded [`queue`]; one that does not keep up loses its stream, and no client can hold up another, or a change.
+//! One task ([`follow`]) sees the changes and publishes each as an event, which is encoded once for all
+//! clients. The last ones are kept in a `ring`, so that a client that lost its connection gets what it missed. Every client
+//! has a bounded `queue`; one that does not keep up loses its stream, and no client can hold up another, or a change.
 //!
 //! Ids are sequence numbers. They begin at the milliseconds since 1970 of the process's start, so that ids of another process
 //! are told apart from those of this one without a second number: a client that asks for them gets a `reset`.
