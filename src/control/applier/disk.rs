@@ -13,7 +13,7 @@ use super::{Applier, Event, Publisher};
 use crate::{
     control::{
         audit::AuditResult,
-        command::{Channel, Origin},
+        command::{Change, Channel, Origin},
         state::State,
         store::{NewRevision, Record, StoreError, Stored, Used},
     },
@@ -278,6 +278,11 @@ impl<P: Publisher> Applier<P> {
             self.emit(Event::StoreFailed(error));
         }
     }
+}
+
+/// How long the answer to `change` may wait for the disk.
+pub(super) fn write_limit(change: &Change) -> Duration {
+    if change.is_emergency() { BRAKE_LIMIT } else { WRITE_LIMIT }
 }
 
 /// The record of the change that made `state`.

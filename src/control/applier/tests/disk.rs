@@ -1,7 +1,7 @@
 //! Changes while the disk fails, hangs, and works again.
 
 use super::*;
-use crate::control::applier::disk::RETRY;
+use crate::control::applier::disk::{BRAKE_LIMIT, RETRY};
 
 #[tokio::test]
 async fn without_a_disk_only_the_kill_switch_and_the_file_work() {
@@ -96,11 +96,6 @@ async fn a_kill_does_not_wait_for_a_write_that_hangs() {
     let slow = send(patch(&[("canary", Some(6))]));
     tokio::task::yield_now().await;
     let killing = send(kill(None));
-    let yields = async || {
-        for _ in 0..10 {
-            tokio::task::yield_now().await;
-        }
-    };
     yields().await;
     tokio::time::advance(Duration::from_millis(40)).await;
     yields().await;
@@ -142,4 +137,40 @@ async fn a_start_that_is_only_prepared_writes_nothing() {
     applier.record_start().unwrap();
     applier.record_start().unwrap();
     assert_eq!((store.load().unwrap().stored.unwrap().revision, store.inner.rows().len()), (Revision(1), 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_is_mirrored_before_the_database_has_it_and_waits_little_when_repeated() {
+    let fixture = Fixture::start(shop());
+    fixture.store.broken.store(true, Ordering::Release);
+    fixture.apply(kill(None)).await.unwrap();
+    // The disk is behind, and now it does not even say no.
+    fixture.store.hangs.store(true, Ordering::Release);
+    let again = tokio::spawn({
+        let control = fixture.control.clone();
+        async move { control.apply(command(kill(None))).await }
+    });
+    yields().await;
+    assert!(!again.is_finished());
+    tokio::time::advance(BRAKE_LIMIT + Duration::from_millis(1)).await;
+    yields().await;
+    assert!(again.is_finished());
+    assert!(!again.await.unwrap().unwrap().changed);
+    fixture.store.hangs.store(false, Ordering::Release);
+    let mut states = fixture.control.watch();
+    fixture.store.broken.store(false, Ordering::Release);
+    states.wait_for(|state| state.store.persisted).await.unwrap();
+
+    fixture.store.hangs.store(true, Ordering::Release);
+    let killing = tokio::spawn({
+        let control = fixture.control.clone();
+        async move { control.apply(command(kill(Some("canary")))).await }
+    });
+    yields().await;
+    let mirrored = fixture.store.mirrored.lock().unwrap().last().unwrap().clone();
+    assert_eq!(mirrored.overlay, *fixture.control.state().overlay);
+    assert_eq!(mirrored.overlay.routes[&name("shop")].kill_switch, Some(name("canary")));
+    assert!(!killing.is_finished(), "the database has not written it yet");
+    fixture.store.hangs.store(false, Ordering::Release);
+    killing.await.unwrap().unwrap();
 }
