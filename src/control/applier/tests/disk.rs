@@ -174,3 +174,66 @@ async fn a_kill_is_mirrored_before_the_database_has_it_and_waits_little_when_rep
     fixture.store.hangs.store(false, Ordering::Release);
     killing.await.unwrap().unwrap();
 }
+
+fn denial() -> Denial {
+    Denial {
+        origin: Origin::new("mallory", Channel::Api),
+        action: "denied".to_owned(),
+        route: Some(name("shop")),
+        detail: "set_weights: role viewer".to_owned(),
+    }
+}
+
+/// What stands in the audit: each action, and how often it comes in a row.
+fn runs(fixture: &Fixture) -> String {
+    let rows = fixture.store.inner.rows();
+    let runs = rows.chunk_by(|one, next| one.action == next.action);
+    let runs = runs.map(|run| {
+        if run.len() == 1 { run[0].action.clone() } else { format!("{} {}", run.len(), run[0].action) }
+    });
+    runs.collect::<Vec<_>>().join(", ")
+}
+
+#[tokio::test]
+async fn denials_do_not_push_out_what_was_done() {
+    let fixture = Fixture::start(shop());
+    fixture.store.broken.store(true, Ordering::Release);
+    fixture.apply(kill(None)).await.unwrap();
+    for _ in 0..300 {
+        fixture.control.denied(denial()).await;
+    }
+    // Answered after all of them.
+    fixture.apply(patch(&[("canary", Some(6))])).await.unwrap_err();
+    fixture.store.broken.store(false, Ordering::Release);
+    fixture.apply(unkill()).await.unwrap();
+    assert_eq!(runs(&fixture), "start, lost_rows, kill, 255 denied, unkill");
+    let rows = fixture.store.inner.rows();
+    assert_eq!((&rows[1].to, rows[2].result), (&45.into(), AuditResult::NotPersisted));
+    assert_eq!(fixture.control.history().verify().await.unwrap().unwrap().rows, 259);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_gives_way_while_a_write_hangs_is_neither_lost_nor_written_twice() {
+    let fixture = Fixture::start(shop());
+    fixture.store.hangs.store(true, Ordering::Release);
+    let killing = tokio::spawn({
+        let control = fixture.control.clone();
+        async move { control.apply(command(kill(None))).await }
+    });
+    yields().await;
+    for _ in 0..20 {
+        fixture.control.denied(denial()).await;
+    }
+    tokio::time::advance(BRAKE_LIMIT + Duration::from_millis(1)).await;
+    yields().await;
+    assert!(!killing.await.unwrap().unwrap().state.store.persisted);
+    for _ in 0..300 {
+        fixture.control.denied(denial()).await;
+    }
+    fixture.apply(patch(&[("canary", Some(6))])).await.unwrap_err();
+    fixture.store.hangs.store(false, Ordering::Release);
+    let mut states = fixture.control.watch();
+    states.wait_for(|state| state.store.persisted).await.unwrap();
+    assert_eq!(runs(&fixture), "start, kill, lost_rows, 255 denied");
+    assert_eq!(fixture.store.inner.rows()[2].to, 65);
+}
