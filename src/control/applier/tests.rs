@@ -293,7 +293,7 @@ async fn drift_shows_what_the_file_does_not_say() {
 
 #[tokio::test]
 async fn a_stopped_applier_refuses() {
-    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1000));
     let (control, applier) = Applier::start(shop(), Recorder(Arc::default()), store).unwrap();
     applier.run(std::future::ready(())).await;
     assert_eq!(control.apply(command(kill(None))).await.unwrap_err(), Refusal::Stopping);
