@@ -169,3 +169,33 @@ fn events_are_followed() {
     assert_eq!(event["data"]["origin"]["reason"], "broken");
     assert!(follower.wait().unwrap().success());
 }
+
+#[test]
+fn a_store_that_fails_and_works_again_is_told() {
+    let (home, _process, server) = running();
+    let mut follower = Command::new(env!("CARGO_BIN_EXE_weir"))
+        .args(["events", "--kind", "snapshot,store", "--count", "3", "--server", &server])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    let mut next = || lines.next().unwrap().unwrap();
+    assert!(next().contains("  snapshot  "), "the stream has begun");
+    // Something else stands where the database was.
+    let (database, aside) = (home.path().join("data/weir.db"), home.path().join("data/aside"));
+    std::fs::rename(&database, &aside).unwrap();
+    std::fs::create_dir(&database).unwrap();
+    for _ in 0..2 {
+        let (code, _, stderr) = weir(&server, "set-weight shop canary=6");
+        assert!(code == 1 && stderr.contains("weir.db"), "{code} {stderr}");
+    }
+    let line = next();
+    assert!(line.contains("  store     store failed, rev 1: ") && line.contains("weir.db"), "{line}");
+    std::fs::remove_dir(&database).unwrap();
+    std::fs::rename(&aside, &database).unwrap();
+    assert_eq!(weir(&server, "set-weight shop canary=6").0, 0);
+    // Whichever came first: the change, or the next try of the server.
+    let line = next();
+    assert!(line.contains("  store     store recovered, rev "), "{line}");
+    assert!(follower.wait().unwrap().success());
+}
