@@ -9,6 +9,7 @@ mod geo;
 mod jwt;
 mod policy;
 mod resilience;
+pub mod rollout;
 mod tls;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
