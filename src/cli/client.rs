@@ -90,7 +90,8 @@ pub(super) struct Credentials {
 pub(super) struct Call {
     method: Method,
     path: String,
-    body: Option<Vec<u8>>,
+    /// Its media type, and what is sent.
+    body: Option<(&'static str, Vec<u8>)>,
     expected: Option<Revision>,
 }
 
@@ -231,10 +232,11 @@ impl Client {
         if let Some(revision) = call.expected {
             request = request.header(header::IF_MATCH, format!("\"{revision}\""));
         }
-        if call.body.is_some() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
+        if let Some((media_type, _)) = call.body {
+            request = request.header(header::CONTENT_TYPE, media_type);
         }
-        let request = request.body(Full::new(Bytes::from(call.body.unwrap_or_default())))?;
+        let body = call.body.map(|(_, body)| body).unwrap_or_default();
+        let request = request.body(Full::new(Bytes::from(body)))?;
         let response = sender.send_request(request).await?;
         Ok((response, connection.abort_handle()))
     }
@@ -354,7 +356,13 @@ impl Call {
 
     /// Adds a JSON body.
     pub(super) fn json(mut self, body: &impl Serialize) -> Self {
-        self.body = serde_json::to_vec(body).ok();
+        self.body = serde_json::to_vec(body).ok().map(|body| ("application/json", body));
+        self
+    }
+
+    /// Adds a body in YAML.
+    pub(super) fn yaml(mut self, body: &str) -> Self {
+        self.body = Some(("application/yaml", body.as_bytes().to_vec()));
         self
     }
 

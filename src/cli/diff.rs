@@ -1,8 +1,6 @@
 //! `weir diff`: what would change if a control file were loaded, or if the API had set nothing on top of the one that is.
 //!
-//! Both files are brought into the canonical form, in which every default is written out, and compared there: a key that is
-//! spelled differently but says the same is no change. Lists whose items have names (routes, listeners, the backends of a
-//! split) are compared by name, so that a new route in the middle is one line.
+//! The server compares, because its control file may have secrets, which it tells administrators only. Two files are compared here.
 
 use std::{io::Read as _, path::PathBuf};
 
@@ -20,8 +18,11 @@ use super::{
     table::{Cell, Column, Table},
 };
 use crate::{
-    admin::api::types::Status,
-    config::{self, Config, Diagnostics},
+    admin::api::types::{
+        Status,
+        diff::{ChangeKind, ConfigChange, ConfigDiff},
+    },
+    config::{self, Diagnostics, Loaded},
 };
 
 const EXAMPLES: &str = "\
@@ -51,34 +52,9 @@ struct Differences {
     /// Whether anything is.
     different: bool,
     /// The differences, in the order of the file.
-    changes: Vec<Change>,
+    changes: Vec<ConfigChange>,
     /// What covers a value of the file, so that a change of it has no effect before it is dropped.
     overlay: Vec<String>,
-}
-
-/// One difference.
-#[derive(Debug, PartialEq, Serialize)]
-struct Change {
-    /// What it is about, e.g. `route shop` or `listener web`.
-    item: String,
-    kind: Kind,
-    /// Where in the item; empty when the whole item is added or removed.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    path: String,
-    /// What is in force.
-    #[serde(skip_serializing_if = "Value::is_null")]
-    from: Value,
-    /// What the file says.
-    #[serde(skip_serializing_if = "Value::is_null")]
-    to: Value,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Kind {
-    Added,
-    Removed,
-    Changed,
 }
 
 const COLUMNS: [Column; 5] = [
@@ -93,38 +69,33 @@ const COLUMNS: [Column; 5] = [
 
 impl Diff {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let (running, wanted, overlay) = match (&self.file, &self.against) {
-            (Some(file), Some(against)) => (read(against)?.to_json(), read(file)?.to_json(), Vec::new()),
-            (Some(file), None) => {
-                let wanted = read(file)?.to_json();
-                let (loaded, overlay) = self.remote.run(async |client| {
-                    Ok((loaded(client).await?, covered(&client.get("/v1/status").await?)))
-                })?;
-                (loaded, wanted, overlay)
+        let file = self.file.as_ref().map(read).transpose()?;
+        let (changes, overlay) = match (file, &self.against) {
+            (Some(file), Some(against)) => {
+                let changes = config::compare(&read(against)?.config.to_json(), &file.config.to_json());
+                (changes.into_iter().map(ConfigChange::from).collect(), Vec::new())
             }
-            (None, _) => self.remote.run(async |client| {
-                let running = client.get("/v1/config/effective").await?;
-                Ok((running, loaded(client).await?, covered(&client.get("/v1/status").await?)))
-            })?,
+            (file, _) => self.remote.run(async |client| told(client, file).await)?,
         };
-        let changes = compare(&running, &wanted);
         let differences = Differences { different: !changes.is_empty(), changes, overlay };
         self.remote.output.print(&differences)?;
         Ok(if differences.different { Exit::Error } else { Exit::Done })
     }
 }
 
-/// The control file that a server runs.
-async fn loaded(client: &Client) -> Result<Value, Failure> {
-    let (status, body) = client.exchange(Call::new(Method::GET, "/v1/config")).await?;
-    if !status.is_success() {
-        return Err(client.refused(status, &body));
-    }
-    config::parse_bytes(&body, "(server)").map(|loaded| loaded.config.to_json()).map_err(|found| bad(&found))
+/// What a server says would change, and what covers its control file.
+async fn told(client: &Client, file: Option<Loaded>) -> Result<(Vec<ConfigChange>, Vec<String>), Failure> {
+    let path = "/v1/config/diff";
+    let call = match file {
+        Some(file) => Call::new(Method::POST, path).yaml(file.source.text()),
+        None => Call::new(Method::GET, path),
+    };
+    let found: ConfigDiff = client.send(call).await?;
+    Ok((found.changes, covered(&client.get("/v1/status").await?)))
 }
 
 /// Reads a control file, and shows what is odd about it.
-fn read(path: &PathBuf) -> Result<Config, Failure> {
+fn read(path: &PathBuf) -> Result<Loaded, Failure> {
     let loaded = if path.as_os_str() == "-" {
         let mut bytes = Vec::new();
         let limit = config::MAX_FILE_BYTES as u64 + 1;
@@ -133,7 +104,7 @@ fn read(path: &PathBuf) -> Result<Config, Failure> {
     } else {
         config::load(path)
     };
-    loaded.map(|loaded| loaded.config).map_err(|found| bad(&found))
+    loaded.map_err(|found| bad(&found))
 }
 
 fn bad(found: &Diagnostics) -> Failure {
@@ -159,16 +130,16 @@ impl Answer for Differences {
         let mut table = Table::new(&COLUMNS);
         for change in &self.changes {
             let sign = match change.kind {
-                Kind::Added => Cell::verdict(true, "+"),
-                Kind::Removed => Cell::verdict(false, "-"),
-                Kind::Changed => Cell::from("~"),
+                ChangeKind::Added => Cell::verdict(true, "+"),
+                ChangeKind::Removed => Cell::verdict(false, "-"),
+                ChangeKind::Changed => Cell::from("~"),
             };
             let whole = change.path.is_empty();
             let value = |value: &Value| if whole { Cell::default() } else { change::value(value).into() };
             table.row([
                 sign,
                 change.item.as_str().into(),
-                if whole { change.kind.word().into() } else { change.path.as_str().into() },
+                if whole { word(change.kind).into() } else { change.path.as_str().into() },
                 value(&change.from),
                 value(&change.to),
             ]);
@@ -196,102 +167,12 @@ impl Differences {
     }
 }
 
-// === impl Kind ===
-
-impl Kind {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Added => "(added)",
-            Self::Removed => "(removed)",
-            Self::Changed => "(changed)",
-        }
+fn word(kind: ChangeKind) -> &'static str {
+    match kind {
+        ChangeKind::Added => "(added)",
+        ChangeKind::Removed => "(removed)",
+        ChangeKind::Changed => "(changed)",
     }
-}
-
-/// What `wanted` says that `running` does not, and the other way round.
-fn compare(running: &Value, wanted: &Value) -> Vec<Change> {
-    let mut changes = Vec::new();
-    for (key, noun) in [
-        ("listeners", "listener"),
-        ("backends", "backend"),
-        ("segments", "segment"),
-        ("jwt", "jwt"),
-        ("routes", "route"),
-    ] {
-        let (old, new) = (items(&running[key]), items(&wanted[key]));
-        changes.extend(pairs(&old, &new).into_iter().flat_map(|(name, old, new)| {
-            let item = format!("{noun} {name}");
-            differences(&item, "", old, new)
-        }));
-    }
-    let rest = |value: &Value| -> Vec<(String, Value)> {
-        let known = ["listeners", "backends", "segments", "jwt", "routes"];
-        let entries = value.as_object().into_iter().flatten();
-        entries
-            .filter(|(key, _)| !known.contains(&key.as_str()))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect()
-    };
-    let (old, new) = (rest(running), rest(wanted));
-    for (key, old, new) in pairs(&old, &new) {
-        changes.extend(differences("settings", &key, old, new));
-    }
-    changes
-}
-
-/// The items of a list by their names, or the entries of an object.
-fn items(value: &Value) -> Vec<(String, Value)> {
-    match value {
-        Value::Object(entries) => entries.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
-        Value::Array(list) => {
-            let name = |(at, item): (usize, &Value)| match item["name"].as_str() {
-                Some(name) => name.to_owned(),
-                None => at.to_string(),
-            };
-            list.iter().enumerate().map(|item| (name(item), item.1.clone())).collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-type Pair<'a> = (String, Option<&'a Value>, Option<&'a Value>);
-
-/// What has the same name on both sides; what is gone first stands where it stood.
-fn pairs<'a>(old: &'a [(String, Value)], new: &'a [(String, Value)]) -> Vec<Pair<'a>> {
-    let find = |list: &'a [(String, Value)], name: &str| {
-        list.iter().find(|(other, _)| other == name).map(|(_, value)| value)
-    };
-    let kept = old.iter().map(|(name, value)| (name.clone(), Some(value), find(new, name)));
-    let added = new.iter().filter(|(name, _)| find(old, name).is_none());
-    kept.chain(added.map(|(name, value)| (name.clone(), None, Some(value)))).collect()
-}
-
-/// The differences of two values, each where it is.
-fn differences(item: &str, path: &str, old: Option<&Value>, new: Option<&Value>) -> Vec<Change> {
-    let kind = match (old, new) {
-        (Some(old), Some(new)) if old == new => return Vec::new(),
-        (Some(old), Some(new)) if descends(old, new) => {
-            let (old, new) = (items(old), items(new));
-            let step = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-            let inner = pairs(&old, &new).into_iter();
-            return inner.flat_map(|(name, old, new)| differences(item, &step(&name), old, new)).collect();
-        }
-        (Some(_), Some(_)) => Kind::Changed,
-        (None, _) => Kind::Added,
-        (_, None) => Kind::Removed,
-    };
-    let value = |value: Option<&Value>| value.cloned().unwrap_or_default();
-    vec![Change { item: item.to_owned(), kind, path: path.to_owned(), from: value(old), to: value(new) }]
-}
-
-/// Whether two values are compared part by part: objects, and lists whose items all have names.
-fn descends(old: &Value, new: &Value) -> bool {
-    let named = |value: &Value| {
-        value
-            .as_array()
-            .is_some_and(|list| !list.is_empty() && list.iter().all(|item| item["name"].is_string()))
-    };
-    (old.is_object() && new.is_object()) || (named(old) && named(new))
 }
 
 #[cfg(test)]
@@ -311,12 +192,13 @@ routes:
   - { name: all, backend: stable }
 ";
 
-    fn parsed(text: &str) -> Config {
+    fn parsed(text: &str) -> config::Config {
         config::parse(text, "test").unwrap().config
     }
 
     fn shown(new: &str) -> String {
-        let changes = compare(&parsed(OLD).to_json(), &parsed(new).to_json());
+        let changes = config::compare(&parsed(OLD).to_json(), &parsed(new).to_json());
+        let changes: Vec<_> = changes.into_iter().map(ConfigChange::from).collect();
         let differences = Differences { different: !changes.is_empty(), changes, overlay: Vec::new() };
         differences.screen(&View::PLAIN).render(&View::PLAIN)
     }

@@ -9,6 +9,7 @@
 //! way back, from a [`Config`] to a file, is in `emit`.
 
 mod code;
+mod compare;
 mod decode;
 mod diagnostic;
 mod emit;
@@ -19,6 +20,7 @@ mod schema;
 mod source;
 mod suggest;
 mod validate;
+mod withhold;
 mod yaml;
 
 #[cfg(test)]
@@ -27,12 +29,14 @@ mod tests;
 use std::{fs::File, io::Read, path::Path, sync::Arc};
 
 pub use code::Code;
+pub use compare::{Change, ChangeKind, compare};
 pub use diagnostic::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Severity};
 pub use emit::json_to_yaml;
 pub use model::Config;
 pub use render::Look;
 pub use schema::schema;
 pub use source::{Position, Source, Span};
+pub use withhold::withhold;
 
 /// The largest control file, in bytes: some 20,000 routes.
 pub const MAX_FILE_BYTES: usize = 4 << 20;

@@ -186,6 +186,7 @@ fn the_command_line_shows_a_certificate() {
     for (line, exit) in [
         (format!("set-weight all stable=7 {ca} {cert} {key}"), 0),
         (format!("{ca} {cert} set-weight all stable=8 {key}"), 0),
+        (format!("diff {ca} {cert} {key}"), 1),
         (format!("revisions restore 1 {ca} {cert} {key}"), 7),
         (format!("status {ca}"), 7),
         (format!("status {ca} {cert}"), 2),

@@ -76,6 +76,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(config::effective))
         .routes(routes!(config::schema))
         .routes(routes!(config::check))
+        .routes(routes!(config::diff_overlay, config::diff_file))
         .routes(routes!(session::read, session::log_in, session::log_out))
         .routes(routes!(events::stream))
         .routes(routes!(openapi::document))

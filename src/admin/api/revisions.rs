@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{
     Answer,
     change::{self, Sent},
-    json,
+    config, json,
     openapi::{Against, Changes, Conditional, OfRevision, Once, ReasonBody, RevisionPath, Stored, Writes},
     page::PageQuery,
     problem::{Kind, Refused},
@@ -64,7 +64,8 @@ pub(super) async fn one(State(app): State<AppState>, Path(revision): Path<String
     Ok(json(app.control.state().revision, &detail))
 }
 
-/// What is different since a revision, compared with the one before it, or with another.
+/// What is different since a revision, compared with the one before it, or with another. What may be a secret is withheld from others than
+/// administrators.
 #[utoipa::path(
     get,
     path = "/v1/revisions/{revision}/diff",
@@ -85,7 +86,9 @@ pub(super) async fn differences(
         Some(against) => find(&app, against).await?,
     };
     let (from, to) = if other.info.number <= kept.info.number { (&other, &kept) } else { (&kept, &other) };
-    let found = diff::differences(&document(from)?, &document(to)?);
+    let (mut before, mut after) = (document(from)?, document(to)?);
+    config::withhold([&mut before, &mut after]);
+    let found = diff::differences(&before, &after);
     let differences = found.into_iter().map(difference).collect();
     let answer = Diff { from: from.info.number, to: to.info.number, differences };
     Ok(json(app.control.state().revision, &answer))

@@ -1,5 +1,6 @@
 //! What goes over the wire, for the server and the command line. Ratios are 0 to 1, times are seconds.
 
+pub mod diff;
 pub mod history;
 
 use std::collections::BTreeMap;

@@ -39,6 +39,9 @@ const ADMIN: Need = Need::Role(Role::Admin);
 /// A path, and what reading (GET, HEAD, OPTIONS) and anything else on it is.
 type Row = (&'static str, (&'static str, Need), Option<(&'static str, Need)>);
 
+/// A call that takes an operator and changes nothing.
+const COMPARING: &str = "diff_config";
+
 /// Every path. The control file may have secrets, in headers that it sets for example; so what it says, and said at a revision, is
 /// for administrators.
 const TABLE: &[Row] = &[
@@ -66,9 +69,11 @@ const TABLE: &[Row] = &[
     ("/v1/config/effective", ("get_config", ADMIN), None),
     ("/v1/config/schema", ("get_config", VIEWER), None),
     ("/v1/config/check", ("check_config", VIEWER), Some(("check_config", VIEWER))),
+    // What may be a secret is withheld from an operator.
+    ("/v1/config/diff", (COMPARING, OPERATOR), Some((COMPARING, OPERATOR))),
     ("/v1/revisions", ("revisions", VIEWER), None),
     ("/v1/revisions/{revision}", ("revisions", ADMIN), None),
-    ("/v1/revisions/{revision}/diff", ("diff", ADMIN), None),
+    ("/v1/revisions/{revision}/diff", ("diff", OPERATOR), None),
     ("/v1/revisions/{revision}/restore", ("restore", VIEWER), Some(("restore", ADMIN))),
     ("/v1/audit", ("audit", VIEWER), None),
     ("/v1/audit/verify", ("audit", VIEWER), None),
@@ -95,7 +100,7 @@ impl Operation {
         };
         match write {
             Some((label, need)) if !reads => {
-                let changes = matches!(need, Need::Role(Role::Operator | Role::Admin));
+                let changes = matches!(need, Need::Role(Role::Operator | Role::Admin)) && *label != COMPARING;
                 Self { label, need: *need, changes }
             }
             // The router refuses a method that is not there.
@@ -126,7 +131,7 @@ mod tests {
         for (path, (_, read), write) in TABLE {
             let open = ["/livez", "/readyz"].contains(path);
             assert_eq!(*read == OPEN, open, "{path}");
-            let harmless = ["explain", "check", "session"].iter().any(|word| path.ends_with(word));
+            let harmless = ["explain", "check", "diff", "session"].iter().any(|word| path.ends_with(word));
             if let Some((_, need)) = write
                 && !harmless
             {
@@ -145,5 +150,6 @@ mod tests {
         assert_eq!(of(Method::POST, Some("/v1/status")).label, "status");
         assert!(of(Method::DELETE, Some("/v1/routes/{route}/overlay")).changes);
         assert!(!of(Method::POST, Some("/v1/routes/{route}/explain")).changes);
+        assert!(!of(Method::POST, Some("/v1/config/diff")).changes);
     }
 }

@@ -93,6 +93,13 @@ async fn roles_and_routes_say_who_may_do_what() {
         ("otto", SET, WEIGHTS, 200),
         ("otto", "PUT /v1/routes/shop/kill-switch", "", 200),
         ("otto", "GET /v1/config/effective", "", 403),
+        ("vera", "GET /v1/config/diff", "", 403),
+        ("vera", "POST /v1/config/diff", "{}", 403),
+        ("otto", "GET /v1/config/diff", "", 200),
+        ("otto", "POST /v1/config/diff", "{}", 422),
+        ("other", "POST /v1/config/diff", "{}", 422),
+        ("otto", "GET /v1/revisions/2/diff", "", 200),
+        ("otto", "GET /v1/revisions/2", "", 403),
         ("shopper", "DELETE /v1/routes/shop/kill-switch", "", 200),
         ("shopper", "PATCH /v1/routes/cart/weights", WEIGHTS, 403),
         ("other", SET, WEIGHTS, 403),
@@ -108,6 +115,33 @@ async fn roles_and_routes_say_who_may_do_what() {
         let reply = weir.ask(who, head, body).await;
         assert_eq!(reply.status, expected, "{who}: {head}: {}", reply.text);
     }
+}
+
+#[tokio::test]
+async fn an_operator_compares_files_and_sees_no_secret() {
+    let weir = Guarded::start(|_| {});
+    let with = |secret: &str| {
+        let text = fixtures::TEXT.replace("WEIGHT", "5");
+        text + &format!("    headers: {{ request: {{ set: {{ X-Key: {secret} }} }} }}\n")
+    };
+    let found = weir.ask("otto", "POST /v1/config/diff\ncontent-type: application/yaml", &with("hush")).await;
+    assert_eq!((found.status, found.header("etag")), (200, "\"r1\""));
+    insta::assert_snapshot!(found.text, @r#"{"different":true,"changes":[{"item":"route shop","kind":"added","path":"headers","to":{"request":{"set":{"X-Key":"(withheld 1)"}}}}]}"#);
+    let found = weir.ask("ada", "POST /v1/config/diff\ncontent-type: application/yaml", &with("hush")).await;
+    assert!(found.text.contains("hush"), "{}", found.text);
+    // What the API has set, against the file.
+    weir.ask("otto", SET, WEIGHTS).await;
+    let found = weir.ask("otto", "GET /v1/config/diff", "").await;
+    insta::assert_snapshot!(found.text, @r#"{"different":true,"changes":[{"item":"route shop","kind":"changed","path":"split.backends.canary.weight","from":6,"to":5}]}"#);
+    // Of two revisions.
+    let file = ControlFile::parse(std::path::Path::new("weir.yaml"), with("hush").as_bytes()).unwrap();
+    let change = crate::control::Change::Reload(Arc::new(file));
+    let origin = crate::control::Origin::new("test", crate::control::Channel::File);
+    weir.fixture.control.apply(crate::control::Command::new(change, origin)).await.unwrap();
+    let found = weir.ask("otto", "GET /v1/revisions/3/diff", "").await;
+    assert!(found.text.contains("(withheld 1)") && !found.text.contains("hush"), "{}", found.text);
+    let found = weir.ask("ada", "GET /v1/revisions/3/diff", "").await;
+    assert!(found.text.contains("hush"), "{}", found.text);
 }
 
 #[tokio::test]
