@@ -20,7 +20,7 @@ use serde_json::Value;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 pub use self::{
-    handle::{Accepted, Control, Denial},
+    handle::{Accepted, Control, Denial, Note},
     pause::{PauseError, Paused},
     start::StartError,
 };
@@ -111,6 +111,8 @@ enum Message {
     ReloadUnchanged,
     /// Somebody was not allowed to do something.
     Denied(Box<Denial>),
+    /// Somebody did something that is no change.
+    Note(Box<Note>, oneshot::Sender<Result<(), StoreError>>),
     /// Stand still.
     Pause(oneshot::Sender<Result<Paused, PauseError>>),
 }
@@ -184,8 +186,26 @@ impl<P: Publisher> Applier<P> {
                     self.catch_up(RETRY_LIMIT).await;
                 }
             }
+            Message::Note(note, reply) => {
+                let written = self.note(*note).await;
+                // The sender may have gone away; it is written all the same.
+                let _ = reply.send(written);
+            }
             Message::Pause(_) => {}
         }
+    }
+
+    async fn note(&mut self, note: Note) -> Result<(), StoreError> {
+        self.settle().await;
+        let told = (Value::Null, note.to);
+        let mut record = self.record((note.action, AuditResult::Applied), &note.origin, told);
+        record.row.route = Some(note.route);
+        record.revision = None;
+        let written = self.commit(record).await;
+        if let Err(error) = &written {
+            self.note_store(Some(error.clone()));
+        }
+        written
     }
 
     async fn apply(&mut self, command: Command) -> Result<Accepted, Refusal> {

@@ -24,8 +24,10 @@ pub mod state;
 pub mod store;
 pub mod watch;
 
-pub use applier::{Accepted, Applier, CompileError, Control, Denial, Event, PauseError, Paused, Publisher};
-pub use change::OVERRIDE_KEY;
+pub use applier::{
+    Accepted, Applier, CompileError, Control, Denial, Event, Note, PauseError, Paused, Publisher,
+};
+pub use change::{OVERRIDE_KEY, of_split};
 pub use command::{Change, Channel, Command, ControlFile, Once, Origin, Restoration, WeightChange};
 pub use refusal::Refusal;
 pub use reload::{Preparation, ReloadFailure, Reloader};

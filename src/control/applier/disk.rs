@@ -160,7 +160,7 @@ impl<P: Publisher> Applier<P> {
         let lost = std::mem::take(&mut self.backlog.lost);
         let gap = (lost > 0).then(|| self.gap(lost));
         let waiting = self.backlog.records.len();
-        let refused = new.as_ref().map(|record| record.stored.revision);
+        let refused = new.as_ref().filter(|new| new.revision.is_some()).map(|new| new.stored.revision);
         let in_force = new.as_ref().map_or_else(|| stored(&self.current()), |record| record.stored.clone());
         let batch = gap.into_iter().chain(self.backlog.records.iter().cloned()).chain(new).collect();
         match self.write(limit, (in_force, batch)).await {

@@ -50,6 +50,19 @@ pub struct Denial {
     pub detail: String,
 }
 
+/// Something that was done and is no change of the state, for the audit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Note {
+    /// Who did it, through what, and why.
+    pub origin: Origin,
+    /// What was done: a word such as `sign_override`.
+    pub action: &'static str,
+    /// The route that it was about.
+    pub route: crate::types::Name,
+    /// What came of it.
+    pub to: serde_json::Value,
+}
+
 // === impl Control ===
 
 impl Control {
@@ -93,6 +106,17 @@ impl Control {
     pub async fn denied(&self, denial: Denial) {
         // Nobody is left to write it when the applier has stopped.
         let _ = self.inbox.send(Message::Denied(Box::new(denial))).await;
+    }
+
+    /// Has something that was done written to the audit. When this returns `Ok`, it is on disk.
+    ///
+    /// # Errors
+    /// When it could not be written, or the applier has ended; then it had better not be done.
+    pub async fn note(&self, note: Note) -> Result<(), Refusal> {
+        let (reply, written) = oneshot::channel();
+        let message = Message::Note(Box::new(note), reply);
+        self.inbox.send(message).await.map_err(|_| Refusal::Stopping)?;
+        Ok(written.await.map_err(|_| Refusal::Stopping)??)
     }
 
     /// Makes the applier stand still: nothing is carried out and nothing is written as long as the [`Paused`] lives.

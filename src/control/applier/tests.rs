@@ -240,6 +240,29 @@ async fn the_same_key_is_not_carried_out_twice() {
 }
 
 #[tokio::test]
+async fn what_is_no_change_is_in_the_audit_or_is_not_done() {
+    let fixture = Fixture::start(shop());
+    let note = || Note {
+        origin: Origin::new("alice", Channel::Cli),
+        action: "sign_override",
+        route: name("shop"),
+        to: "canary".into(),
+    };
+    fixture.control.note(note()).await.unwrap();
+    assert_eq!(actions(&fixture), "start sign_override");
+    assert_eq!(fixture.store.inner.rows()[1].revision, Revision(1));
+    assert_eq!(fixture.control.history().revisions(None, 9).await.unwrap().len(), 1);
+    assert_eq!(fixture.published.log.lock().unwrap().len(), 1);
+    fixture.store.broken.store(true, Ordering::Release);
+    let refusal = fixture.control.note(note()).await.unwrap_err();
+    assert!(matches!(refusal, Refusal::Store(_)), "{refusal}");
+    assert!(fixture.control.state().store.error.is_some());
+    fixture.store.broken.store(false, Ordering::Release);
+    fixture.apply(patch(&[("canary", Some(6))])).await.unwrap();
+    assert_eq!(actions(&fixture), "start sign_override set_weights");
+}
+
+#[tokio::test]
 async fn what_was_denied_is_in_the_audit_and_changes_nothing() {
     let fixture = Fixture::start(shop());
     let denial = Denial {

@@ -60,6 +60,15 @@ pub(super) fn plan(state: &State, change: &Change) -> Result<Plan, Refusal> {
     }
 }
 
+/// The route and the backend of its split that have these names.
+///
+/// # Errors
+/// When there is none of that name.
+pub fn of_split(state: &State, route: &str, backend: &str) -> Result<(Name, Name), Refusal> {
+    let route = split_route(state, route)?;
+    Ok((route.name.clone(), self::backend(route, backend)?))
+}
+
 /// The route of this name, which has a split.
 fn split_route<'s>(state: &'s State, name: &str) -> Result<&'s model::Route, Refusal> {
     let route = state.route(name)?;

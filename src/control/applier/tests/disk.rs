@@ -175,6 +175,26 @@ async fn a_kill_is_mirrored_before_the_database_has_it_and_waits_little_when_rep
     killing.await.unwrap().unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_note_that_comes_to_disk_late_withdraws_nothing() {
+    let fixture = Fixture::start(shop());
+    fixture.store.hangs.store(true, Ordering::Release);
+    let noting = tokio::spawn({
+        let control = fixture.control.clone();
+        let origin = Origin::new("alice", Channel::Cli);
+        let note = Note { origin, action: "sign_override", route: name("shop"), to: Value::Null };
+        async move { control.note(note).await }
+    });
+    yields().await;
+    tokio::time::advance(WRITE_LIMIT + Duration::from_secs(1)).await;
+    assert_eq!(noting.await.unwrap().unwrap_err(), Refusal::Store(StoreError::Stuck));
+    fixture.store.hangs.store(false, Ordering::Release);
+    let mut states = fixture.control.watch();
+    states.wait_for(|state| state.store.error.is_none()).await.unwrap();
+    assert_eq!(fixture.control.state().revision, Revision(1));
+    assert_eq!(actions(&fixture), "start sign_override");
+}
+
 fn denial() -> Denial {
     Denial {
         origin: Origin::new("mallory", Channel::Api),
