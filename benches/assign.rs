@@ -36,6 +36,7 @@ fn backends(count: u32) -> Vec<(Name, Weight)> {
 fn parts(count: u32, rules: Vec<PlanRule>) -> PlanParts {
     let backend = |(name, weight)| PlanBackend { name, weight, state: BackendState::Active };
     PlanParts {
+        route: name("shop"),
         backends: backends(count).into_iter().map(backend).collect(),
         rules,
         keys: vec![KeySource::Header("X-User-Id".into())],

@@ -86,6 +86,9 @@ impl View for FakeView {
             }],
         })
     }
+    fn sign_override(&self, (route, backend): (&Name, &Name), _: u32) -> String {
+        format!("{backend}.{route}.signed")
+    }
     fn metrics(&self) -> Result<String, String> {
         Ok("weir_build_info 1\n".to_owned())
     }

@@ -25,6 +25,9 @@ pub trait View: Send + Sync + 'static {
     /// When `request` cannot be a request, or the route is gone by now.
     fn explain(&self, route: &Name, request: &ExplainRequest) -> Result<Explanation, String>;
 
+    /// The value of a header that gives its sender `backend` on `route` until `expires`, in seconds since 1970.
+    fn sign_override(&self, of: (&Name, &Name), expires: u32) -> String;
+
     /// Every metric in the Prometheus text format.
     ///
     /// # Errors

@@ -2,12 +2,14 @@
 
 use clap::{Args, Subcommand};
 use hyper::Method;
+use jiff::SignedDuration;
 use serde::Serialize;
+use serde_json::json;
 
 use super::{
     Exit, Failure,
     change::{self, Conditional},
-    client::{Client, segment},
+    client::{Call, Client, segment},
     format::{Answer, Screen},
     output::{self, View},
     remote::Remote,
@@ -15,18 +17,27 @@ use super::{
 };
 use crate::admin::api::types::{
     self,
-    history::{OverrideChanged, Overrides},
+    history::{OverrideChanged, Overrides, SignedOverride},
 };
 
 const EXAMPLES: &str = "\
 KEY is the value of the split's key: the user's id, as the header, cookie or claim has it.
 
-Without a command it lists the users who have one.
+Without a command it lists the users who have one. A signed one is for whoever sends it as a header, and is in no list.
 
 Examples:
   weir override set shop 42 canary --reason 'tester'
   weir override
-  weir override rm shop 42";
+  weir override rm shop 42
+  curl -H \"$(weir override sign shop canary)\" http://shop.example/";
+
+const SIGN_EXAMPLES: &str = "\
+Whoever sends the header gets the backend on this route until it ends; nothing changes for anybody else. Nobody can take it back: a kill
+switch and a backend that is off overrule it, and so it does not last long.
+
+Examples:
+  weir override sign shop canary --for 10m --reason 'bug 7'
+  curl -H \"$(weir override sign shop canary)\" http://shop.example/";
 
 const SET_EXAMPLES: &str = "\
 Examples:
@@ -58,6 +69,8 @@ enum Command {
     Rm(Rm),
     /// List the users who have one
     List(List),
+    /// Sign a header that gives whoever sends it a backend, for a while
+    Sign(Sign),
 }
 
 #[derive(Debug, Args)]
@@ -97,6 +110,23 @@ struct List {
     remote: Remote,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = SIGN_EXAMPLES)]
+struct Sign {
+    /// The route
+    route: String,
+    /// The backend
+    backend: String,
+    /// How long it counts, up to 7d
+    #[arg(long = "for", value_name = "DURATION", default_value = "1h", value_parser = super::token::lifetime)]
+    lifetime: SignedDuration,
+    /// Why, for the audit
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    remote: Remote,
+}
+
 /// The overrides of one route or of all.
 #[derive(Debug, Serialize)]
 struct Listed {
@@ -122,6 +152,18 @@ impl Override {
             Command::Rm(rm) => {
                 let call = rm.conditional.call(Method::DELETE, path(&rm.route, &rm.key), &[]);
                 shown(&rm.remote, &rm.remote.send(call)?)
+            }
+            Command::Sign(sign) => {
+                let body = json!({
+                    "backend": sign.backend,
+                    "lifetime_seconds": sign.lifetime.as_secs(),
+                    "reason": sign.reason,
+                });
+                let path = format!("/v1/routes/{}/signed-overrides", segment(&sign.route));
+                let signed: SignedOverride = sign.remote.send(Call::new(Method::POST, path).json(&body))?;
+                sign.remote.output.print(&signed)?;
+                output::note(&format!("ends at {}", signed.expires));
+                Ok(Exit::Done)
             }
             Command::List(list) => {
                 let found = list.remote.run(async |client| listed(client, list.route.as_deref()).await)?;
@@ -167,6 +209,16 @@ impl Answer for OverrideChanged {
 
     fn names(&self) -> Vec<String> {
         vec![self.now.key.clone()]
+    }
+}
+
+impl Answer for SignedOverride {
+    fn screen(&self, _: &View) -> Screen {
+        Screen::of([format!("{}: {}", self.header, self.value)])
+    }
+
+    fn names(&self) -> Vec<String> {
+        vec![self.value.clone()]
     }
 }
 

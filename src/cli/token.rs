@@ -257,7 +257,7 @@ impl From<RoleName> for Role {
 }
 
 /// A lifetime as the control file writes durations: `12h`, `30d`.
-fn lifetime(text: &str) -> Result<SignedDuration, String> {
+pub(super) fn lifetime(text: &str) -> Result<SignedDuration, String> {
     let (digits, unit) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
     let unit: i64 = match unit {
         "m" => 60,

@@ -60,7 +60,9 @@ pub enum Known {
     XRealIp,
     /// `X-Request-Id`
     XRequestId,
-    /// A name that begins with `X-Weir-`: Weir's own, never taken from an untrusted peer
+    /// `X-Weir-Override`: a signed override, which ends here whoever sends it
+    XWeirOverride,
+    /// Any other name that begins with `X-Weir-`: Weir's own, never taken from an untrusted peer
     XWeir,
     /// Any other name
     Other,
@@ -102,6 +104,7 @@ impl Known {
             12 if is("x-request-id") => Self::XRequestId,
             14 if is("content-length") => Self::ContentLength,
             15 if is("x-forwarded-for") => Self::XForwardedFor,
+            15 if is("x-weir-override") => Self::XWeirOverride,
             16 if is("x-forwarded-host") => Self::XForwardedHost,
             16 if is("x-forwarded-port") => Self::XForwardedPort,
             16 if is("proxy-connection") => Self::ProxyConnection,
@@ -271,6 +274,7 @@ mod tests {
             ("x-user", "2"),
             ("COOKIE", "weir=y;;weird=3"),
             ("X-Weir-Backend", "canary"),
+            ("x-weir-OVERRIDE", "signed"),
         ]);
         let headers = list.view();
         assert_eq!(headers.get("X-USER"), Some(&b"1"[..]));
@@ -278,6 +282,7 @@ mod tests {
         assert_eq!(headers.cookies("weir").collect::<Vec<_>>(), [b"x", b"y"]);
         assert_eq!(headers.cookies("b").count(), 0);
         assert_eq!(headers.known(Known::XWeir).count(), 1);
+        assert_eq!(headers.known(Known::XWeirOverride).next(), Some(&b"signed"[..]));
         assert_eq!(headers.get("absent"), None);
     }
 }

@@ -157,7 +157,8 @@ impl UpstreamHead<'_> {
             | Known::ProxyAuthorization
             | Known::Trailer
             | Known::XForwardedClientCert
-            | Known::XForwardedFor => false,
+            | Known::XForwardedFor
+            | Known::XWeirOverride => false,
             Known::Te => value.eq_ignore_ascii_case(b"trailers"),
             Known::Forwarded
             | Known::XForwardedHost

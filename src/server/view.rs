@@ -140,6 +140,10 @@ impl View for SystemView {
         explain(&self.reader.current(), route, request)
     }
 
+    fn sign_override(&self, of: (&Name, &Name), expires: u32) -> String {
+        self.reader.current().keyring.sign_override(of, expires)
+    }
+
     fn metrics(&self) -> Result<String, String> {
         let exporter = prometheus::Exporter::new(
             Arc::clone(&self.registry),

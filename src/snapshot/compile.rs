@@ -284,7 +284,7 @@ fn plan(
 ) -> Result<SplitPlan, String> {
     let split = &route.split;
     if route.policy.answer.is_some() {
-        return Ok(SplitPlan::nowhere(&split.salt));
+        return Ok(SplitPlan::nowhere(route.name.clone(), &split.salt));
     }
     let overrides = overlay.routes.get(&route.name);
     let weight = |backend: &model::SplitBackend| {
@@ -317,6 +317,7 @@ fn plan(
         model::KeySource::ClientIp => KeySource::ClientIp,
     });
     SplitPlan::new(PlanParts {
+        route: route.name.clone(),
         backends: backends.collect(),
         rules: rules.collect::<Result<_, String>>()?,
         keys: keys.collect(),

@@ -1,6 +1,6 @@
 //! Which backend a request gets: the one entry point of splitting.
 //!
-//! The first of these that applies decides: the kill switch, the user's override, the rules in order, the split. docs/splitting.md tells it
+//! The first of these that applies decides: the kill switch, a signed override, the user's override, the rules in order, the split. docs/splitting.md tells it
 //! to operators. [`explain`](super::explain()) runs this same code with a recorder, so the two cannot disagree; with
 //! [`Silent`] the recorder costs nothing.
 
@@ -11,9 +11,10 @@ use super::{
     explain::{Outcome, Silent, Step, Trace},
     plan::{CompiledRule, CompiledTarget, SplitPlan},
     region::RegionSources,
+    signed,
 };
 use crate::{
-    http::RequestView,
+    http::{Known, RequestView},
     types::{BackendState, Bucket, Reason, StickyMode},
 };
 
@@ -91,6 +92,9 @@ pub(super) fn decide(facts: &Facts<'_>, trace: &mut impl Trace) -> Assignment {
         return by_operator(backend, Reason::KillSwitch);
     }
     trace.record(|| Step::new("kill_switch", Outcome::Passed, "off".to_owned()));
+    if let Some(backend) = signed_override(facts, trace) {
+        return by_operator(backend, Reason::Override);
+    }
     if !plan.overrides.is_empty()
         && let Some(backend) = overridden(facts, trace)
     {
@@ -120,6 +124,20 @@ pub(super) fn decide(facts: &Facts<'_>, trace: &mut impl Trace) -> Assignment {
         set_cookie,
         new_bucket: set_cookie.is_some() && facts.cookie().is_none(),
     }
+}
+
+/// The backend that a signed header gives whoever sends the request.
+fn signed_override(facts: &Facts<'_>, trace: &mut impl Trace) -> Option<usize> {
+    let text = facts.request.headers.known(Known::XWeirOverride).next()?;
+    let context = facts.context;
+    let found = signed::verify(text, facts.plan, (context.keyring, context.now_unix_secs));
+    trace.record(|| match found {
+        Ok(backend) => Step::new("signed override", Outcome::Decided, name(facts.plan, backend)),
+        Err(unsigned) => {
+            Step::new("signed override", Outcome::Passed, format!("ignored: {}", unsigned.as_str()))
+        }
+    });
+    found.ok()
 }
 
 /// The backend that was chosen for this user by name, if it takes users.

@@ -143,6 +143,32 @@ impl Keyring {
         Self { current: Key::new(current), previous: previous.map(Key::new) }
     }
 
+    /// `text` with the id of the current key and its mac behind, by a name that says what it is.
+    pub(super) fn signed(&self, name: &str, mut text: String) -> String {
+        text.push('.');
+        text.push_str(&String::from_utf8_lossy(&self.current.id));
+        let mac = self.current.mac(name, text.as_bytes());
+        format!("{text}.{mac:032x}")
+    }
+
+    /// What was signed by this name, if one of the keys did. Does not allocate.
+    pub(super) fn verified<'t>(&self, name: &str, text: &'t [u8]) -> Option<&'t [u8]> {
+        let (signed, mac) = apart(text)?;
+        let dot = memchr::memrchr(b'.', signed)?;
+        self.signer(name, signed, (&signed[dot + 1..], mac))?;
+        Some(&signed[..dot])
+    }
+
+    /// Whether it was the previous key that signed; `None` when none did.
+    fn signer(&self, name: &str, signed: &[u8], (id, mac): (&[u8], &[u8])) -> Option<bool> {
+        let signs = |key: &Key| {
+            let mut expected = [0; 32];
+            hex(&mut expected, key.mac(name, signed));
+            equal(&expected, mac)
+        };
+        self.with_id(id).find(|(key, _)| signs(key)).map(|(_, old_key)| old_key)
+    }
+
     /// The keys that have this id, the current first; the flag says that it is the previous one.
     fn with_id(&self, id: &[u8]) -> impl Iterator<Item = (&Key, bool)> {
         let previous = self.previous.iter().map(|key| (key, true));
@@ -243,8 +269,7 @@ impl Cookie {
 
     /// What a cookie of this name says, if it verifies and counts today. Does not allocate.
     pub(super) fn verify(&self, text: &[u8], keyring: &Keyring, today: u32) -> Option<Verified> {
-        let signed = text.get(..text.len().checked_sub(33)?)?;
-        let mac = text[signed.len()..].strip_prefix(b".")?;
+        let (signed, mac) = apart(text)?;
         let mut fields = signed.split(|byte| *byte == b'.');
         let value = CookieValue {
             number: Bucket::new(decimal(fields.next()?)?)?,
@@ -257,11 +282,7 @@ impl Cookie {
             (pin, Some(id), None) => (Some(pin_number(pin)?), id),
             _ => return None,
         };
-        let (_, old_key) = keyring.with_id(id).find(|(key, _)| {
-            let mut expected = [0; 32];
-            hex(&mut expected, key.mac(&self.name, signed));
-            equal(&expected, mac)
-        })?;
+        let old_key = keyring.signer(&self.name, signed, (id, mac))?;
         let (age, limit) = (u64::from(today.saturating_sub(value.issued_day)), self.max_age_days());
         // A day ahead is another instance's clock; more is a clock that was wrong, and would count for ever.
         let counts = age <= limit && u64::from(value.issued_day) <= u64::from(today) + 1;
@@ -276,16 +297,13 @@ impl Cookie {
         (today, secure): (u32, bool),
     ) -> String {
         let CookieValue { number, epoch, issued_day, pin } = value;
-        let mut text = format!("{number}.{epoch}.{issued_day}.");
-        if let Some(pin) = pin {
-            text.push_str(&format!("{pin:08x}."));
-        }
-        text.push_str(&String::from_utf8_lossy(&keyring.current.id));
-        let mac = keyring.current.mac(&self.name, text.as_bytes());
+        let pin = pin.map(|pin| format!(".{pin:08x}")).unwrap_or_default();
+        let text = format!("{number}.{epoch}.{issued_day}{pin}");
+        let text = keyring.signed(&self.name, text);
         let passed = u64::from(today.saturating_sub(*issued_day)) * DAY;
         let max_age = self.max_age.as_secs().saturating_sub(passed).max(1);
         let secure = if self.secure.unwrap_or(secure) { "; Secure" } else { "" };
-        format!("{}={text}.{mac:032x}; Max-Age={max_age}{}{secure}", self.name, self.attributes)
+        format!("{}={text}; Max-Age={max_age}{}{secure}", self.name, self.attributes)
     }
 
     fn max_age_days(&self) -> u64 {
@@ -293,8 +311,14 @@ impl Cookie {
     }
 }
 
+/// What is signed, and the mac of 32 digits behind it.
+fn apart(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let signed = text.get(..text.len().checked_sub(33)?)?;
+    Some((signed, text[signed.len()..].strip_prefix(b".")?))
+}
+
 /// A decimal number in its one spelling.
-fn decimal(text: &[u8]) -> Option<u32> {
+pub(super) fn decimal(text: &[u8]) -> Option<u32> {
     let canonical = text == b"0" || text.first().is_some_and(|first| (b'1'..=b'9').contains(first));
     let digits = canonical && text.len() <= 10 && text.iter().all(u8::is_ascii_digit);
     if !digits {

@@ -1,7 +1,7 @@
 //! Which backend a request gets, and whether it stays there.
 //!
 //! [`assign()`] is the entry point; it runs a [`SplitPlan`] over a [`RequestView`](crate::http::RequestView). Read on in
-//! this order: `plan` (what is compiled), `assign` (the steps), `condition` (rules, and what is known of a request),
+//! this order: `plan` (what is compiled), `assign` (the steps), `signed` (overrides by a header), `condition` (rules, and what is known of a request),
 //! `bucket` (a user's place), `weights` (a bucket's backend), `cookie`, `region`. Nothing here reads a clock, draws a
 //! random number or shares state: the same arguments give the same answer on every instance.
 
@@ -15,6 +15,7 @@ mod networks;
 mod plan;
 mod region;
 mod shuffle;
+mod signed;
 #[cfg(test)]
 mod tests;
 mod weights;

@@ -21,6 +21,8 @@ use crate::types::{BUCKETS, BackendState, Bucket, Name, StickyMode, Weight};
 /// The parts that a [`SplitPlan`] is made of, by name.
 #[derive(Debug, Clone)]
 pub struct PlanParts {
+    /// The route.
+    pub route: Name,
     /// The backends of the split, in file order; the first is the baseline.
     pub backends: Vec<PlanBackend>,
     /// The rules, in file order.
@@ -88,6 +90,7 @@ pub enum KeySource {
 /// A route's rules and split, ready for requests.
 #[derive(Debug, Clone)]
 pub struct SplitPlan {
+    route: Name,
     /// The split's backends, then those that only rules or the kill switch name.
     backends: Vec<PlanBackend>,
     pins: Vec<u32>,
@@ -174,7 +177,7 @@ impl SplitPlan {
     /// When no weight above 0 is left in the split, there are too many backends, one is listed twice, or the cookie
     /// could not be sent.
     pub fn new(parts: PlanParts) -> Result<Self, PlanError> {
-        let PlanParts { mut backends, rules, keys, salt, mode, cookie, kill_switch, overrides, epoch } =
+        let PlanParts { route, mut backends, rules, keys, salt, mode, cookie, kill_switch, overrides, epoch } =
             parts;
         unique(backends.iter().map(|backend| &backend.name))?;
         let own = backends.len();
@@ -199,6 +202,7 @@ impl SplitPlan {
             (_, Some(settings)) => Some(Cookie::new(&settings, mode, &salt)?),
         };
         Ok(Self {
+            route,
             pins: backends.iter().map(|backend| pin_of(backend.name.as_str())).collect(),
             kill_switch: kill_switch.as_ref().and_then(|name| index_of(&backends, name)),
             overrides: overrides
@@ -219,8 +223,9 @@ impl SplitPlan {
 
     /// The plan of a route that answers itself: it has no backend, and nothing may be assigned by it.
     #[must_use]
-    pub fn nowhere(salt: &str) -> Self {
+    pub fn nowhere(route: Name, salt: &str) -> Self {
         Self {
+            route,
             backends: Vec::new(),
             pins: Vec::new(),
             own: 0,
@@ -240,6 +245,12 @@ impl SplitPlan {
     #[must_use]
     pub fn backends(&self) -> &[PlanBackend] {
         &self.backends
+    }
+
+    /// The route that this is the plan of.
+    #[must_use]
+    pub fn route(&self) -> &Name {
+        &self.route
     }
 
     /// How many of the backends belong to the split; the others are only named by rules or the kill switch.

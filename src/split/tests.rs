@@ -3,6 +3,7 @@
 mod allocation;
 mod cookie;
 mod regions;
+mod signed;
 mod steps;
 
 use std::{
@@ -42,6 +43,7 @@ pub(super) fn cookie_settings() -> CookieSettings {
 pub(super) fn parts(weights: &[u32]) -> PlanParts {
     let backend = |(name, weight)| PlanBackend { name, weight, state: BackendState::Active };
     PlanParts {
+        route: Name::new("shop").unwrap(),
         backends: named(weights).into_iter().map(backend).collect(),
         rules: vec![],
         keys: vec![KeySource::Header("x-user".into())],

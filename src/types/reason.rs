@@ -8,7 +8,7 @@ use serde::Serialize;
 pub enum Reason {
     /// The route's kill switch sends everything to one backend.
     KillSwitch,
-    /// The user has an override.
+    /// The user has an override, or the request a signed one.
     Override,
     /// A rule matched and named the backend, or a split that gave it.
     Rule,

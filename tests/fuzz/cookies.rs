@@ -142,6 +142,7 @@ fn plan(mode: StickyMode) -> SplitPlan {
         state: BackendState::Active,
     };
     SplitPlan::new(PlanParts {
+        route: Name::new("shop").unwrap(),
         backends: vec![backend("stable", 90), backend("canary", 10)],
         rules: Vec::new(),
         keys: vec![KeySource::Cookie("uid".into())],

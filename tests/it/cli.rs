@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 
 use crate::support::{
-    Origin, Setup,
+    Client, Origin, Setup,
     process::{Home, Process},
 };
 
@@ -25,7 +25,10 @@ fn weir(server: &str, line: &str) -> (i32, String, String) {
 }
 
 fn running() -> (Home, Process, String) {
-    let (stable, canary) = (Origin::named("stable"), Origin::named("canary"));
+    over(&Origin::named("stable"), &Origin::named("canary"))
+}
+
+fn over(stable: &Origin, canary: &Origin) -> (Home, Process, String) {
     let setup = Setup::new().backend("stable", &[stable.address]).backend("canary", &[canary.address]).route(
         "name: shop, split: { backends: [{ name: stable, weight: 95 }, { name: canary, weight: 5 }] }",
     );
@@ -171,6 +174,57 @@ fn tokens_are_listed_in_every_form() {
         (&"operator".into(), &"shop".into())
     );
     assert!(json["tokens"][0].get("hash").is_none(), "{json}");
+}
+
+#[test]
+fn who_has_a_signed_override_gets_the_backend_and_nobody_else() {
+    let (stable, canary) = (Origin::named("stable"), Origin::named("canary"));
+    let (_home, process, server) = over(&stable, &canary);
+    assert_eq!(weir(&server, "set-weight shop canary=0").0, 0);
+    let (code, line, note) = weir(&server, "override sign shop canary --for 10m --reason look");
+    assert!(
+        code == 0 && line.starts_with("x-weir-override: canary.shop.") && note.starts_with("ends at 2"),
+        "{line}{note}"
+    );
+    let header = line.trim_end();
+    let forged = header.replace("canary.shop.", "canary.shop.9");
+    for (fields, expected) in [
+        (String::new(), "stable"),
+        (format!("{header}\r\n"), "canary"),
+        (format!("{forged}\r\n"), "stable"),
+        ("X-Weir-Override: canary\r\n".to_owned(), "stable"),
+    ] {
+        assert_eq!(ask(&process, &fields), expected, "{fields}");
+    }
+    let value = header.strip_prefix("x-weir-override: ").unwrap();
+    let (_, told, _) = weir(&server, &format!("explain shop -H x-weir-override:{value}"));
+    assert!(told.contains("signed override") && told.contains("canary"), "{told}");
+    let (_, told, _) = weir(&server, "explain shop -H x-weir-override:nothing");
+    assert!(told.contains("ignored: it was not signed by this Weir"), "{told}");
+    let (_, audit, _) = weir(&server, "audit --action sign_override -o json");
+    assert!(audit.contains("\"look\"") && !audit.contains(value), "{audit}");
+    assert_eq!(weir(&server, "override sign shop canary --for 8d").0, 1);
+    assert_eq!(weir(&server, "override sign shop nowhere").0, 1);
+}
+
+#[test]
+fn a_signed_override_outlives_a_restart_and_yields_to_the_kill_switch() {
+    let (stable, canary) = (Origin::named("stable"), Origin::named("canary"));
+    let (home, process, server) = over(&stable, &canary);
+    let (_, header, _) = weir(&server, "override sign shop canary");
+    let header = header.replace('\n', "\r\n");
+    drop(process);
+    let process = home.run(&[]);
+    let server = format!("http://{}", process.admin());
+    assert_eq!(ask(&process, &header), "canary");
+    assert_eq!(weir(&server, "kill shop").0, 0);
+    assert_eq!(ask(&process, &header), "stable");
+}
+
+/// Who answers a request with these fields.
+fn ask(process: &Process, fields: &str) -> String {
+    let mut client = Client::to(process.address_of("web"));
+    client.ask(format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n")).text()
 }
 
 #[test]

@@ -81,6 +81,16 @@ fn a_peer_that_is_not_trusted_is_not_believed() {
 }
 
 #[test]
+fn a_signed_override_ends_here_whoever_sends_it() {
+    let origin = Origin::answering(ANSWER);
+    let weir = Setup::before(&origin).top("trusted_proxies: [127.0.0.0/8]").start();
+    let fields = "X-Weir-Override: a\r\nX_Weir_Override: b\r\nX-Weir-Other: c\r\n";
+    let request = seen_with(&weir, &origin, fields);
+    assert!(!request.has("x-weir-override") && !request.has("x_weir_override"));
+    assert_eq!(request.get("x-weir-other"), Some("c"));
+}
+
+#[test]
 fn a_trusted_peer_is_appended_to() {
     let origin = Origin::answering(ANSWER);
     let weir = Setup::before(&origin).top("trusted_proxies: [127.0.0.0/8, 10.0.0.0/8]").start();

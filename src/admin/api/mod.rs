@@ -18,6 +18,7 @@ mod request;
 mod revisions;
 pub(super) mod routes;
 mod session;
+mod signed;
 mod status;
 pub mod types;
 pub(super) mod weights;
@@ -61,6 +62,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(kill_switch::read, kill_switch::on, kill_switch::off))
         .routes(routes!(overrides::list))
         .routes(routes!(overrides::read, overrides::set, overrides::remove))
+        .routes(routes!(signed::sign))
         .routes(routes!(overlay::read, overlay::drop))
         .routes(routes!(explain::explain))
         .routes(routes!(backends::list))

@@ -59,6 +59,7 @@ const TABLE: &[Row] = &[
     ("/v1/routes/{route}/kill-switch", ("get_kill_switch", VIEWER), Some(("set_kill_switch", OPERATOR))),
     ("/v1/routes/{route}/overrides", ("get_overrides", VIEWER), Some(("set_override", OPERATOR))),
     ("/v1/routes/{route}/overrides/{key}", ("get_overrides", VIEWER), Some(("set_override", OPERATOR))),
+    ("/v1/routes/{route}/signed-overrides", ("sign_override", VIEWER), Some(("sign_override", OPERATOR))),
     ("/v1/routes/{route}/overlay", ("get_overlay", VIEWER), Some(("drop_overlay", ADMIN))),
     // It asks what would happen, and changes nothing.
     ("/v1/routes/{route}/explain", ("explain", VIEWER), Some(("explain", VIEWER))),

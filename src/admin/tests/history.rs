@@ -27,6 +27,40 @@ async fn a_user_gets_a_backend_and_gives_it_back() {
 }
 
 #[tokio::test]
+async fn an_override_is_signed_and_in_the_audit() {
+    let fixture = Fixture::start();
+    let sign = "POST /v1/routes/shop/signed-overrides";
+    let reply = fixture.send(sign, "{\"backend\": \"canary\", \"reason\": \"bug 7\"}").await.json();
+    assert_eq!(
+        (&reply["header"], &reply["value"]),
+        (&"x-weir-override".into(), &"canary.shop.signed".into())
+    );
+    let row = fixture.send("GET /v1/audit?limit=1", "").await.json()["rows"][0].clone();
+    assert_eq!(
+        (&row["action"], &row["route"], &row["revision"]),
+        (&"sign_override".into(), &"shop".into(), &1.into())
+    );
+    assert_eq!((&row["to"]["expires"], &row["origin"]["reason"]), (&reply["expires"], &"bug 7".into()));
+    for (body, status, pointer) in [
+        ("{}", 400, "/backend"),
+        ("{\"backend\": \"nope\"}", 422, "/backend"),
+        ("{\"backend\": \"canary\", \"lifetime_seconds\": 0}", 400, "/lifetime_seconds"),
+        ("{\"backend\": \"canary\", \"lifetime_seconds\": 604801}", 400, "/lifetime_seconds"),
+        ("{\"backend\": \"canary\", \"lifetime_seconds\": \"1h\"}", 400, "/lifetime_seconds"),
+        ("{\"backend\": \"canary\", \"to\": 1}", 400, "/to"),
+    ] {
+        let reply = fixture.send(sign, body).await;
+        assert_eq!(
+            (reply.status, &reply.json()["errors"][0]["pointer"]),
+            (status, &pointer.into()),
+            "{body}"
+        );
+    }
+    fixture.store.broken.store(true, Ordering::Release);
+    assert_eq!(fixture.send(sign, "{\"backend\": \"canary\"}").await.status, 503);
+}
+
+#[tokio::test]
 async fn a_drained_backend_takes_no_new_users() {
     let fixture = Fixture::start();
     let reply = fixture.send("PUT /v1/backends/canary/drain", "").await;

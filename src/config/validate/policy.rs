@@ -67,6 +67,7 @@ pub(super) fn reserved(name: &str) -> Option<&'static str> {
         | Known::XRealIp
         | Known::XRequestId
         | Known::XWeir => Some("Weir writes it, and backends believe it"),
+        Known::XWeirOverride => Some("it is for Weir, and no backend gets it"),
     }
 }
 

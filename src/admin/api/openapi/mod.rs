@@ -33,7 +33,7 @@ pub(super) use self::{
     },
     schemas::{
         AnyObject, ConfigFile, ConfigText, Diagnostic, EventText, KillBody, LoginBody, OverrideBody,
-        PatchWeightsBody, PutWeightsBody, ReasonBody, SchemaDocument,
+        PatchWeightsBody, PutWeightsBody, ReasonBody, SchemaDocument, SignBody,
     },
 };
 

@@ -13,6 +13,7 @@ use utoipa::{
 use super::{CONTENT_SCHEMA, typed};
 use crate::{
     admin::{
+        api::signed::LONGEST,
         api::types::{Backend, ExplainRequest, HeaderValues, Status},
         events::payload::{AuditEvent, Bye, ConfigEvent, Reset, StatsEvent, StoreEvent, WeightsEvent},
     },
@@ -60,6 +61,9 @@ pub(in crate::admin::api) struct KillBody;
 
 /// The body of `PUT …/overrides/{key}`.
 pub(in crate::admin::api) struct OverrideBody;
+
+/// The body of `POST …/signed-overrides`.
+pub(in crate::admin::api) struct SignBody;
 
 /// The body of a change that takes nothing but a reason.
 pub(in crate::admin::api) struct ReasonBody;
@@ -251,6 +255,16 @@ schemas! {
                         "description": "The backend that takes everything; the first of the split without it."},
             "reason": reason(),
         },
+    });
+    SignBody => json!({
+        "type": "object", "additionalProperties": false, "required": ["backend"],
+        "properties": {
+            "backend": {"type": "string", "maxLength": 500, "description": "The backend that the sender gets."},
+            "lifetime_seconds": {"type": ["integer", "null"], "minimum": 1, "maximum": LONGEST, "default": 3600,
+                                 "description": "How long the header counts."},
+            "reason": reason(),
+        },
+        "examples": [{"backend": "canary", "lifetime_seconds": 600, "reason": "bug 7"}],
     });
     OverrideBody => json!({
         "type": "object", "additionalProperties": false, "required": ["backend"],

@@ -252,6 +252,22 @@ pub struct OverlayDropped {
     pub outcome: Outcome,
 }
 
+/// `POST /v1/routes/{route}/signed-overrides`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SignedOverride {
+    /// The route.
+    pub route: Name,
+    /// The backend that the sender gets.
+    pub backend: Name,
+    /// The header to send.
+    pub header: String,
+    /// Its value.
+    pub value: String,
+    /// When it ends, RFC 3339 in UTC.
+    #[schema(format = DateTime)]
+    pub expires: String,
+}
+
 // === impl Outcome ===
 
 impl Outcome {
