@@ -32,8 +32,11 @@ Examples:
   weir audit verify
   weir audit verify --output json | jq -r .head";
 
+/// How many rows are shown unless somebody says.
+const LIMIT: usize = 20;
+
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Audit {
     #[command(subcommand)]
     command: Option<Command>,
@@ -52,9 +55,9 @@ pub(super) struct Audit {
     /// Only what came before this time
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<String>,
-    /// How many rows at most, the newest first
-    #[arg(long, default_value_t = 20, value_name = "N")]
-    limit: usize,
+    /// How many rows at most, the newest first; 20 by default
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
     #[command(flatten)]
     remote: Remote,
 }
@@ -90,12 +93,6 @@ const COLUMNS: [Column; 11] = [
 
 impl Audit {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        if let Some(Command::Verify(verify)) = self.command {
-            let verification: Verification =
-                verify.remote.run(async |client| client.get("/v1/audit/verify").await)?;
-            verify.remote.output.print(&verification)?;
-            return Ok(if verification.ok { Exit::Done } else { Exit::Error });
-        }
         let filters = [
             ("actor", &self.actor),
             ("route", &self.route),
@@ -103,16 +100,27 @@ impl Audit {
             ("since", &self.since),
             ("until", &self.until),
         ];
+        if let Some(Command::Verify(verify)) = self.command {
+            if self.limit.is_some() || filters.iter().any(|(_, value)| value.is_some()) {
+                let text = "`weir audit verify` looks at every row, and takes no filter";
+                return Err(Failure::text(Exit::Usage, text));
+            }
+            let verification: Verification =
+                verify.remote.run(async |client| client.get("/v1/audit/verify").await)?;
+            verify.remote.output.print(&verification)?;
+            return Ok(if verification.ok { Exit::Done } else { Exit::Error });
+        }
+        let limit = self.limit.unwrap_or(LIMIT);
         let given = filters.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
         let query: String = given.map(|(name, value)| format!("{name}={}&", pages::encode(value))).collect();
         let page = self.remote.run(async |client| {
             let mut all = Page { rows: Vec::new(), next: None };
-            pages::collect(client, &format!("/v1/audit?{query}"), self.limit, |page: Page| {
+            pages::collect(client, &format!("/v1/audit?{query}"), limit, |page: Page| {
                 all.rows.extend(page.rows);
                 page.next
             })
             .await?;
-            all.rows.truncate(self.limit);
+            all.rows.truncate(limit);
             Ok(all)
         })?;
         self.remote.output.print(&page)

@@ -31,7 +31,7 @@ use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 use super::{Exit, Failure, remote::HEADING};
 use crate::{
     admin::api::problem::Problem,
-    net::tls::{Authorities, ClientParts, ClientTls},
+    net::tls::{Authorities, Certificate, ClientParts, ClientTls},
     types::Revision,
 };
 
@@ -77,6 +77,12 @@ pub(super) struct Credentials {
     /// Certificates of the authorities that vouch for an https:// server; those of the system by default
     #[arg(long, env = "WEIR_CA_FILE", value_name = "FILE", global = true)]
     ca_file: Option<PathBuf>,
+    /// A certificate that says who you are, for an https:// server that asks for one
+    #[arg(long, env = "WEIR_CERT_FILE", value_name = "FILE", global = true)]
+    cert_file: Option<PathBuf>,
+    /// Its key
+    #[arg(long, env = "WEIR_KEY_FILE", value_name = "FILE", global = true)]
+    key_file: Option<PathBuf>,
 }
 
 /// A request, before it is sent.
@@ -112,7 +118,7 @@ impl Client {
         };
         self.token = token.map(field).transpose()?;
         if let Server::Tls(_, tls) = &mut self.server {
-            *tls = Some(trusting(credentials.ca_file.as_deref())?);
+            *tls = Some(credentials.tls()?);
         }
         Ok(self)
     }
@@ -193,7 +199,7 @@ impl Client {
             Server::Tls(authority, tls) => {
                 let tls = match tls {
                     Some(tls) => tls.clone(),
-                    None => trusting(None).map_err(|failure| failure.error)?,
+                    None => Credentials::default().tls().map_err(|failure| failure.error)?,
                 };
                 let name = ServerName::try_from(host_of(authority).to_owned())?;
                 let stream = TcpStream::connect(authority).await?;
@@ -300,22 +306,42 @@ fn read_token(file: &Path) -> Result<String, Failure> {
     Ok(token.to_owned())
 }
 
-/// Believes the authorities in `file`, or those of the system.
-fn trusting(file: Option<&Path>) -> Result<ClientTls, Failure> {
-    let authorities = file.map(|file| {
-        let name = file.display().to_string();
-        let pem = fs::read(file).with_context(|| format!("--ca-file {name}"))?;
-        Authorities::from_pem((&name, &pem)).with_context(|| format!("--ca-file {name}"))
-    });
-    let authorities = authorities.transpose().map_err(|error| Failure::new(Exit::Usage, error))?;
-    let parts = ClientParts {
-        authorities: authorities.as_ref(),
-        server_name: None,
-        verify: true,
-        certificate: None,
-        alpn: vec![b"http/1.1"],
-    };
-    Ok(ClientTls::new(parts).context("TLS cannot be set up")?)
+// === impl Credentials ===
+
+impl Credentials {
+    /// TLS that believes the authorities that were named, or those of the system, and shows the certificate that was named.
+    fn tls(&self) -> Result<ClientTls, Failure> {
+        let usage = |error| Failure::new(Exit::Usage, error);
+        let authorities = self.ca_file.as_deref().map(authorities).transpose().map_err(usage)?;
+        let certificate = match (&self.cert_file, &self.key_file) {
+            (Some(chain), Some(key)) => Some(certificate(chain, key).map_err(usage)?),
+            (None, None) => None,
+            (Some(_), None) => return Err(usage(anyhow!("--cert-file needs --key-file, its key"))),
+            (None, Some(_)) => return Err(usage(anyhow!("--key-file needs --cert-file, its certificate"))),
+        };
+        let parts = ClientParts {
+            authorities: authorities.as_ref(),
+            server_name: None,
+            verify: true,
+            certificate,
+            alpn: vec![b"http/1.1"],
+        };
+        Ok(ClientTls::new(parts).context("TLS cannot be set up")?)
+    }
+}
+
+fn authorities(file: &Path) -> anyhow::Result<Authorities> {
+    let name = file.display().to_string();
+    let pem = fs::read(file).with_context(|| format!("--ca-file {name}"))?;
+    Authorities::from_pem((&name, &pem)).with_context(|| format!("--ca-file {name}"))
+}
+
+fn certificate(chain: &Path, key: &Path) -> anyhow::Result<Certificate> {
+    let [chain_name, key_name] = [chain, key].map(|file| file.display().to_string());
+    let chain = fs::read(chain).with_context(|| format!("--cert-file {chain_name}"))?;
+    let key = fs::read(key).with_context(|| format!("--key-file {key_name}"))?;
+    let made = Certificate::from_pem((&chain_name, &chain), (&key_name, &key));
+    made.with_context(|| format!("--cert-file {chain_name}"))
 }
 
 // === impl Call ===

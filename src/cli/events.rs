@@ -59,6 +59,8 @@ enum Kind {
     Health,
     /// Control files
     Config,
+    /// Whether changes can be made durable
+    Store,
     /// Who changed something
     Audit,
 }
@@ -143,7 +145,7 @@ impl Events {
     }
 
     fn call(&self, last: &str) -> Call {
-        let usual = [Kind::Weights, Kind::Health, Kind::Config, Kind::Audit];
+        let usual = [Kind::Weights, Kind::Health, Kind::Config, Kind::Store, Kind::Audit];
         let kinds = if self.kind.is_empty() { &usual[..] } else { &self.kind };
         let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
         let mut path = format!("/v1/events?kinds={}", kinds.join(","));
@@ -181,6 +183,7 @@ impl Kind {
             Self::Weights => "weights",
             Self::Health => "health",
             Self::Config => "config",
+            Self::Store => "store",
             Self::Audit => "audit",
         }
     }
@@ -216,6 +219,11 @@ pub(super) fn line(event: &Event, look: Look) -> String {
             let why = data["error"].as_str().and_then(|error| error.lines().next());
             let why = why.map(|why| format!(": {why}")).unwrap_or_default();
             format!("control file {}, rev {}{why}", text("result"), change::value(&data["revision"]))
+        }
+        "store" => {
+            let why = data["error"].as_str().map(|why| format!(": {why}")).unwrap_or_default();
+            let unsaved = if data["persisted"] == false { "  what is in force is not on disk" } else { "" };
+            format!("store {}, rev {}{why}{unsaved}", text("result"), change::value(&data["revision"]))
         }
         "health" => {
             let endpoints = data["endpoints"].as_array().map_or(0, Vec::len);

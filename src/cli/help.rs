@@ -30,7 +30,7 @@ pub(super) fn command() -> Command {
         groups(&command)
     );
     // They may stand before a command too; its own help shows them.
-    let command = ["token_file", "ca_file"]
+    let command = ["token_file", "ca_file", "cert_file", "key_file"]
         .iter()
         .fold(command, |command, id| command.mut_arg(id, |arg| arg.hide(true)));
     command.help_template(template).after_help(format!("{EXAMPLES}\n\n{}\n\n{}", clients(), exits()))
@@ -50,8 +50,8 @@ fn groups(command: &Command) -> String {
 }
 
 fn clients() -> &'static str {
-    "Clients of the admin API take --server URL, --token-file FILE, --ca-file FILE and\n\
-     --output table|wide|json|yaml|name, before the command or after it.\n\
+    "Clients of the admin API take --server URL, --token-file FILE, --ca-file FILE, --cert-file FILE with --key-file FILE,\n\
+     and --output table|wide|json|yaml|name, before the command or after it.\n\
      Environment: WEIR_SERVER, WEIR_TOKEN (who you are), WEIR_ACTOR (a name for the audit), WEIR_CONFIG, WEIR_DATA_DIR, NO_COLOR."
 }
 

@@ -21,9 +21,11 @@ use crate::admin::api::types::{
 const EXAMPLES: &str = "\
 KEY is the value of the split's key: the user's id, as the header, cookie or claim has it.
 
+Without a command it lists the users who have one.
+
 Examples:
   weir override set shop 42 canary --reason 'tester'
-  weir override list
+  weir override
   weir override rm shop 42";
 
 const SET_EXAMPLES: &str = "\
@@ -43,7 +45,9 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(super) struct Override {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    #[command(flatten)]
+    remote: Remote,
 }
 
 #[derive(Debug, Subcommand)]
@@ -109,7 +113,7 @@ const COLUMNS: [Column; 3] = [
 
 impl Override {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        match self.command {
+        match self.command.unwrap_or(Command::List(List { route: None, remote: self.remote })) {
             Command::Set(set) => {
                 let members = [("backend", set.backend.as_str())];
                 let call = set.conditional.call(Method::PUT, path(&set.route, &set.key), &members);

@@ -26,7 +26,7 @@ const CLIENTS: &str = "\
 **Server.** `--server URL` or WEIR_SERVER; else the first socket that exists of `$XDG_RUNTIME_DIR/weir.sock` and
 `/run/weir/admin.sock`; else `http://127.0.0.1:9900`. An error says where was looked.
 
-A server may be `http://host:port`, `https://host:port` (with `--ca-file FILE` or WEIR_CA_FILE for an authority of one's own) or `unix:/path`.
+A server may be `http://host:port`, `https://host:port` (with `--ca-file FILE` or WEIR_CA_FILE for an authority of one's own, and `--cert-file FILE --key-file FILE` or WEIR_CERT_FILE and WEIR_KEY_FILE for a client certificate) or `unix:/path`.
 
 **Token.** Where the API wants to know who asks: in the file of `--token-file FILE` or WEIR_TOKEN_FILE, or in WEIR_TOKEN itself; never an
 argument, which every user of the machine could read. Over a unix socket the system says who asks.

@@ -20,8 +20,11 @@ use crate::{
 };
 
 const EXAMPLES: &str = "\
+Without a command it lists the newest ones.
+
 Examples:
-  weir revisions list
+  weir revisions
+  weir revisions list --limit 100
   weir revisions diff 41                       what did revision 41 change?
   weir revisions diff 41 --against current     what is different since?
   weir revisions restore 40 --dry-run          who would move?
@@ -50,11 +53,16 @@ Examples:
   weir revisions restore 40 --dry-run          who would move?
   weir revisions restore 40 --reason 'back to what was good'";
 
+/// How many are listed unless somebody says.
+const LIMIT: usize = 20;
+
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Revisions {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    #[command(flatten)]
+    remote: Remote,
 }
 
 #[derive(Debug, Subcommand)]
@@ -73,7 +81,7 @@ enum Command {
 #[command(after_help = LIST_EXAMPLES)]
 struct List {
     /// How many at most
-    #[arg(long, default_value_t = 20, value_name = "N")]
+    #[arg(long, default_value_t = LIMIT, value_name = "N")]
     limit: usize,
     #[command(flatten)]
     remote: Remote,
@@ -132,7 +140,7 @@ const DIFFERENCES: [Column; 3] =
 
 impl Revisions {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        match self.command {
+        match self.command.unwrap_or(Command::List(List { limit: LIMIT, remote: self.remote })) {
             Command::List(list) => {
                 let page = list.remote.run(async |client| {
                     let mut all = Page { revisions: Vec::new(), next: None };

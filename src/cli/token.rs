@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 
 use super::{
     Exit, Failure,
+    format::{Answer, Format, Screen},
     output::{self, View},
     table::{Column, Table},
 };
@@ -23,6 +25,7 @@ Examples:
   weir token create alice --role operator --expires 90d --file tokens
   weir token create ci --role operator --routes checkout,cart --file tokens
   weir token list --file tokens
+  weir token list --file tokens --output json
   weir token revoke ci --file tokens";
 
 #[derive(Debug, Args)]
@@ -71,6 +74,27 @@ struct Create {
 struct List {
     #[command(flatten)]
     at: At,
+    /// How to print the list
+    #[arg(long, short, value_parser = Format::parser(Format::CLIENT), default_value = "table", global = true)]
+    output: Format,
+}
+
+/// Who has a token.
+#[derive(Debug, Serialize)]
+struct Listed {
+    tokens: Vec<Entry>,
+}
+
+/// One of them, without the hash.
+#[derive(Debug, Serialize)]
+struct Entry {
+    name: Name,
+    role: Role,
+    /// The only routes that it may change; nothing for all.
+    routes: Option<Vec<Name>>,
+    created: Option<Timestamp>,
+    expires: Option<Timestamp>,
+    expired: bool,
 }
 
 #[derive(Debug, Args)]
@@ -143,7 +167,7 @@ impl Create {
 impl List {
     fn run(self, now: Timestamp) -> Result<Exit, Failure> {
         let (tokens, warning) = file::read(&self.at.file).map_err(|error| self.at.failed(error))?;
-        output::print(&render(tokens.entries(), now, &View::of_stdout(false)))?;
+        self.output.print(&Listed::of(tokens.entries(), now))?;
         if let Some(warning) = warning {
             output::note(&format!("warning: {}: {warning}", self.at.file.display()));
         }
@@ -159,28 +183,47 @@ const COLUMNS: [Column; 5] = [
     Column::left("EXPIRES"),
 ];
 
-fn render(entries: &[TokenEntry], now: Timestamp, view: &View) -> String {
-    let mut table = Table::new(&COLUMNS);
-    for entry in entries {
-        let routes = entry.routes.as_ref().map_or_else(
-            || "all".to_owned(),
-            |routes| routes.iter().map(Name::as_str).collect::<Vec<_>>().join(","),
-        );
-        let expires = match entry.expires {
-            None => "never".to_owned(),
-            Some(end) if entry.is_expired(now) => format!("{end} (ended)"),
-            Some(end) => end.to_string(),
-        };
-        let created = entry.created.map_or_else(|| "-".to_owned(), |at| at.to_string());
-        table.row([
-            entry.name.as_str().into(),
-            entry.role.as_str().into(),
-            routes.into(),
-            created.into(),
-            expires.into(),
-        ]);
+// === impl Listed ===
+
+impl Listed {
+    fn of(entries: &[TokenEntry], now: Timestamp) -> Self {
+        let entries = entries.iter().map(|entry| Entry {
+            name: entry.name.clone(),
+            role: entry.role,
+            routes: entry.routes.clone(),
+            created: entry.created,
+            expires: entry.expires,
+            expired: entry.is_expired(now),
+        });
+        Self { tokens: entries.collect() }
     }
-    table.render(view)
+}
+
+impl Answer for Listed {
+    fn screen(&self, _: &View) -> Screen {
+        let mut table = Table::new(&COLUMNS);
+        for entry in &self.tokens {
+            let routes = entry.routes.as_ref().map_or_else(
+                || "all".to_owned(),
+                |routes| routes.iter().map(Name::as_str).collect::<Vec<_>>().join(","),
+            );
+            let ended = if entry.expired { " (ended)" } else { "" };
+            let expires = entry.expires.map_or_else(|| "never".to_owned(), |end| format!("{end}{ended}"));
+            let created = entry.created.map_or_else(|| "-".to_owned(), |at| at.to_string());
+            table.row([
+                entry.name.as_str().into(),
+                entry.role.as_str().into(),
+                routes.into(),
+                created.into(),
+                expires.into(),
+            ]);
+        }
+        Screen::default().table(table)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.tokens.iter().map(|entry| entry.name.to_string()).collect()
+    }
 }
 
 // === impl Revoke ===
@@ -267,11 +310,20 @@ mod tests {
             entry("ci", Role::Operator, Some("2026-03-01T00:00:00Z")),
             entry("old", Role::Viewer, Some("2026-01-02T00:00:00Z")),
         ];
-        insta::assert_snapshot!(render(&entries, at("2026-02-01T00:00:00Z"), &View::PLAIN), @r"
+        let listed = Listed::of(&entries, at("2026-02-01T00:00:00Z"));
+        insta::assert_snapshot!(listed.screen(&View::PLAIN).render(&View::PLAIN), @r"
         NAME   ROLE      ROUTES     CREATED               EXPIRES
         alice  admin     all        2026-01-01T00:00:00Z  never
         ci     operator  cart,shop  2026-01-01T00:00:00Z  2026-03-01T00:00:00Z
         old    viewer    all        2026-01-01T00:00:00Z  2026-01-02T00:00:00Z (ended)
         ");
+        assert_eq!(
+            serde_json::to_value(&listed).unwrap()["tokens"][2],
+            serde_json::json!({
+                "name": "old", "role": "viewer", "routes": null, "created": "2026-01-01T00:00:00Z",
+                "expires": "2026-01-02T00:00:00Z", "expired": true,
+            })
+        );
+        assert_eq!(listed.names(), ["alice", "ci", "old"]);
     }
 }

@@ -141,6 +141,7 @@ fn file(config: &Config) -> Out {
         .put("version", 1_u32)
         .put("workers", config.workers)
         .opt("data_dir", config.data_dir.as_ref().map(|path| path.to_string_lossy().into_owned()))
+        .put("store", edge::store(&config.store))
         .some("trusted_proxies", texts(&config.trusted_proxies))
         .some("geo", geo(&config.geo))
         .put("admin", admin::admin(&config.admin))

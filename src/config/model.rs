@@ -9,6 +9,7 @@ mod geo;
 mod jwt;
 mod policy;
 mod resilience;
+pub mod rollout;
 mod tls;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
@@ -22,7 +23,7 @@ pub use self::policy::{
 };
 pub use self::{
     admin::{Admin, AdminClient, AdminClients, AdminSocket, AdminTls, CertificateName, OpenMetrics},
-    edge::{Dns, ProxyProtocol, TotalLimits},
+    edge::{Dns, ProxyProtocol, Storage, TotalLimits},
     endpoint::{Endpoint, EndpointTarget},
     geo::{Geo, GeoNetwork, TrustedHeader},
     resilience::{Backoff, CircuitBreaker, HealthCheck, OutlierDetection, Retry, RetryOn, SuccessRate},
@@ -37,6 +38,8 @@ pub struct Config {
     pub workers: usize,
     /// Where Weir keeps what must survive a restart; `None` is a folder beside the control file. Needs a restart.
     pub data_dir: Option<PathBuf>,
+    /// How much of what was is kept there. Needs a restart.
+    pub store: Storage,
     /// Peers whose forwarding headers are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Where regions come from.

@@ -26,7 +26,7 @@ pub use self::{
 };
 
 use self::{
-    disk::{BRAKE_LIMIT, Backlog, RETRY, RETRY_LIMIT, WRITE_LIMIT, record_of},
+    disk::{Backlog, RETRY, RETRY_LIMIT, WRITE_LIMIT, record_of, write_limit},
     once::UsedKeys,
     pause::Held,
 };
@@ -226,7 +226,7 @@ impl<P: Publisher> Applier<P> {
         }
         if !plan.changed {
             if !command.dry_run && self.is_behind() {
-                self.catch_up(WRITE_LIMIT).await;
+                self.catch_up(write_limit(&command.change)).await;
             }
             return Ok(accepted(&current, self.current(), (false, plan.warnings)));
         }
@@ -254,18 +254,20 @@ impl<P: Publisher> Applier<P> {
         record.row.to = plan.to.clone();
         let saved = if command.change.comes_before_the_disk() {
             self.publisher.publish(compiled);
-            let limit = if command.change.is_emergency() { BRAKE_LIMIT } else { WRITE_LIMIT };
             // Whoever looks sees what is in force, not what is on disk.
             next.store.persisted = false;
             self.state.send_replace(Arc::new(next.clone()));
-            self.keep(record, limit).await
+            // A crash while the database writes must not forget a kill.
+            self.store.mirror(&record.stored);
+            self.keep(record, write_limit(&command.change)).await
         } else {
+            let stored = record.stored.clone();
             self.commit(record).await?;
             self.publisher.publish(compiled);
+            self.store.mirror(&stored);
             Ok(())
         };
         self.used.note(command, next.revision);
-        self.store.mirror(&disk::stored(&next));
         next.store.persisted = saved.is_ok() && next.store.directory.is_some();
         next.store.error = saved.as_ref().err().map(ToString::to_string);
         let next = Arc::new(next);

@@ -222,6 +222,20 @@ impl Change {
         }
     }
 
+    /// The route that it is about; `None` when it is about several, or about none.
+    #[must_use]
+    pub fn route(&self) -> Option<&str> {
+        match self {
+            Self::SetWeights { route, .. }
+            | Self::Kill { route, .. }
+            | Self::Unkill { route }
+            | Self::SetOverride { route, .. }
+            | Self::RemoveOverride { route, .. }
+            | Self::DropOverlay { route } => Some(route),
+            Self::Reload(_) | Self::Drain { .. } | Self::Undrain { .. } | Self::Restore(_) => None,
+        }
+    }
+
     /// Whether this is an emergency brake, which ignores the expected revision.
     #[must_use]
     pub fn is_emergency(&self) -> bool {

@@ -57,18 +57,17 @@ fn compare(path: &str, (from, to): (Option<&Value>, Option<&Value>), found: &mut
     match (from.and_then(members), to.and_then(members)) {
         (Some(before), Some(after)) => {
             let only_after = after.iter().filter(|(key, _)| !before.iter().any(|(old, _)| old == key));
-            for (key, value) in before.iter().chain(only_after) {
-                let _ = value;
-                let of = |members: &[(String, &Value)]| {
-                    members.iter().find(|(known, _)| known == key).map(|(_, value)| (*value).clone())
-                };
-                let (from, to) = (of(&before), of(&after));
+            for (key, _) in before.iter().chain(only_after) {
                 let path = if path.is_empty() { key.clone() } else { format!("{path}/{key}") };
-                compare(&path, (from.as_ref(), to.as_ref()), found);
+                compare(&path, (member(&before, key), member(&after, key)), found);
             }
         }
         _ => found.push(Difference { path: path.to_owned(), from: from.cloned(), to: to.cloned() }),
     }
+}
+
+fn member<'v>(members: &[(String, &'v Value)], key: &str) -> Option<&'v Value> {
+    members.iter().find(|(known, _)| known == key).map(|(_, value)| *value)
 }
 
 /// The members of an object, or the items of a list whose items all have names of their own.

@@ -15,7 +15,7 @@ use crate::{
         model::{
             AccessLog, Admin, Backend, BackendProtocol, Dns, Drain, Endpoint, EndpointTarget, Geo, KeySource,
             LbPolicy, Limits, Listener, ListenerProtocol, LogTarget, OpenMetrics, Route, RouteMatch, Split,
-            SplitBackend, Sticky, Timeouts, TotalLimits,
+            SplitBackend, Sticky, Storage, Timeouts, TotalLimits,
         },
     },
     control::{
@@ -75,6 +75,7 @@ pub(crate) fn config(routes: &[(&str, &[(&str, u32)])]) -> Config {
     Config {
         workers: 0,
         data_dir: None,
+        store: Storage { revisions: 1000 },
         trusted_proxies: Vec::new(),
         geo: Geo::default(),
         admin: admin(),
@@ -202,7 +203,7 @@ pub(crate) fn record(action: &str) -> Record {
 }
 
 /// A store that fails on demand.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct FailingStore {
     pub(crate) inner: MemoryStore,
     pub(crate) broken: AtomicBool,
@@ -222,6 +223,13 @@ impl FailingStore {
             return Err(StoreError::Io { action: "write", path: "/data/overlay.json".to_owned(), error });
         }
         Ok(())
+    }
+}
+
+impl Default for FailingStore {
+    fn default() -> Self {
+        let inner = MemoryStore::new(1000);
+        Self { inner, broken: false.into(), hangs: false.into(), mirrored: std::sync::Mutex::default() }
     }
 }
 

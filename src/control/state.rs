@@ -161,8 +161,8 @@ impl State {
                 drift.push(Drift {
                     route: route.name.clone(),
                     backend: None,
-                    file: "no overrides of users".to_owned(),
-                    running: format!("overrides of {overrides} users"),
+                    file: "no users with an override".to_owned(),
+                    running: format!("users with an override: {overrides}"),
                 });
             }
             let standings = self.standings(route).into_iter().zip(&route.split.backends);

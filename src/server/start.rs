@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     admin::{self, Auth},
+    config::model::Storage,
     control::{
         Applier, Channel, Control, ControlFile, Event, Preparation, Reloader,
         applier::StartError as ApplierError,
@@ -83,7 +84,7 @@ impl Prepared {
             Some(directory) if options.takeover => Taken::ask(directory).await?,
             _ => None,
         };
-        let (store, lock) = open_store(directory.as_deref(), taken.as_mut())?;
+        let (store, lock) = open_store(&file.config.store, directory.as_deref(), taken.as_mut())?;
         let measured = Measured::new(worker_count(file.config.workers));
         let registry = Arc::clone(&measured.registry);
         let stage = Stage::new(registry, Arc::new(keyring(&*store)?), measured.registry.workers());
@@ -274,16 +275,19 @@ fn data_dir(options: &Options, file: &ControlFile) -> Option<PathBuf> {
 
 /// The store, and another handle to the lock on its directory.
 fn open_store(
+    settings: &Storage,
     directory: Option<&Path>,
     taken: Option<&mut Taken>,
 ) -> Result<(Arc<dyn Store>, Option<File>), StoreError> {
-    let Some(directory) = directory else { return Ok((Arc::new(MemoryStore::default()), None)) };
+    let Some(directory) = directory else {
+        return Ok((Arc::new(MemoryStore::new(settings.revisions)), None));
+    };
     let lock = match taken.and_then(|taken| taken.lock.take()) {
         Some(lock) => Lock::adopt(directory, lock)?,
         None => Lock::take(directory)?,
     };
     let handle = lock.handle().ok();
-    Ok((Arc::new(SqliteStore::new(directory, lock)), handle))
+    Ok((Arc::new(SqliteStore::new(directory, lock, settings.revisions)), handle))
 }
 
 fn worker_count(wanted: usize) -> usize {

@@ -3,7 +3,8 @@
 //! Workers write to their own shards ([`stats`], made of the [`histogram`] and plain counters) with loads and stores that
 //! no other core has a part in. The control plane finds shards and adds them up ([`registry`], [`totals`]), cuts
 //! [`windows`] out of them for gates and pages, and exports them ([`prometheus`]). The access log ([`access_log`])
-//! leaves the workers through a bounded queue.
+//! leaves the workers through a bounded queue, and what rollouts are judged by
+//! ([`trial`]) through rings.
 
 pub mod access_log;
 pub mod control;
@@ -16,6 +17,7 @@ pub mod prometheus;
 pub mod registry;
 pub mod stats;
 pub mod totals;
+pub mod trial;
 pub mod windows;
 
 pub use self::prometheus::{Exporter, Gauges};
@@ -30,4 +32,5 @@ pub use mirror::MirrorSide;
 pub use registry::{Live, Registry, Sharded};
 pub use stats::{EndpointShard, ListenerShard, Outcome, RouteBackendShard, RouteShard};
 pub use totals::StatsSnapshot;
+pub use trial::Trial;
 pub use windows::{WindowStats, Windows};

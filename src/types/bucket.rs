@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize, de::Error as _};
 
 /// How many buckets a split has; one bucket is 0.001 % of users.
 pub const BUCKETS: u32 = 100_000;
@@ -63,6 +63,17 @@ impl Fraction {
         Some(Self(buckets))
     }
 
+    /// Everybody.
+    pub const ALL: Self = Self(BUCKETS);
+    /// Nobody.
+    pub const NONE: Self = Self(0);
+
+    /// The share as a number, 0 to 1.
+    #[must_use]
+    pub fn as_f64(self) -> f64 {
+        f64::from(self.0) / f64::from(BUCKETS)
+    }
+
     /// How many buckets the share has.
     #[must_use]
     pub fn buckets(self) -> u32 {
@@ -85,5 +96,15 @@ impl fmt::Display for Fraction {
 impl Serialize for Fraction {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fraction {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        let percent = text.strip_suffix('%').and_then(|number| number.parse().ok());
+        percent
+            .and_then(Self::from_percent)
+            .ok_or_else(|| D::Error::custom(format!("`{text}` is no percentage")))
     }
 }

@@ -13,6 +13,7 @@ pub mod rate;
 pub mod reason;
 pub mod revision;
 pub mod role;
+pub mod stage;
 pub mod state;
 pub mod weight;
 
@@ -25,5 +26,6 @@ pub use rate::Rate;
 pub use reason::Reason;
 pub use revision::Revision;
 pub use role::Role;
+pub use stage::Stage;
 pub use state::{BackendState, OnUnavailable, StickyMode};
 pub use weight::{Weight, WeightError};

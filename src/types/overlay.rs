@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Name, Weight};
+use super::{Name, Stage, Weight};
 
 /// Every override in force, by route.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub struct RouteOverlay {
     /// Users who get one backend whatever rules and weights say, by their identity.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub overrides: BTreeMap<String, Name>,
+    /// What a rollout makes of the traffic, while one is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Stage>,
     /// Raised by every kill; a pinned user's cookie of an older epoch no longer counts.
     pub epoch: u32,
 }

@@ -157,11 +157,8 @@ fn secure(weir: &Weir, wants: &Wants, head: &str, body: &str) -> std::io::Result
     client.try_response().map_err(|broken| std::io::Error::other(broken.to_string()))
 }
 
-#[test]
-fn certificates_have_roles_and_are_renewed() {
-    let (origin, tokens) = (Origin::named("stable"), Tokens::new());
-    let token = tokens.create("ada --role admin");
-    let (authority, staff) = (Authority::new("ours"), Authority::new("staff"));
+/// A Weir whose admin API shows a certificate of the first authority, and knows holders of the second one's.
+fn certified(origin: &Origin, tokens: &Tokens, (authority, staff): (&Authority, &Authority)) -> Weir {
     let folder = tokens.folder.path();
     authority.issue(&["localhost", "127.0.0.1"]).write(folder, "admin");
     fs::write(folder.join("staff.crt"), staff.pem()).unwrap();
@@ -173,7 +170,47 @@ fn certificates_have_roles_and_are_renewed() {
     let keys = format!(
         "tls: {{ certificate: {{ cert_file: {files}/admin.crt, key_file: {files}/admin.key }}, {clients} }}"
     );
-    let weir = tokens.setup(&origin, &keys).start();
+    tokens.setup(origin, &keys).start()
+}
+
+#[test]
+fn the_command_line_shows_a_certificate() {
+    let (origin, tokens) = (Origin::named("stable"), Tokens::new());
+    let (authority, staff) = (Authority::new("ours"), Authority::new("staff"));
+    let weir = certified(&origin, &tokens, (&authority, &staff));
+    let folder = tokens.folder.path();
+    staff.issue(&["ci.internal"]).write(folder, "ci");
+    let files = folder.display();
+    let (ca, server) = (format!("--ca-file {files}/ours.crt"), format!("https://{}", weir.running().admin()));
+    let (cert, key) = (format!("--cert-file {files}/ci.crt"), format!("--key-file {files}/ci.key"));
+    for (line, exit) in [
+        (format!("set-weight all stable=7 {ca} {cert} {key}"), 0),
+        (format!("{ca} {cert} set-weight all stable=8 {key}"), 0),
+        (format!("revisions restore 1 {ca} {cert} {key}"), 7),
+        (format!("status {ca}"), 7),
+        (format!("status {ca} {cert}"), 2),
+        (format!("status {ca} {key}"), 2),
+        (format!("status {ca} {cert} --key-file {files}/ci.crt"), 2),
+        (format!("status {ca} {cert} --key-file {files}/none.key"), 2),
+    ] {
+        let output = self::weir().args(line.split(' ')).env("WEIR_SERVER", &server).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(exit), "{line}: {stderr}");
+    }
+    let change = weir.audit().into_iter().find(|row| row["action"] == "set_weights").unwrap();
+    assert_eq!(
+        (&change["origin"]["actor"], &change["origin"]["channel"]),
+        (&"ci.internal".into(), &"cli".into())
+    );
+}
+
+#[test]
+fn certificates_have_roles_and_are_renewed() {
+    let (origin, tokens) = (Origin::named("stable"), Tokens::new());
+    let token = tokens.create("ada --role admin");
+    let (authority, staff) = (Authority::new("ours"), Authority::new("staff"));
+    let folder = tokens.folder.path();
+    let weir = certified(&origin, &tokens, (&authority, &staff));
     let (ci, alice, uri) = (
         staff.issue(&["CI.internal"]),
         staff.issue_that(&["x"], Says { common_name: "alice", ..Says::default() }),

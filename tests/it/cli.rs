@@ -103,9 +103,11 @@ fn what_was_changed_is_listed_and_taken_back() {
     assert_eq!(done("undrain canary --if-rev 3 -o name"), "canary\n");
     assert_eq!(done("override set shop a/b canary"), "shop: a/b gets canary   (rev 5)\n");
     assert_eq!(done("override list -o name"), "a/b\n");
+    assert_eq!(done("override -o name"), "a/b\n");
     assert!(done("overlay show shop").contains("override  a/b gets canary"));
     assert_eq!(done("override rm shop a/b"), "shop: a/b gets what rules and weights say   (rev 6)\n");
     assert_eq!(done("revisions list -o name --limit 3"), "6\n5\n4\n");
+    assert_eq!(done("revisions -o name"), "6\n5\n4\n3\n2\n1\n");
     assert!(done("revisions diff 2").contains("in_force/routes/shop/weights/canary  5       20"));
     assert!(
         done("revisions restore 1").starts_with("what rev 1 had in force is back   (rev 7, 15 % of users")
@@ -122,6 +124,7 @@ fn what_was_changed_is_listed_and_taken_back() {
         done("overlay drop shop").starts_with("shop: the control file has its say   (rev 9, 45 % of users")
     );
     assert_eq!(weir(&server, "revisions show 4711").0, 1);
+    assert_eq!(weir(&server, "audit --actor tests verify").0, 2);
 
     let file = home.path().join("weir.yaml");
     let file = file.to_str().unwrap();
@@ -137,6 +140,37 @@ fn what_was_changed_is_listed_and_taken_back() {
     assert_eq!(weir(gone, &format!("diff {other} --against {file} -o name")).1, "route shop\n");
     assert_eq!(weir(gone, &format!("diff {file}")).0, 6);
     assert_eq!(weir(gone, "diff /dev/null").0, 78);
+}
+
+#[test]
+fn options_of_the_server_stand_before_or_after_any_command() {
+    let (_home, _process, server) = running();
+    for line in [
+        "--server SERVER revisions list -o name",
+        "revisions --server SERVER list -o name",
+        "revisions list -o name --server SERVER",
+        "-o name revisions --server SERVER",
+    ] {
+        let line = line.replace("SERVER", &server);
+        assert_eq!(weir("http://127.0.0.1:1", &line), (0, "1\n".to_owned(), String::new()), "{line}");
+    }
+    let line = format!("audit --server {server} verify -o json");
+    assert_eq!(weir("http://127.0.0.1:1", &line).0, 0);
+}
+
+#[test]
+fn tokens_are_listed_in_every_form() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("tokens").display().to_string();
+    assert_eq!(weir("", &format!("token create ci --role operator --routes shop --file {file}")).0, 0);
+    assert_eq!(weir("", &format!("token list --file {file} -o name")).1, "ci\n");
+    let (_, json, _) = weir("", &format!("-o json token list --file {file}"));
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (&json["tokens"][0]["role"], &json["tokens"][0]["routes"][0]),
+        (&"operator".into(), &"shop".into())
+    );
+    assert!(json["tokens"][0].get("hash").is_none(), "{json}");
 }
 
 #[test]
@@ -167,5 +201,35 @@ fn events_are_followed() {
     let event = next();
     assert_eq!((&event["event"], &event["data"]["action"]), (&"audit".into(), &"kill".into()), "{event}");
     assert_eq!(event["data"]["origin"]["reason"], "broken");
+    assert!(follower.wait().unwrap().success());
+}
+
+#[test]
+fn a_store_that_fails_and_works_again_is_told() {
+    let (home, _process, server) = running();
+    let mut follower = Command::new(env!("CARGO_BIN_EXE_weir"))
+        .args(["events", "--kind", "snapshot,store", "--count", "3", "--server", &server])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    let mut next = || lines.next().unwrap().unwrap();
+    assert!(next().contains("  snapshot  "), "the stream has begun");
+    // Something else stands where the database was.
+    let (database, aside) = (home.path().join("data/weir.db"), home.path().join("data/aside"));
+    std::fs::rename(&database, &aside).unwrap();
+    std::fs::create_dir(&database).unwrap();
+    for _ in 0..2 {
+        let (code, _, stderr) = weir(&server, "set-weight shop canary=6");
+        assert!(code == 1 && stderr.contains("weir.db"), "{code} {stderr}");
+    }
+    let line = next();
+    assert!(line.contains("  store     store failed, rev 1: ") && line.contains("weir.db"), "{line}");
+    std::fs::remove_dir(&database).unwrap();
+    std::fs::rename(&aside, &database).unwrap();
+    assert_eq!(weir(&server, "set-weight shop canary=6").0, 0);
+    // Whichever came first: the change, or the next try of the server.
+    let line = next();
+    assert!(line.contains("  store     store recovered, rev "), "{line}");
     assert!(follower.wait().unwrap().success());
 }

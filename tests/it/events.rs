@@ -80,9 +80,13 @@ fn two(origin: &Origin) -> Setup {
 }
 
 fn weight(weir: &Weir, weight: u32) {
+    weight_because(weir, weight, None);
+}
+
+fn weight_because(weir: &Weir, weight: u32, reason: Option<&str>) {
     let weights = BTreeMap::from([("canary".to_owned(), Some(Weight::of(weight)))]);
     let change = Change::SetWeights { route: "all".to_owned(), weights: WeightChange::Patch(weights) };
-    weir.apply(change).unwrap();
+    weir.apply_because(change, reason).unwrap();
 }
 
 #[test]
@@ -171,11 +175,13 @@ fn a_client_that_does_not_read_is_dropped_and_changes_go_on() {
     let mut reader = Events::open(&weir, "?kinds=weights", "");
     let mut slow = Client::over(with_little_room(weir.running().admin()));
     slow.send("GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    // Long enough that a few fill what the kernel takes for the slow one, and it is not its patience that ends.
+    let reason = "x".repeat(64 << 10);
     let mut changes = 0;
     while weir.count("weir_event_streams_dropped_total", "") == 0 {
-        for _ in 0..50 {
+        for _ in 0..20 {
             changes += 1;
-            weight(&weir, changes % 2 + 1);
+            weight_because(&weir, changes % 2 + 1, Some(&reason));
             reader.expect("weights");
         }
     }

@@ -2,13 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use axum::http::HeaderMap;
+use axum::{
+    extract::{FromRequest, Query, Request},
+    http::HeaderMap,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
 
 use super::{
     problem::{Kind, Refused},
     request,
     types::history::Outcome,
-    weights::WriteQuery,
+    weights,
 };
 use crate::{
     admin::AppState,
@@ -21,30 +26,50 @@ use crate::{
 /// The longest idempotency key, in bytes.
 const KEY_LIMIT: usize = 255;
 
-/// A change as it was asked for.
-pub(super) struct Asked<'r> {
-    pub(super) headers: &'r HeaderMap,
-    pub(super) query: &'r WriteQuery,
-    pub(super) reason: Option<String>,
+/// The parameters that every change takes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct WriteQuery {
+    dry_run: Option<String>,
 }
 
-/// Carries out `change`, and says what became of it.
+/// A request for a change, before anybody has looked at the members of its body.
+pub(super) struct Sent {
+    headers: HeaderMap,
+    dry_run: bool,
+    body: Map<String, Value>,
+}
+
+/// A change as it was asked for.
+pub(super) struct Asked {
+    headers: HeaderMap,
+    dry_run: bool,
+    /// The members of the body.
+    pub(super) body: Map<String, Value>,
+    reason: Option<String>,
+    once: Option<Once>,
+}
+
+/// Carries out `change`, and says what became of it. An emergency ignores `If-Match`; any other change whose sender has seen an older
+/// revision is told the state now.
 ///
 /// # Errors
 /// Why it was refused.
 pub(super) async fn carry_out(
     app: &AppState,
     change: Change,
-    asked: &Asked<'_>,
+    asked: Asked,
 ) -> Result<(Accepted, Outcome), Refused> {
-    let command = Command {
-        expected: request::if_match(asked.headers, &app.control.state())?,
-        dry_run: asked.query.dry_run()?,
-        once: once(asked, &change)?,
-        ..Command::new(change, request::origin(asked.headers, asked.reason.clone()))
+    let Asked { headers, dry_run, reason, once, .. } = asked;
+    let expected =
+        if change.is_emergency() { None } else { request::if_match(&headers, &app.control.state())? };
+    let route = change.route().map(str::to_owned);
+    let command =
+        Command { expected, dry_run, once, ..Command::new(change, request::origin(&headers, reason)) };
+    let accepted = match request::apply(app, command).await {
+        Ok(accepted) => accepted,
+        Err(refusal) => return Err(with_current(app, route.as_deref(), refusal.into())),
     };
-    let dry_run = command.dry_run;
-    let accepted = request::apply(app, command).await.map_err(Refused::from)?;
     // A dry run promises no revision.
     let revision = if dry_run { app.control.state().revision } else { accepted.state.revision };
     let outcome = Outcome {
@@ -57,9 +82,22 @@ pub(super) async fn carry_out(
     Ok((accepted, outcome))
 }
 
+/// Shows who lost a race what won it.
+fn with_current(app: &AppState, route: Option<&str>, refused: Refused) -> Refused {
+    if !refused.is_conflict() {
+        return refused;
+    }
+    let state = app.control.state();
+    match route.and_then(|route| state.route(route).ok()) {
+        Some(route) => refused.current(&weights::describe(&state, route)),
+        None => refused.current(&json!({ "revision": state.revision })),
+    }
+}
+
 /// The idempotency key of a request (draft-ietf-httpapi-idempotency-key-header): a quoted text, or, as most send it, a bare one.
-fn once(asked: &Asked<'_>, change: &Change) -> Result<Option<Once>, Refused> {
-    let Some(value) = asked.headers.get("idempotency-key") else { return Ok(None) };
+/// `fingerprint` is what is asked with it.
+fn once(headers: &HeaderMap, fingerprint: String) -> Result<Option<Once>, Refused> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let text = value.to_str().unwrap_or_default().trim();
     let key = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
     let fits = !key.is_empty() && key.len() <= KEY_LIMIT && key.bytes().all(|byte| byte != b'"');
@@ -67,17 +105,13 @@ fn once(asked: &Asked<'_>, change: &Change) -> Result<Option<Once>, Refused> {
         let detail = format!("`Idempotency-Key` has 1 to {KEY_LIMIT} printable characters");
         return Err(Kind::InvalidParameter.because(detail).hint("a UUID serves well"));
     }
-    let actor = request::origin(asked.headers, None).actor;
-    let fingerprint = match change {
-        Change::Restore(target) => format!("restore {} {:?}", target.revision, asked.reason),
-        change => format!("{change:?} {:?}", asked.reason),
-    };
+    let actor = request::origin(headers, None).actor;
     Ok(Some(Once { key: format!("{actor}/{key}"), fingerprint }))
 }
 
 /// The share of users whose backend is another one in `after`, on each route where there are any: by the splits and kill switches, without
 /// rules, pins and overrides of single users.
-pub(super) fn moved(before: &State, after: &State) -> BTreeMap<Name, f64> {
+fn moved(before: &State, after: &State) -> BTreeMap<Name, f64> {
     let shares = after.file.config.routes.iter().filter_map(|route| {
         let old = before.file.config.routes.iter().find(|old| old.name == route.name)?;
         let share = moved_on((before, old), (after, route));
@@ -87,7 +121,7 @@ pub(super) fn moved(before: &State, after: &State) -> BTreeMap<Name, f64> {
 }
 
 /// The share of users on one route whose backend is another one.
-pub(super) fn moved_on((before, old): (&State, &model::Route), (after, new): (&State, &model::Route)) -> f64 {
+fn moved_on((before, old): (&State, &model::Route), (after, new): (&State, &model::Route)) -> f64 {
     let (from, to) = (Owners::of(before, old), Owners::of(after, new));
     if from == to {
         return 0.0;
@@ -102,6 +136,67 @@ pub(super) fn moved_on((before, old): (&State, &model::Route), (after, new): (&S
 struct Owners {
     killed: Option<Name>,
     weights: Vec<(Name, Weight)>,
+}
+
+// === impl WriteQuery ===
+
+impl WriteQuery {
+    /// Whether only to say what would happen: `?dry_run=true`, or `?dry_run` alone.
+    fn dry_run(&self) -> Result<bool, Refused> {
+        match self.dry_run.as_deref() {
+            None | Some("false" | "0") => Ok(false),
+            Some("" | "true" | "1") => Ok(true),
+            Some(other) => {
+                Err(Kind::InvalidParameter.because(format!("`dry_run` is true or false, not `{other}`")))
+            }
+        }
+    }
+}
+
+// === impl Sent ===
+
+impl Sent {
+    /// The change, with these members in its body beside `reason`.
+    pub(super) fn with(self, members: &[&'static str]) -> Result<Asked, Refused> {
+        let Self { headers, dry_run, body } = self;
+        request::known_members(&body, &[members, &["reason"]].concat())?;
+        let reason = request::text(&body, "reason")?;
+        Ok(Asked { headers, dry_run, body, reason, once: None })
+    }
+
+    /// The change, whose body says no more than why.
+    pub(super) fn with_reason_only(self) -> Result<Asked, Refused> {
+        self.with(&[])
+    }
+}
+
+impl FromRequest<AppState> for Sent {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, _: &AppState) -> Result<Self, Refused> {
+        let (parts, body) = request.into_parts();
+        let query = Query::<WriteQuery>::try_from_uri(&parts.uri);
+        let Query(query) =
+            query.map_err(|rejection| Kind::InvalidParameter.because(rejection.body_text()))?;
+        let body = request::json_object(&parts.headers, body).await?.unwrap_or_default();
+        Ok(Self { dry_run: query.dry_run()?, headers: parts.headers, body })
+    }
+}
+
+// === impl Asked ===
+
+impl Asked {
+    /// A member of the body that is a text.
+    pub(super) fn text(&self, member: &'static str) -> Result<Option<String>, Refused> {
+        request::text(&self.body, member)
+    }
+
+    /// The change, which is not carried out again when it is sent again with its `Idempotency-Key`; `what` tells it from others of its
+    /// sender.
+    pub(super) fn once(mut self, what: &str) -> Result<Self, Refused> {
+        self.once = once(&self.headers, format!("{what} {:?}", self.reason))?;
+        Ok(self)
+    }
 }
 
 // === impl Owners ===

@@ -1,20 +1,14 @@
 //! `/v1/backends/{backend}/drain`: sending no new users to a backend.
 
-use axum::{
-    body::Body,
-    extract::{Path, Query, State},
-    http::HeaderMap,
-};
+use axum::extract::{Path, State};
 
 use super::{
     Answer, backends,
-    change::{self, Asked},
+    change::{self, Sent},
     json,
     openapi::{BackendPath, Changes, Conditional, OfBackend, ReasonBody, Writes},
     problem::Refused,
-    request,
     types::history::{Drain, DrainChanged},
-    weights::WriteQuery,
 };
 use crate::{
     admin::AppState,
@@ -53,14 +47,8 @@ pub(super) async fn read(State(app): State<AppState>, Path(backend): Path<String
         Conditional,
     )
 )]
-pub(super) async fn on(
-    State(app): State<AppState>,
-    Path(backend): Path<String>,
-    Query(query): Query<WriteQuery>,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    write(&app, (Change::Drain { backend: backend.clone() }, backend), (&query, &headers), body).await
+pub(super) async fn on(State(app): State<AppState>, Path(backend): Path<String>, sent: Sent) -> Answer {
+    write(&app, Change::Drain { backend: backend.clone() }, &backend, sent).await
 }
 
 /// Sends new users to a backend again.
@@ -81,32 +69,19 @@ pub(super) async fn on(
         Conditional,
     )
 )]
-pub(super) async fn off(
-    State(app): State<AppState>,
-    Path(backend): Path<String>,
-    Query(query): Query<WriteQuery>,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    write(&app, (Change::Undrain { backend: backend.clone() }, backend), (&query, &headers), body).await
+pub(super) async fn off(State(app): State<AppState>, Path(backend): Path<String>, sent: Sent) -> Answer {
+    write(&app, Change::Undrain { backend: backend.clone() }, &backend, sent).await
 }
 
-async fn write(
-    app: &AppState,
-    (change, backend): (Change, String),
-    (query, headers): (&WriteQuery, &HeaderMap),
-    body: Body,
-) -> Answer {
-    let body = request::json_object(headers, body).await?.unwrap_or_default();
-    request::known_members(&body, &["reason"])?;
-    let asked = Asked { headers, query, reason: request::text(&body, "reason")? };
+async fn write(app: &AppState, change: Change, backend: &str, sent: Sent) -> Answer {
     let missing =
         |refused: Refused| if refused.is_unknown_backend() { refused.as_missing_resource() } else { refused };
-    let (accepted, outcome) = change::carry_out(app, change, &asked).await.map_err(missing)?;
+    let (accepted, outcome) =
+        change::carry_out(app, change, sent.with_reason_only()?).await.map_err(missing)?;
     let drained = accepted.state.overlay.drains.iter().any(|name| name.as_str() == backend);
-    let name = backends::name(&accepted.state, &backend).or_else(|refused| {
+    let name = backends::name(&accepted.state, backend).or_else(|refused| {
         // One that left the file, and whose drain is now forgotten.
-        crate::types::Name::new(&backend).map_err(|_| refused)
+        crate::types::Name::new(backend).map_err(|_| refused)
     })?;
     let now = Drain { backend: name, draining: drained };
     Ok(json(outcome.revision, &DrainChanged { now, outcome }))

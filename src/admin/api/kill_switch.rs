@@ -1,21 +1,17 @@
 //! `/v1/routes/{route}/kill-switch`.
 
-use axum::{
-    body::Body,
-    extract::{Path, Query, State},
-    http::HeaderMap,
-};
+use axum::extract::{Path, State};
 
 use super::{
-    Answer, change, json,
+    Answer,
+    change::{self, Asked, Sent},
+    json,
     openapi::{Changes, Conditional, KillBody, OfRoute, ReasonBody, RoutePath, Writes},
-    request,
     types::KillSwitch,
-    weights::{WriteQuery, with_current},
 };
 use crate::{
     admin::AppState,
-    control::{self, Change, Command},
+    control::{self, Change},
     types::Name,
 };
 
@@ -57,19 +53,10 @@ pub(super) async fn read(State(app): State<AppState>, Path(route): Path<String>)
         Changes,
     )
 )]
-pub(super) async fn on(
-    State(app): State<AppState>,
-    Path(route): Path<String>,
-    Query(query): Query<WriteQuery>,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    let body = request::json_object(&headers, body).await?.unwrap_or_default();
-    request::known_members(&body, &["backend", "reason"])?;
-    let change = Change::Kill { route: route.clone(), backend: request::text(&body, "backend")? };
-    let origin = request::origin(&headers, request::text(&body, "reason")?);
-    let command = Command { dry_run: query.dry_run()?, ..Command::new(change, origin) };
-    write(&app, &route, command).await
+pub(super) async fn on(State(app): State<AppState>, Path(route): Path<String>, sent: Sent) -> Answer {
+    let asked = sent.with(&["backend"])?;
+    let change = Change::Kill { route: route.clone(), backend: asked.text("backend")? };
+    write(&app, &route, change, asked).await
 }
 
 /// Lets the split decide again.
@@ -90,44 +77,25 @@ pub(super) async fn on(
         Conditional,
     )
 )]
-pub(super) async fn off(
-    State(app): State<AppState>,
-    Path(route): Path<String>,
-    Query(query): Query<WriteQuery>,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    let body = request::json_object(&headers, body).await?.unwrap_or_default();
-    request::known_members(&body, &["reason"])?;
-    let expected = request::if_match(&headers, &app.control.state())?;
-    let origin = request::origin(&headers, request::text(&body, "reason")?);
-    let change = Change::Unkill { route: route.clone() };
-    write(&app, &route, Command { expected, dry_run: query.dry_run()?, ..Command::new(change, origin) }).await
+pub(super) async fn off(State(app): State<AppState>, Path(route): Path<String>, sent: Sent) -> Answer {
+    write(&app, &route, Change::Unkill { route: route.clone() }, sent.with_reason_only()?).await
 }
 
-async fn write(app: &AppState, route: &str, command: Command) -> Answer {
-    let dry_run = command.dry_run;
-    let accepted = request::apply(app, command).await;
-    let accepted = accepted.map_err(|refusal| {
-        let names_backend = matches!(refusal, control::Refusal::UnknownBackend { .. });
-        let refused = with_current(app, route, refusal.into());
-        if names_backend { refused.only_at("/backend") } else { refused }
-    })?;
-    let mut answer = describe(&accepted.state, &accepted.state.route(route)?.name);
-    answer.changed = Some(accepted.changed);
-    answer.moved_ratio = accepted
-        .before
-        .route(route)
-        .ok()
-        .zip(accepted.state.route(route).ok())
-        .map(|(old, new)| change::moved_on((&accepted.before, old), (&accepted.state, new)));
-    answer.dry_run = dry_run;
-    answer.warnings = accepted.warnings;
-    if let (Some(error), false) = (&accepted.state.store.error, dry_run) {
+async fn write(app: &AppState, name: &str, change: Change, asked: Asked) -> Answer {
+    let changed = change::carry_out(app, change, asked).await;
+    let (accepted, outcome) = changed.map_err(|refused| refused.only_at("/backend"))?;
+    let route = &accepted.state.route(name)?.name;
+    let mut answer = KillSwitch {
+        revision: outcome.revision,
+        changed: Some(outcome.changed),
+        dry_run: outcome.dry_run,
+        moved_ratio: Some(outcome.moved_on(route)),
+        warnings: outcome.warnings,
+        ..describe(&accepted.state, route)
+    };
+    if let (Some(error), false) = (&accepted.state.store.error, outcome.dry_run) {
         answer.warnings.push(format!("in force, but a restart would forget it: {error}"));
     }
-    // A dry run promises no revision.
-    answer.revision = if dry_run { app.control.state().revision } else { accepted.state.revision };
     Ok(json(answer.revision, &answer))
 }
 

@@ -1,19 +1,13 @@
 //! `/v1/routes/{route}/overlay`: what was set on top of the control file, and giving the file its say again.
 
-use axum::{
-    body::Body,
-    extract::{Path, Query, State},
-    http::HeaderMap,
-};
+use axum::extract::{Path, State};
 
 use super::{
     Answer,
-    change::{self, Asked},
+    change::{self, Sent},
     json,
     openapi::{Changes, Conditional, OfRoute, ReasonBody, RoutePath, Writes},
-    request,
     types::history::{OverlayDropped, RouteOverlay},
-    weights::WriteQuery,
 };
 use crate::{
     admin::AppState,
@@ -64,18 +58,9 @@ pub(super) async fn read(State(app): State<AppState>, Path(route): Path<String>)
         Conditional,
     )
 )]
-pub(super) async fn drop(
-    State(app): State<AppState>,
-    Path(route): Path<String>,
-    Query(query): Query<WriteQuery>,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    let body = request::json_object(&headers, body).await?.unwrap_or_default();
-    request::known_members(&body, &["reason"])?;
-    let asked = Asked { headers: &headers, query: &query, reason: request::text(&body, "reason")? };
+pub(super) async fn drop(State(app): State<AppState>, Path(route): Path<String>, sent: Sent) -> Answer {
     let change = Change::DropOverlay { route: route.clone() };
-    let (_, outcome) = change::carry_out(&app, change, &asked).await?;
+    let (_, outcome) = change::carry_out(&app, change, sent.with_reason_only()?).await?;
     Ok(json(outcome.revision, &OverlayDropped { route, outcome }))
 }
 

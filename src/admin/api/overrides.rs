@@ -2,21 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use axum::{
-    body::Body,
-    extract::{Path, Query, State},
-    http::HeaderMap,
-};
+use axum::extract::{Path, State};
 
 use super::{
     Answer,
-    change::{self, Asked},
+    change::{self, Asked, Sent},
     json,
     openapi::{Changes, Conditional, KeyPath, OfRoute, OverrideBody, ReasonBody, RoutePath, Writes},
     problem::{Kind, Refused},
-    request,
     types::history::{Override, OverrideChanged, Overrides},
-    weights::WriteQuery,
 };
 use crate::{
     admin::AppState,
@@ -77,17 +71,13 @@ pub(super) async fn read(State(app): State<AppState>, Path((route, key)): Path<(
 pub(super) async fn set(
     State(app): State<AppState>,
     Path((route, key)): Path<(String, String)>,
-    Query(query): Query<WriteQuery>,
-    headers: HeaderMap,
-    body: Body,
+    sent: Sent,
 ) -> Answer {
-    let body = request::json_object(&headers, body).await?.unwrap_or_default();
-    request::known_members(&body, &["backend", "reason"])?;
-    let backend = request::text(&body, "backend")?.ok_or_else(|| {
+    let asked = sent.with(&["backend"])?;
+    let backend = asked.text("backend")?.ok_or_else(|| {
         let refused = Kind::InvalidBody.because("`backend` names the backend that the user gets");
         refused.at("/backend", "is missing").hint(r#"send for example {"backend": "canary"}"#)
     })?;
-    let asked = Asked { headers: &headers, query: &query, reason: request::text(&body, "reason")? };
     let change = Change::SetOverride { route: route.clone(), key: key.clone(), backend };
     write(&app, (&route, key), change, asked).await
 }
@@ -113,22 +103,17 @@ pub(super) async fn set(
 pub(super) async fn remove(
     State(app): State<AppState>,
     Path((route, key)): Path<(String, String)>,
-    Query(query): Query<WriteQuery>,
-    headers: HeaderMap,
-    body: Body,
+    sent: Sent,
 ) -> Answer {
-    let body = request::json_object(&headers, body).await?.unwrap_or_default();
-    request::known_members(&body, &["reason"])?;
-    let asked = Asked { headers: &headers, query: &query, reason: request::text(&body, "reason")? };
+    let asked = sent.with_reason_only()?;
     can_exist(&key)?;
     let change = Change::RemoveOverride { route: route.clone(), key: key.clone() };
     write(&app, (&route, key), change, asked).await
 }
 
-async fn write(app: &AppState, (route, key): (&str, String), change: Change, asked: Asked<'_>) -> Answer {
-    let changed = change::carry_out(app, change, &asked).await;
-    let (accepted, outcome) = changed
-        .map_err(|refused| if refused.has_places() { refused.only_at("/backend") } else { refused })?;
+async fn write(app: &AppState, (route, key): (&str, String), change: Change, asked: Asked) -> Answer {
+    let changed = change::carry_out(app, change, asked).await;
+    let (accepted, outcome) = changed.map_err(|refused| refused.only_at("/backend"))?;
     let route = accepted.state.route(route)?.name.clone();
     let now = describe(&accepted.state, &route, key);
     Ok(json(outcome.revision, &OverrideChanged { now, outcome }))

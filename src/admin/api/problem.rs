@@ -221,12 +221,6 @@ impl Refused {
         self.0.kind.ends_with(Kind::UnknownBackend.as_str())
     }
 
-    /// Whether it points at places in the body.
-    #[must_use]
-    pub fn has_places(&self) -> bool {
-        !self.0.errors.is_empty()
-    }
-
     /// A backend named in a path, which makes it a resource that does not exist.
     #[must_use]
     pub fn as_missing_resource(mut self) -> Self {

@@ -2,23 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    body::Body,
-    extract::{Path, Query, State},
-    http::HeaderMap,
-};
+use axum::extract::{Path, Query, State};
 use serde::Deserialize;
 
 use super::{
     Answer,
-    change::{self, Asked},
+    change::{self, Sent},
     json,
     openapi::{Against, Changes, Conditional, OfRevision, Once, ReasonBody, RevisionPath, Stored, Writes},
     page::PageQuery,
     problem::{Kind, Refused},
-    request,
     types::history::{Diff, Difference, Restored, RevisionDetail, RevisionSummary, Revisions},
-    weights::WriteQuery,
 };
 use crate::{
     admin::AppState,
@@ -115,19 +109,12 @@ pub(super) async fn differences(
         Conditional,
     )
 )]
-pub(super) async fn restore(
-    State(app): State<AppState>,
-    Path(revision): Path<String>,
-    Query(query): Query<WriteQuery>,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    let body = request::json_object(&headers, body).await?.unwrap_or_default();
-    request::known_members(&body, &["reason"])?;
-    let asked = Asked { headers: &headers, query: &query, reason: request::text(&body, "reason")? };
+pub(super) async fn restore(State(app): State<AppState>, Path(revision): Path<String>, sent: Sent) -> Answer {
+    let asked = sent.with_reason_only()?;
     let kept = find(&app, &revision).await?;
+    let asked = asked.once(&format!("restore {}", kept.info.number))?;
     let change = Change::Restore(Arc::new(Restoration::of(&kept)));
-    let (accepted, outcome) = change::carry_out(&app, change, &asked).await?;
+    let (accepted, outcome) = change::carry_out(&app, change, asked).await?;
     let of = |state: &crate::control::State| diff::document(&state.file.config, &state.overlay);
     let found = diff::differences(&of(&accepted.before), &of(&accepted.state));
     let answer = Restored {

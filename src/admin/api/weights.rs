@@ -2,34 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use axum::{
-    body::Body,
-    extract::{Path, Query, State},
-    http::HeaderMap,
-};
-use serde::Deserialize;
+use axum::extract::{Path, State};
 use serde_json::Value;
 
 use super::{
-    Answer, change, json,
+    Answer,
+    change::{self, Asked, Sent},
+    json,
     openapi::{Changes, Conditional, OfRoute, PatchWeightsBody, PutWeightsBody, RoutePath, Writes},
     problem::{Kind, Refused, pointer},
-    request, routes,
+    routes,
     types::Weights,
 };
 use crate::{
     admin::AppState,
     config::model,
-    control::{self, Change, Command, WeightChange},
+    control::{self, Change, WeightChange},
     types::Weight,
 };
-
-/// What every write takes.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct WriteQuery {
-    dry_run: Option<String>,
-}
 
 /// The weights in force.
 #[utoipa::path(
@@ -73,16 +63,10 @@ pub(super) async fn read(State(app): State<AppState>, Path(route): Path<String>)
         Conditional,
     )
 )]
-pub(super) async fn patch(
-    State(app): State<AppState>,
-    Path(route): Path<String>,
-    Query(query): Query<WriteQuery>,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    let body = request::json_object(&headers, body).await?.unwrap_or_default();
-    let weights = WeightChange::Patch(parse(&body)?);
-    write(&app, Write { route, weights, query, headers, reason: request::text(&body, "reason")? }).await
+pub(super) async fn patch(State(app): State<AppState>, Path(route): Path<String>, sent: Sent) -> Answer {
+    let asked = with_weights(sent)?;
+    let weights = WeightChange::Patch(parse(&asked.body)?);
+    write(&app, route, weights, asked).await
 }
 
 /// Replaces all weights of the split.
@@ -103,14 +87,8 @@ pub(super) async fn patch(
         Conditional,
     )
 )]
-pub(super) async fn replace(
-    State(app): State<AppState>,
-    Path(route): Path<String>,
-    Query(query): Query<WriteQuery>,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    let body = request::json_object(&headers, body).await?.unwrap_or_default();
+pub(super) async fn replace(State(app): State<AppState>, Path(route): Path<String>, sent: Sent) -> Answer {
+    let asked = with_weights(sent)?;
     let no_null = |(name, weight): (String, Option<Weight>)| match weight {
         Some(weight) => Ok((name, weight)),
         None => Err(Kind::InvalidBody
@@ -118,43 +96,23 @@ pub(super) async fn replace(
             .at(pointer(&["weights", &name]), "null")
             .hint("null gives the control file its say again, with PATCH only")),
     };
-    let weights = parse(&body)?.into_iter().map(no_null).collect::<Result<_, _>>()?;
-    let weights = WeightChange::Replace(weights);
-    write(&app, Write { route, weights, query, headers, reason: request::text(&body, "reason")? }).await
+    let weights = parse(&asked.body)?.into_iter().map(no_null).collect::<Result<_, _>>()?;
+    write(&app, route, WeightChange::Replace(weights), asked).await
 }
 
-/// A change of weights as it came in.
-struct Write {
-    route: String,
-    weights: WeightChange,
-    query: WriteQuery,
-    headers: HeaderMap,
-    reason: Option<String>,
-}
-
-async fn write(app: &AppState, write: Write) -> Answer {
-    let change = Change::SetWeights { route: write.route.clone(), weights: write.weights };
-    let command = Command {
-        expected: request::if_match(&write.headers, &app.control.state())?,
-        dry_run: write.query.dry_run()?,
-        ..Command::new(change, request::origin(&write.headers, write.reason))
+async fn write(app: &AppState, name: String, weights: WeightChange, asked: Asked) -> Answer {
+    let change = Change::SetWeights { route: name.clone(), weights };
+    let (accepted, outcome) = change::carry_out(app, change, asked).await?;
+    let route = accepted.state.route(&name)?;
+    let answer = Weights {
+        revision: outcome.revision,
+        changed: Some(outcome.changed),
+        dry_run: outcome.dry_run,
+        moved_ratio: Some(outcome.moved_on(&route.name)),
+        warnings: outcome.warnings,
+        ..describe(&accepted.state, route)
     };
-    let dry_run = command.dry_run;
-    let accepted = match request::apply(app, command).await {
-        Ok(accepted) => accepted,
-        Err(refusal) => return Err(with_current(app, &write.route, refusal.into())),
-    };
-    let (before, route) = (&accepted.before, accepted.state.route(&write.route)?);
-    let mut answer = describe(&accepted.state, route);
-    answer.changed = Some(accepted.changed);
-    answer.dry_run = dry_run;
-    answer.warnings = accepted.warnings;
-    answer.moved_ratio =
-        before.route(&write.route).ok().map(|old| change::moved_on((before, old), (&accepted.state, route)));
-    // A dry run promises no revision.
-    let revision = if dry_run { app.control.state().revision } else { accepted.state.revision };
-    answer.revision = revision;
-    Ok(json(revision, &answer))
+    Ok(json(answer.revision, &answer))
 }
 
 /// The weights in force of `route`, and the file's.
@@ -175,19 +133,15 @@ pub(in crate::admin) fn describe(state: &control::State, route: &model::Route) -
     }
 }
 
-/// Shows who lost a race what won it.
-pub(super) fn with_current(app: &AppState, route: &str, refused: Refused) -> Refused {
-    let state = app.control.state();
-    match state.route(route) {
-        Ok(route) if refused.is_conflict() => refused.current(&describe(&state, route)),
-        _ => refused,
-    }
+/// A body that is right, for those who sent another one.
+const EXAMPLE: &str = r#"send for example {"weights": {"stable": 80, "canary": 20}}"#;
+
+fn with_weights(sent: Sent) -> Result<Asked, Refused> {
+    sent.with(&["weights"]).map_err(|refused| refused.hint(EXAMPLE))
 }
 
 /// The `weights` of a body.
 fn parse(body: &serde_json::Map<String, Value>) -> Result<BTreeMap<String, Option<Weight>>, Refused> {
-    const EXAMPLE: &str = r#"send for example {"weights": {"stable": 80, "canary": 20}}"#;
-    request::known_members(body, &["weights", "reason"]).map_err(|refused| refused.hint(EXAMPLE))?;
     let Some(Value::Object(weights)) = body.get("weights") else {
         let refused =
             Kind::InvalidBody.because("`weights` has to be an object of backends and their weights");
@@ -229,21 +183,6 @@ fn weight(number: f64) -> Result<Weight, String> {
         return Err("a weight has at most six decimals".to_owned());
     }
     Ok(weight)
-}
-
-// === impl WriteQuery ===
-
-impl WriteQuery {
-    /// Whether only to say what would happen: `?dry_run=true`, or `?dry_run` alone.
-    pub(super) fn dry_run(&self) -> Result<bool, Refused> {
-        match self.dry_run.as_deref() {
-            None | Some("false" | "0") => Ok(false),
-            Some("" | "true" | "1") => Ok(true),
-            Some(other) => {
-                Err(Kind::InvalidParameter.because(format!("`dry_run` is true or false, not `{other}`")))
-            }
-        }
-    }
 }
 
 #[cfg(test)]

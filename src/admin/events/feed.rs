@@ -10,7 +10,10 @@ use tokio::{
 
 use super::{
     Kind, Scope,
-    payload::{AuditEvent, BackendStats, ConfigEvent, ConfigResult, RouteStats, StatsEvent, WeightsEvent},
+    payload::{
+        AuditEvent, BackendStats, ConfigEvent, ConfigResult, RouteStats, StatsEvent, StoreEvent, StoreResult,
+        WeightsEvent,
+    },
 };
 use crate::{
     admin::{
@@ -33,6 +36,8 @@ struct Told {
     weights: BTreeMap<Name, Weights>,
     health: BTreeMap<Name, Health>,
     digest: crate::control::command::Digest,
+    /// Why the store fails, where it does.
+    store: Option<String>,
 }
 
 /// What of a backend makes an event when it changes.
@@ -65,7 +70,9 @@ pub async fn follow(app: AppState) {
                 Ok(Event::ReloadUnchanged { recovered: true }) => {
                     publish_file(&app, ConfigResult::Recovered, None);
                 }
-                Ok(_) => {}
+                Ok(Event::ReloadUnchanged { recovered: false }) => {}
+                Ok(Event::StoreFailed(error)) => publish_store(&app, &mut told, Some(error.to_string())),
+                Ok(Event::StoreRecovered) => publish_store(&app, &mut told, None),
                 Err(RecvError::Lagged(_)) => {
                     told = Told::now(&app);
                     app.events.interrupt();
@@ -129,6 +136,23 @@ fn publish_file(app: &AppState, result: ConfigResult, error: Option<String>) {
     app.events.publish(Kind::Config, Scope::All, &event, clock::now());
 }
 
+/// Tells that the store fails, or works again. Control says so for each change that is refused; for the same reason it is no news.
+fn publish_store(app: &AppState, told: &mut Told, error: Option<String>) {
+    if told.store == error {
+        return;
+    }
+    told.store.clone_from(&error);
+    let state = app.control.state();
+    let event = StoreEvent {
+        at: rfc3339(clock::unix_now()),
+        result: if error.is_some() { StoreResult::Failed } else { StoreResult::Recovered },
+        revision: state.revision,
+        persisted: state.store.persisted,
+        error,
+    };
+    app.events.publish(Kind::Store, Scope::All, &event, clock::now());
+}
+
 /// The look once a second: who does not keep up, what is in another condition, and the traffic.
 fn look(app: &AppState, told: &mut Told) {
     let now = clock::now();
@@ -183,6 +207,7 @@ impl Told {
             weights: all_weights(&state),
             health: backends.map(|backend| (backend.name.clone(), Health::of(&backend))).collect(),
             digest: state.file.digest.clone(),
+            store: state.store.error.clone(),
         }
     }
 }

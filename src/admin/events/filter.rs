@@ -18,6 +18,8 @@ pub enum Kind {
     Health,
     /// A control file was taken or refused.
     Config,
+    /// The store fails, or works again.
+    Store,
     /// Somebody changed something.
     Audit,
 }
@@ -33,8 +35,8 @@ pub struct Filter {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 6] =
-        [Self::Snapshot, Self::Stats, Self::Weights, Self::Health, Self::Config, Self::Audit];
+    pub const ALL: [Self; 7] =
+        [Self::Snapshot, Self::Stats, Self::Weights, Self::Health, Self::Config, Self::Store, Self::Audit];
 
     /// The word on the wire.
     #[must_use]
@@ -45,6 +47,7 @@ impl Kind {
             Self::Weights => "weights",
             Self::Health => "health",
             Self::Config => "config",
+            Self::Store => "store",
             Self::Audit => "audit",
         }
     }

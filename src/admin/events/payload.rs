@@ -82,6 +82,32 @@ pub enum ConfigResult {
     Recovered,
 }
 
+/// `store`: changes cannot be made durable, or can again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StoreEvent {
+    /// When, RFC 3339 in UTC.
+    pub at: String,
+    /// What the store does since.
+    pub result: StoreResult,
+    /// The revision in force.
+    pub revision: Revision,
+    /// Whether a restart would find what is in force.
+    pub persisted: bool,
+    /// Why it fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What the store does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreResult {
+    /// It takes nothing; changes other than a kill are refused.
+    Failed,
+    /// It works again, and has what is in force.
+    Recovered,
+}
+
 /// `audit`: somebody changed something.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AuditEvent {

@@ -116,6 +116,39 @@ async fn a_change_can_be_made_to_say_what_was_seen() {
 }
 
 #[tokio::test]
+async fn who_lost_a_race_sees_what_won_it() {
+    let fixture = Fixture::start();
+    fixture.send("PATCH /v1/routes/shop/weights", "{\"weights\": {\"canary\": 20}}").await;
+    let old = "if-match: \"r1\"";
+    for (head, body, weight) in [
+        ("PUT /v1/routes/shop/overrides/alice", "{\"backend\": \"canary\"}", Some(20.0)),
+        ("DELETE /v1/routes/shop/overlay", "", Some(20.0)),
+        ("DELETE /v1/routes/shop/kill-switch", "", Some(20.0)),
+        ("PUT /v1/backends/canary/drain", "", None),
+        ("POST /v1/revisions/1/restore", "", None),
+    ] {
+        let reply = fixture.send(&format!("{head}\n{old}"), body).await;
+        assert_eq!((reply.status, reply.header("etag")), (412, ""), "{head}");
+        let current = &reply.json()["current"];
+        assert_eq!(current["revision"], 2, "{head}");
+        assert_eq!(current["weights"]["canary"].as_f64(), weight, "{head}");
+    }
+    // Nobody pulls a brake on condition.
+    let head = format!("PUT /v1/routes/shop/kill-switch\n{old}");
+    assert_eq!(fixture.send(&head, "").await.status, 200);
+}
+
+#[tokio::test]
+async fn only_what_is_not_idempotent_takes_a_key() {
+    let fixture = Fixture::start();
+    let key = "idempotency-key: k-1";
+    for (method, draining) in [("PUT", true), ("DELETE", false), ("PUT", true)] {
+        let reply = fixture.send(&format!("{method} /v1/backends/canary/drain\n{key}"), "").await;
+        assert_eq!((reply.status, &reply.json()["draining"]), (200, &draining.into()));
+    }
+}
+
+#[tokio::test]
 async fn the_overlay_is_shown_and_dropped() {
     let fixture = Fixture::start();
     fixture.send("PATCH /v1/routes/shop/weights", "{\"weights\": {\"canary\": 20}}").await;

@@ -10,7 +10,7 @@ use super::{
 use crate::config::{
     code::Code,
     diagnostic::Diagnostic,
-    keys::{ACCESS_LOG, ADMIN, DNS, DRAIN, GEO, LIMITS, ROOT, TOTAL_LIMITS},
+    keys::{ACCESS_LOG, ADMIN, DNS, DRAIN, GEO, LIMITS, ROOT, STORE, TOTAL_LIMITS},
     model::{
         AccessLog, Config, Drain, Geo, GeoNetwork, Limits, Listener, ListenerProtocol, LogTarget,
         TrustedHeader,
@@ -30,6 +30,7 @@ pub(super) fn config(root: &Node, cx: &mut Context) -> Config {
     Config {
         workers: number(file.get(cx, "workers")),
         data_dir: file.opt::<String>(cx, "data_dir").map(PathBuf::from),
+        store: edge::store(file.object_or_default(cx, "store", &STORE), cx),
         trusted_proxies: file.list(cx, "trusted_proxies"),
         geo: geo(file.object_or_default(cx, "geo", &GEO), cx),
         admin: admin::admin(file.object_or_default(cx, "admin", &ADMIN), cx),

@@ -1,4 +1,4 @@
-//! The keys of what stands around connections: who they come from, how many there may be, and where names lead.
+//! The keys of what stands around connections: who they come from, how many there may be, and where names lead; and of the store.
 
 use super::{Kind, Scalar, Shape, default, optional, required};
 
@@ -43,6 +43,20 @@ pub(in crate::config) static TOTAL_LIMITS: Shape = Shape {
              with 256 KiB, of which the system gives only what is used. Beyond it, requests are answered with 503.",
         ),
     ],
+};
+
+/// The store.
+pub(in crate::config) static STORE: Shape = Shape {
+    name: "store",
+    doc: "How much of what was is kept, in the data folder or, without one, in memory.",
+    choice: super::Choice::Free,
+    keys: &[default(
+        "revisions",
+        Kind::Scalar(Scalar::Integer { min: 10, max: 1_000_000 }),
+        "1000",
+        "Revisions that are kept, to be listed, compared and restored; the oldest give way. The audit has every change all \
+         the same. On disk a revision takes some hundred bytes, and the text of a control file stands there once.",
+    )],
 };
 
 /// Looking names up.

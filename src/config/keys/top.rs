@@ -2,7 +2,8 @@
 
 use super::{
     ADMIN, BACKEND_TLS, CIRCUIT_BREAKER, CONDITION, Choice, DNS, JWT_PROVIDER, Kind, LISTENER_TLS,
-    OUTLIER_DETECTION, PROXY_PROTOCOL, ROUTE, Scalar, Shape, TOTAL_LIMITS, default, optional, required,
+    OUTLIER_DETECTION, PROXY_PROTOCOL, ROUTE, STORE, Scalar, Shape, TOTAL_LIMITS, default, optional,
+    required,
 };
 
 const ANY_DURATION: Kind = Kind::Scalar(Scalar::Duration { min: 0 });
@@ -31,6 +32,7 @@ pub(in crate::config) static ROOT: Shape = Shape {
             Kind::Scalar(Scalar::File),
             "The folder of what must survive a restart; without it, a folder beside this file. A change needs a restart.",
         ),
+        optional("store", Kind::Object(&STORE), "How much of what was is kept. A change needs a restart."),
         optional(
             "trusted_proxies",
             NETWORKS,

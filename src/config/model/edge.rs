@@ -1,4 +1,4 @@
-//! What stands around connections: who they come from, and how many there may be, where names lead.
+//! What stands around connections: who they come from, and how many there may be, where names lead; and the store.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -20,6 +20,13 @@ pub struct TotalLimits {
     pub max_connections: u32,
     /// Bytes of connections' buffers. Default 8 GiB.
     pub max_buffer_memory: u64,
+}
+
+/// How much of what was is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Storage {
+    /// Revisions, 10 to 1,000,000; the oldest give way. Default 1000. Needs a restart.
+    pub revisions: u64,
 }
 
 /// Looking up the names of endpoints.

@@ -13,7 +13,7 @@ use super::{Applier, Event, Publisher};
 use crate::{
     control::{
         audit::AuditResult,
-        command::{Channel, Origin},
+        command::{Change, Channel, Origin},
         state::State,
         store::{NewRevision, Record, StoreError, Stored, Used},
     },
@@ -30,7 +30,8 @@ const GIVE_WAY: Duration = Duration::from_millis(30);
 pub(super) const RETRY: Duration = Duration::from_secs(3);
 /// How long a try in the background may hold up commands.
 pub(super) const RETRY_LIMIT: Duration = Duration::from_millis(500);
-/// Records that are kept for a disk that fails; the oldest give way.
+/// Records that are kept for a disk that fails. Of more, the oldest refusals give way first: what was denied changed nothing, and whoever is
+/// denied over and over must not push the record of a kill out.
 const BACKLOG: usize = 256;
 
 /// What the disk does not have yet.
@@ -49,6 +50,10 @@ struct Late {
     task: JoinHandle<Result<(), StoreError>>,
     /// How many of the backlog's records it has.
     waiting: usize,
+    /// How many of those have given way since.
+    gone: u64,
+    /// How many it says gave way before.
+    lost: u64,
     /// The change that was refused for it: the revision that it would have made.
     refused: Option<Revision>,
 }
@@ -64,10 +69,21 @@ enum Written {
 impl Backlog {
     fn push(&mut self, record: Record) {
         if self.records.len() == BACKLOG {
-            self.records.pop_front();
-            self.lost += 1;
+            self.give_way();
         }
         self.records.push_back(record);
+    }
+
+    /// Makes room for one more.
+    fn give_way(&mut self) {
+        let refused = self.records.iter().position(|record| record.row.result == AuditResult::Refused);
+        let index = refused.unwrap_or(0);
+        self.records.remove(index);
+        self.lost += 1;
+        if let Some(late) = self.late.as_mut().filter(|late| index < late.waiting) {
+            late.waiting -= 1;
+            late.gone += 1;
+        }
     }
 
     /// The number of a change that was refused, and may be on disk in the end.
@@ -110,23 +126,7 @@ impl<P: Publisher> Applier<P> {
 
     /// Writes `record`, and all that waits before it. It is not kept where that fails: what it tells of has not happened then.
     pub(super) async fn commit(&mut self, record: Record) -> Result<(), StoreError> {
-        if self.backlog.late.is_some() {
-            return Err(StoreError::Stuck);
-        }
-        let (stored, refused) = (record.stored.clone(), record.stored.revision);
-        let waiting = self.backlog.records.len();
-        let batch: Vec<Record> = self.backlog.records.iter().cloned().chain([record]).collect();
-        match self.write(WRITE_LIMIT, (stored, batch)).await {
-            Written::Done(result) => {
-                result?;
-                self.backlog.records.clear();
-                Ok(())
-            }
-            Written::GivenUp(task) => {
-                self.backlog.late = Some(Late { task, waiting, refused: Some(refused) });
-                Err(StoreError::Stuck)
-            }
-        }
+        self.write_all(WRITE_LIMIT, Some(record)).await
     }
 
     /// Writes `record`, after those that wait; where that fails it waits too.
@@ -149,34 +149,41 @@ impl<P: Publisher> Applier<P> {
 
     /// Writes all that waits; without anything, tries the disk.
     async fn flush(&mut self, limit: Duration) -> Result<(), StoreError> {
+        self.write_all(limit, None).await
+    }
+
+    /// Writes all that waits, and after it `new`, which is refused where that fails.
+    async fn write_all(&mut self, limit: Duration, new: Option<Record>) -> Result<(), StoreError> {
         if self.backlog.late.is_some() {
             return Err(StoreError::Stuck);
         }
         let lost = std::mem::take(&mut self.backlog.lost);
-        let gap = (lost > 0).then(|| {
-            let origin = Origin::new("weir", Channel::File);
-            let mut gap =
-                self.record(("lost_rows", AuditResult::Applied), &origin, (Value::Null, json!(lost)));
-            // It stands before the others, and must not undo what they say.
-            gap.revision = None;
-            gap
-        });
-        let batch: Vec<Record> = gap.into_iter().chain(self.backlog.records.iter().cloned()).collect();
+        let gap = (lost > 0).then(|| self.gap(lost));
         let waiting = self.backlog.records.len();
-        let current = stored(&self.current());
-        let result = match self.write(limit, (current, batch)).await {
-            Written::Done(result) => result,
+        let refused = new.as_ref().map(|record| record.stored.revision);
+        let in_force = new.as_ref().map_or_else(|| stored(&self.current()), |record| record.stored.clone());
+        let batch = gap.into_iter().chain(self.backlog.records.iter().cloned()).chain(new).collect();
+        match self.write(limit, (in_force, batch)).await {
+            Written::Done(Ok(())) => {
+                self.backlog.records.clear();
+                Ok(())
+            }
+            Written::Done(Err(error)) => {
+                self.backlog.lost += lost;
+                Err(error)
+            }
             Written::GivenUp(task) => {
-                self.backlog.late = Some(Late { task, waiting, refused: None });
+                self.backlog.late = Some(Late { task, waiting, gone: 0, lost, refused });
                 Err(StoreError::Stuck)
             }
-        };
-        match &result {
-            Ok(()) => self.backlog.records.clear(),
-            Err(StoreError::Stuck) => {}
-            Err(_) => self.backlog.lost += lost,
         }
-        result
+    }
+
+    /// That records gave way. It stands before the others, and must not undo what they say.
+    fn gap(&self, lost: u64) -> Record {
+        let origin = Origin::new("weir", Channel::File);
+        let record = self.record(("lost_rows", AuditResult::Applied), &origin, (Value::Null, json!(lost)));
+        Record { revision: None, ..record }
     }
 
     /// Takes note of a write that was given up on, if it has come to its end by now. For the time before a change is decided on, because what
@@ -185,12 +192,16 @@ impl<P: Publisher> Applier<P> {
         if self.backlog.is_stuck() {
             return;
         }
-        let Some(Late { task, waiting, refused }) = self.backlog.late.take() else { return };
-        if matches!(task.await, Ok(Ok(()))) {
-            self.backlog.records.drain(..waiting.min(self.backlog.records.len()));
-            if let Some(revision) = refused {
-                self.withdraw(revision);
-            }
+        let Some(Late { task, waiting, gone, lost, refused }) = self.backlog.late.take() else { return };
+        if !matches!(task.await, Ok(Ok(()))) {
+            self.backlog.lost += lost;
+            return;
+        }
+        self.backlog.records.drain(..waiting);
+        // What gave way meanwhile is on disk all the same.
+        self.backlog.lost -= gone;
+        if let Some(revision) = refused {
+            self.withdraw(revision);
         }
     }
 
@@ -278,6 +289,11 @@ impl<P: Publisher> Applier<P> {
             self.emit(Event::StoreFailed(error));
         }
     }
+}
+
+/// How long the answer to `change` may wait for the disk.
+pub(super) fn write_limit(change: &Change) -> Duration {
+    if change.is_emergency() { BRAKE_LIMIT } else { WRITE_LIMIT }
 }
 
 /// The record of the change that made `state`.

@@ -135,6 +135,7 @@ fn boot_settings(config: &Config) -> Vec<(&'static str, String)> {
         ("admin.max_failures", admin.max_failures.to_string()),
         ("admin.require_if_match", admin.require_if_match.to_string()),
         ("data_dir", path(&config.data_dir, "default")),
+        ("store.revisions", config.store.revisions.to_string()),
         ("workers", config.workers.to_string()),
     ]
 }

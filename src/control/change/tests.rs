@@ -65,7 +65,7 @@ fn a_user_gets_a_backend_and_gives_it_back() {
     );
     let with = after(&start, &set_override("alice", "canary"));
     assert!(!plan(&with, &set_override("alice", "canary")).unwrap().changed);
-    assert_eq!(with.drift()[0].running, "overrides of 1 users");
+    assert_eq!(with.drift()[0].running, "users with an override: 1");
     let remove = Change::RemoveOverride { route: "shop".to_owned(), key: "alice".to_owned() };
     assert_eq!(*after(&with, &remove).overlay, Overlay::default());
     assert!(!plan(&start, &remove).unwrap().changed);

@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    AuditQuery, AuditRow, Broken, Head, KeptRevision, Loaded, REVISIONS_KEPT, Record, RevisionInfo,
-    SigningKey, Store, StoreError, Stored, Verified,
+    AuditQuery, AuditRow, Broken, Head, KeptRevision, Loaded, Record, RevisionInfo, SigningKey, Store,
+    StoreError, Stored, Verified,
     chain::{self, Walk},
 };
 use crate::{control::audit, types::Revision};
@@ -20,6 +20,8 @@ const AUDIT_ROWS: usize = 10_000;
 #[derive(Debug)]
 pub struct MemoryStore {
     key: SigningKey,
+    /// Revisions that are kept.
+    kept: u64,
     content: Mutex<Content>,
 }
 
@@ -37,9 +39,9 @@ struct Content {
 // === impl MemoryStore ===
 
 impl MemoryStore {
-    /// An empty store with a new signing key.
+    /// An empty store with a new signing key, which keeps the newest `kept` revisions.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(kept: u64) -> Self {
         let content = Content {
             stored: None,
             newest: Revision::default(),
@@ -48,7 +50,7 @@ impl MemoryStore {
             before: Head::START,
             head: Head::START,
         };
-        Self { key: SigningKey::random(), content: Mutex::new(content) }
+        Self { key: SigningKey::random(), kept, content: Mutex::new(content) }
     }
 
     /// The rows of the audit that are kept, oldest first.
@@ -63,12 +65,6 @@ impl MemoryStore {
     }
 }
 
-impl Default for MemoryStore {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Store for MemoryStore {
     fn load(&self) -> Result<Loaded, StoreError> {
         let content = self.lock();
@@ -79,7 +75,7 @@ impl Store for MemoryStore {
     fn write(&self, stored: &Stored, records: &[Record]) -> Result<(), StoreError> {
         let mut content = self.lock();
         content.stored = Some(stored.clone());
-        records.iter().for_each(|record| content.add(record));
+        records.iter().for_each(|record| content.add(record, self.kept));
         Ok(())
     }
 
@@ -128,7 +124,7 @@ impl Store for MemoryStore {
 // === impl Content ===
 
 impl Content {
-    fn add(&mut self, record: &Record) {
+    fn add(&mut self, record: &Record, kept: u64) {
         let text = serde_json::to_string(&record.row).unwrap_or_default();
         let hash = chain::link(&self.head.hash, &text);
         self.head = Head { seq: self.head.seq + 1, hash };
@@ -139,9 +135,9 @@ impl Content {
             self.before = Head { seq, hash };
         }
         self.newest = self.newest.max(record.stored.revision);
-        if let Some(kept) = record.kept() {
-            self.revisions.push_back(kept);
-            if self.revisions.len() as u64 > REVISIONS_KEPT {
+        if let Some(revision) = record.kept() {
+            self.revisions.push_back(revision);
+            if self.revisions.len() as u64 > kept {
                 self.revisions.pop_front();
             }
         }

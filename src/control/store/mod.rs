@@ -25,9 +25,6 @@ pub use sqlite::SqliteStore;
 
 use crate::types::Revision;
 
-/// Revisions that are kept; the oldest give way.
-pub const REVISIONS_KEPT: u64 = 1000;
-
 /// Keeps what must survive a restart. Calls block on the disk, so they are made off the async threads.
 pub trait Store: Send + Sync + 'static {
     /// What was written last.

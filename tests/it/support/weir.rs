@@ -100,7 +100,13 @@ impl Weir {
 
     /// Carries out a command through control.
     pub(crate) fn apply(&self, change: Change) -> Result<(), Refusal> {
-        let command = Command::new(change, Sender::new("it", Channel::Api));
+        self.apply_because(change, None)
+    }
+
+    /// The same for a reason.
+    pub(crate) fn apply_because(&self, change: Change, reason: Option<&str>) -> Result<(), Refusal> {
+        let sender = Sender { reason: reason.map(str::to_owned), ..Sender::new("it", Channel::Api) };
+        let command = Command::new(change, sender);
         self.runtime.block_on(self.running().control.apply(command)).map(drop)
     }
 

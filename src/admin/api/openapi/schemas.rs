@@ -14,7 +14,7 @@ use super::{CONTENT_SCHEMA, typed};
 use crate::{
     admin::{
         api::types::{Backend, ExplainRequest, HeaderValues, Status},
-        events::payload::{AuditEvent, Bye, ConfigEvent, Reset, StatsEvent, WeightsEvent},
+        events::payload::{AuditEvent, Bye, ConfigEvent, Reset, StatsEvent, StoreEvent, WeightsEvent},
     },
     control::{
         Channel, Origin,
@@ -198,11 +198,11 @@ schemas! {
         },
     });
     AnyObject => json!({"type": "object"});
-    EventText + Status + StatsEvent + WeightsEvent + Backend + ConfigEvent + AuditEvent + Reset + Bye => json!({
+    EventText + Status + StatsEvent + WeightsEvent + Backend + ConfigEvent + StoreEvent + AuditEvent + Reset + Bye => json!({
         "oneOf": [
             event("snapshot", "Status"), event("stats", "StatsEvent"), event("weights", "WeightsEvent"),
-            event("health", "Backend"), event("config", "ConfigEvent"), event("audit", "AuditEvent"),
-            event("reset", "Reset"), event("bye", "Bye"),
+            event("health", "Backend"), event("config", "ConfigEvent"), event("store", "StoreEvent"),
+            event("audit", "AuditEvent"), event("reset", "Reset"), event("bye", "Bye"),
         ],
     });
     SchemaDocument => json!({"type": "object", "description": "A JSON schema, draft 2020-12."});

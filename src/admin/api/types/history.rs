@@ -251,3 +251,13 @@ pub struct OverlayDropped {
     #[serde(flatten)]
     pub outcome: Outcome,
 }
+
+// === impl Outcome ===
+
+impl Outcome {
+    /// The share of users of `route`, 0 to 1, whose backend changes.
+    #[must_use]
+    pub fn moved_on(&self, route: &Name) -> f64 {
+        self.moved_ratio.get(route).copied().unwrap_or(0.0)
+    }
+}

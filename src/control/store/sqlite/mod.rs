@@ -18,8 +18,8 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use self::open::{Open, fault};
 use super::{
-    AuditQuery, AuditRow, Broken, Head, KeptRevision, Loaded, Lock, REVISIONS_KEPT, Record, RevisionInfo,
-    SigningKey, Store, StoreError, Stored, Verified,
+    AuditQuery, AuditRow, Broken, Head, KeptRevision, Loaded, Lock, Record, RevisionInfo, SigningKey, Store,
+    StoreError, Stored, Verified,
     chain::{self, Walk},
     mirror::{Mirror, MirrorWriter},
 };
@@ -37,6 +37,8 @@ const SWEEP_EVERY: u64 = 64;
 pub struct SqliteStore {
     directory: PathBuf,
     path: PathBuf,
+    /// Revisions that are kept.
+    kept: u64,
     writer: Mutex<Option<Open>>,
     reader: Mutex<Option<Open>>,
     mirror: Mirror,
@@ -48,13 +50,14 @@ pub struct SqliteStore {
 // === impl SqliteStore ===
 
 impl SqliteStore {
-    /// The store of a directory whose lock this process has. Nothing is opened yet.
+    /// The store of a directory whose lock this process has, which keeps the newest `kept` revisions. Nothing is opened yet.
     #[must_use]
-    pub fn new(directory: &Path, lock: Lock) -> Self {
+    pub fn new(directory: &Path, lock: Lock, kept: u64) -> Self {
         let mirror = Mirror::new(directory);
         Self {
             path: directory.join(DATABASE),
             directory: directory.to_owned(),
+            kept,
             writer: Mutex::default(),
             reader: Mutex::default(),
             copies: MirrorWriter::start(mirror.clone()),
@@ -135,7 +138,7 @@ impl Store for SqliteStore {
                     "INSERT INTO audit (seq, row, hash) VALUES (?1, ?2, ?3)",
                     params![rows::int(head.seq), text, head.hash],
                 )?;
-                rows::add_revision(&all, record)?;
+                rows::add_revision(&all, record, self.kept)?;
                 rows::add_used(&all, record.used.as_ref())?;
             }
             all.execute(

@@ -7,8 +7,8 @@ use rusqlite::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    AuditQuery, AuditRow, Head, KEYS_KEPT_MS, KeptRevision, Loaded, REVISIONS_KEPT, Record, RevisionInfo,
-    SWEEP_EVERY, SigningKey, Stored, chain,
+    AuditQuery, AuditRow, Head, KEYS_KEPT_MS, KeptRevision, Loaded, Record, RevisionInfo, SWEEP_EVERY,
+    SigningKey, Stored, chain,
 };
 use crate::{
     control::{command::Digest, store::Used},
@@ -165,8 +165,12 @@ pub(super) fn set_state(transaction: &Transaction<'_>, stored: &Stored) -> rusql
     Ok(())
 }
 
-/// Adds the revision of `record`, if it made one; the oldest give way.
-pub(super) fn add_revision(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
+/// Adds the revision of `record`, if it made one; all but the newest `keep` give way.
+pub(super) fn add_revision(
+    transaction: &Transaction<'_>,
+    record: &Record,
+    keep: u64,
+) -> rusqlite::Result<()> {
     let Some(kept) = record.kept() else { return Ok(()) };
     let (number, info) = (kept.info.number.0, &kept.info);
     transaction.execute(
@@ -189,10 +193,8 @@ pub(super) fn add_revision(transaction: &Transaction<'_>, record: &Record) -> ru
             json(&kept.overlay)?,
         ],
     )?;
-    transaction.execute(
-        "DELETE FROM revisions WHERE number <= ?1",
-        [int(number).saturating_sub(int(REVISIONS_KEPT))],
-    )?;
+    transaction
+        .execute("DELETE FROM revisions WHERE number <= ?1", [int(number).saturating_sub(int(keep))])?;
     if number.is_multiple_of(SWEEP_EVERY) {
         let nobody = "DELETE FROM files WHERE digest NOT IN (SELECT file FROM revisions)";
         transaction.execute(nobody, [])?;

@@ -9,7 +9,12 @@ use crate::{
 };
 
 fn open(directory: &Path) -> SqliteStore {
-    SqliteStore::new(directory, Lock::take(directory).unwrap())
+    keeping(directory, 1000)
+}
+
+/// A store that keeps so many revisions.
+fn keeping(directory: &Path, revisions: u64) -> SqliteStore {
+    SqliteStore::new(directory, Lock::take(directory).unwrap(), revisions)
 }
 
 fn overlay(weight: f64) -> Overlay {
@@ -58,16 +63,26 @@ fn what_is_written_is_loaded_by_the_next_process() {
 #[test]
 fn revisions_are_listed_newest_first_and_the_oldest_give_way() {
     let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
-    let last = REVISIONS_KEPT + 2;
+    let store = keeping(dir.path(), 20);
+    let last = 100;
     let all: Vec<Record> = (1..=last).map(change).collect();
     write(&store, &all).unwrap();
     let page = store.revisions(Some(Revision(last)), 2).unwrap();
     assert_eq!(page.iter().map(|info| info.number.0).collect::<Vec<_>>(), [last - 1, last - 2]);
-    assert_eq!(store.revisions(None, usize::MAX).unwrap().len() as u64, REVISIONS_KEPT);
+    assert_eq!(store.revisions(None, usize::MAX).unwrap().len(), 20);
     assert_eq!(store.revision(Revision(2)).unwrap(), None);
     let kept = store.revision(Revision(last)).unwrap().unwrap();
     assert_eq!(kept, change(last).kept().unwrap());
+    // What was kept with another setting gives way with the next change, or comes to be more.
+    drop(store);
+    let store = keeping(dir.path(), 10);
+    assert_eq!(store.revisions(None, usize::MAX).unwrap().len(), 20);
+    write(&store, &[change(last + 1)]).unwrap();
+    assert_eq!(store.revisions(None, usize::MAX).unwrap().len(), 10);
+    drop(store);
+    let store = keeping(dir.path(), 20);
+    write(&store, &[change(last + 2)]).unwrap();
+    assert_eq!(store.revisions(None, usize::MAX).unwrap().len(), 11);
 }
 
 #[test]
