@@ -19,6 +19,7 @@
 //! 5. health checks and listeners follow by difference, and the audit has a row.
 
 pub mod admin;
+pub mod analysis;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -79,6 +79,18 @@ fn middle(slot: usize) -> u64 {
     lower_edge(slot).midpoint(lower_edge(slot + 1))
 }
 
+/// The bucket of a duration, counted from 0 for what is below 1.024 us. Grows with the duration.
+#[must_use]
+pub fn bucket(nanos: u64) -> usize {
+    slot_of(nanos)
+}
+
+/// The largest duration of a bucket in nanoseconds; 2^64 - 1 for the last, which has no end.
+#[must_use]
+pub fn bucket_highest(bucket: usize) -> u64 {
+    if bucket >= OVERFLOW { u64::MAX } else { lower_edge(bucket + 1) - 1 }
+}
+
 /// A duration in nanoseconds, cut at 584 years.
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
@@ -234,6 +246,11 @@ impl HistogramSnapshot {
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
         let counts = self.slots.iter().enumerate().filter(|(_, count)| **count > 0);
         counts.map(|(slot, count)| (Duration::from_nanos(middle(slot)), *count))
+    }
+
+    /// The buckets that are not empty, in rising order: the index of each (see [`bucket`]) and its count.
+    pub fn indexed(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
+        self.slots.iter().copied().enumerate().filter(|(_, count)| *count > 0)
     }
 
     /// The counts as a short byte string: see [`add_packed`](Self::add_packed). Nothing when all are zero.

@@ -50,7 +50,9 @@ fn slots_tile_the_range() {
         assert!(low < high, "slot {slot}");
         assert_eq!((slot_of(low), slot_of(high - 1), slot_of(high)), (slot, slot, slot + 1));
         assert_eq!(slot_of(middle(slot)), slot);
+        assert_eq!((bucket(low), bucket_highest(slot)), (slot, high - 1));
     }
+    assert_eq!((bucket(u64::MAX), bucket_highest(OVERFLOW)), (OVERFLOW, u64::MAX));
     for (nanos, slot) in [(0, 0), (1023, 0), (1024, 1), (1 << 36, OVERFLOW), (u64::MAX, OVERFLOW)] {
         assert_eq!(slot_of(nanos), slot, "{nanos}");
     }
@@ -62,7 +64,7 @@ fn what_is_empty_has_no_quantile() {
     assert_eq!((empty.quantile(0.5), empty.min(), empty.max(), empty.mean()), (None, None, None, None));
     assert_eq!((empty.count(), empty.sum_nanos(), empty.count_le(Duration::MAX)), (0, 0, 0));
     assert_eq!(empty, Histogram::new().snapshot());
-    assert_eq!(empty.buckets().count(), 0);
+    assert_eq!((empty.buckets().count(), empty.indexed().count()), (0, 0));
 }
 
 #[test]
@@ -138,6 +140,13 @@ proptest! {
         window.iter().for_each(|&value| histogram.record_nanos(value));
         prop_assert_eq!(histogram.snapshot().since(&earlier), of(&window));
         prop_assert_eq!(histogram.snapshot().since(&HistogramSnapshot::default()), histogram.snapshot());
+    }
+
+    #[test]
+    fn indices_are_those_of_the_values(values in vec(anything(), 0..200)) {
+        let mut expected = std::collections::BTreeMap::new();
+        values.iter().for_each(|&value| *expected.entry(bucket(value)).or_insert(0) += 1);
+        prop_assert_eq!(of(&values).indexed().collect::<Vec<_>>(), expected.into_iter().collect::<Vec<_>>());
     }
 
     #[test]
