@@ -217,8 +217,7 @@ impl AbsoluteLimit {
 
     /// Takes in the units of one version. They need not have been drawn: this version is compared with a number.
     pub fn observe(&mut self, arm: Arm) {
-        self.arm.units = self.arm.units.saturating_add(arm.units);
-        self.arm.bad = self.arm.bad.saturating_add(arm.bad).min(self.arm.units);
+        self.arm += arm;
         self.max_log_e = Exact(self.max_log_e.0.max(self.log_e()));
     }
 

@@ -38,7 +38,8 @@ pub enum Prior {
 /// The interval of `p_c - ratio * p_s` over stages of constant weight; `alpha / 2` for each side.
 ///
 /// Its ends are where the tests of [`errors`](super::errors), without cash and sharing, just reject `p_c <= ratio p_s + d`
-/// and `p_c >= ratio p_s + d`. The ratio is above 0.
+/// and `p_c >= ratio p_s + d`. The ratio is above 0. The upper end is what a rollout has ruled out so far: a canary worse
+/// than stable by more than that.
 #[must_use]
 pub fn difference(stages: &[Tick], ratio: f64, alpha: f64) -> Interval {
     let enough = rejection(alpha / 2.0);

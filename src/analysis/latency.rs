@@ -12,7 +12,7 @@
 //! whether to promote, so that the width of buckets is never to the canary's disadvantage in one or advantage in the
 //! other.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -94,14 +94,12 @@ impl Layout {
     /// The bucket of `factor` times the largest duration of a bucket.
     #[must_use]
     pub fn scaled(self, bucket: usize, factor: f64) -> usize {
-        // The billionth keeps a product that should be whole from falling below it.
-        let scaled = (factor * real((self.highest)(bucket)) + 1e-9).floor();
         #[allow(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "not negative; what is too large becomes the largest number, which is in the last bucket"
         )]
-        (self.index)(scaled as u64)
+        (self.index)((factor * real((self.highest)(bucket))) as u64)
     }
 }
 
@@ -121,6 +119,13 @@ impl FromIterator<(usize, u64)> for Latencies {
         }
         let total = merged.values().sum();
         Self { counts: merged.into_iter().collect(), total }
+    }
+}
+
+impl FromIterator<Duration> for Latencies {
+    /// Single durations, in the buckets of recorded histograms.
+    fn from_iter<I: IntoIterator<Item = Duration>>(durations: I) -> Self {
+        durations.into_iter().map(|duration| (recorded_bucket(duration), 1)).collect()
     }
 }
 
@@ -169,6 +174,28 @@ impl Thresholds {
         let stable = stable.quantile(quantile)?;
         Some(Self { stable, canary: layout.scaled(stable, tolerance) })
     }
+
+    /// Whether a unit of stable is slow.
+    #[must_use]
+    pub fn is_stable_slow(self, duration: Duration) -> bool {
+        recorded_bucket(duration) > self.stable
+    }
+
+    /// Whether a unit of the canary is slow where the question is whether to roll back.
+    #[must_use]
+    pub fn is_canary_slow(self, duration: Duration) -> bool {
+        recorded_bucket(duration) > self.canary
+    }
+
+    /// Whether a unit of the canary may be slow, which is what counts where the question is whether to promote.
+    #[must_use]
+    pub fn may_canary_be_slow(self, duration: Duration) -> bool {
+        recorded_bucket(duration) >= self.canary
+    }
+}
+
+fn recorded_bucket(duration: Duration) -> usize {
+    (Layout::RECORDED.index)(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
 }
 
 // === impl QuantileGate ===
@@ -223,13 +250,24 @@ impl QuantileGate {
         true
     }
 
-    /// Takes in the units of a tick, drawn to the canary with probability `weight`.
+    /// Takes in the units of a tick, drawn to the canary with probability `weight`. For units that are requests.
     pub fn observe(&mut self, weight: f64, canary: &Latencies, stable: &Latencies) {
         let Some(at) = self.thresholds else { return };
         let slow_stable = Arm::new(stable.total(), stable.above(at.stable));
         let tick = |slow| Tick { canary: Arm::new(canary.total(), slow), stable: slow_stable, weight };
-        self.regression.observe(&tick(canary.above(at.canary)));
-        self.promotion.observe(&tick(canary.at_or_above(at.canary)));
+        self.observe_slow(&tick(canary.above(at.canary)), &tick(canary.at_or_above(at.canary)));
+    }
+
+    /// Takes in units of a tick that the caller has counted by the [thresholds](Self::thresholds), of which the bad ones are
+    /// slow: for units that are users, of whom each is slow once in a stage.
+    ///
+    /// Of the canary `regression` has the slow ones (see [`Thresholds::is_canary_slow`]), `promotion` also those that may be
+    /// (see [`Thresholds::may_canary_be_slow`]).
+    pub fn observe_slow(&mut self, regression: &Tick, promotion: &Tick) {
+        if self.thresholds.is_some() {
+            self.regression.observe(regression);
+            self.promotion.observe(promotion);
+        }
     }
 
     /// Tells the gate that the stage changed. Thresholds are to be fixed anew.
@@ -267,6 +305,11 @@ impl DistributionGate {
     #[must_use]
     pub fn gates(&self) -> &[QuantileGate; QUANTILES.len()] {
         &self.gates
+    }
+
+    /// The same, to give each what was counted by its thresholds.
+    pub fn gates_mut(&mut self) -> &mut [QuantileGate; QUANTILES.len()] {
+        &mut self.gates
     }
 
     /// Fixes the thresholds of all quantiles that have enough samples; see [`QuantileGate::fix_thresholds`]. Returns whether

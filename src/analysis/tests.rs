@@ -1,5 +1,6 @@
-//! The statistics against reference numbers, laws, and simulations of whole rollouts.
+//! The statistics against reference numbers, single cases, laws, and simulations of whole rollouts.
 
+mod cases;
 mod laws;
 mod simulation;
 mod vectors;

@@ -1,5 +1,7 @@
 //! What the tests are fed with: the units of a tick, or of a whole stage, in both arms.
 
+use std::ops::AddAssign;
+
 use serde::{Deserialize, Serialize};
 
 use super::numeric::real;
@@ -32,6 +34,13 @@ impl Arm {
     #[must_use]
     pub fn new(units: u64, bad: u64) -> Self {
         Self { units, bad: bad.min(units) }
+    }
+}
+
+impl AddAssign for Arm {
+    fn add_assign(&mut self, more: Self) {
+        self.units = self.units.saturating_add(more.units);
+        self.bad = self.bad.saturating_add(more.bad).min(self.units);
     }
 }
 
