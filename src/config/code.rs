@@ -102,11 +102,17 @@ codes! {
     Text = "E0055";
     /// Not a rate such as `100/s`, or outside of 1 to 1,000,000 in a second, minute, hour or day.
     Rate = "E0056";
+    /// Not the address of a web service: `http://` or `https://`, a host, and no secret in it.
+    Url = "E0057";
+    /// Not a multiple such as `1.5` or `1.2x`, 1 to 1000.
+    Multiple = "E0058";
+    /// Not a limit: a percentage, a duration, a rate or a number.
+    Limit = "E0059";
     /// A name of a backend that does not exist.
     UnknownBackend = "E0101";
     /// A name of a segment that does not exist.
     UnknownSegment = "E0102";
-    /// Two listeners, routes or rules of one route with the same name.
+    /// Two listeners, routes, rules of one route, or gates or hooks of one plan with the same name.
     DuplicateName = "E0103";
     /// An endpoint stands twice in one backend.
     DuplicateEndpoint = "E0104";
@@ -170,6 +176,24 @@ codes! {
     ClaimWithoutToken = "E0161";
     /// A header that is to carry a claim, and something else as well.
     ClaimHeader = "E0162";
+    /// A name of a notification that does not exist.
+    UnknownNotification = "E0170";
+    /// A rollout on a route that does not split between its baseline and its canary.
+    RolloutBackends = "E0171";
+    /// A rollout with neither `steps` nor `preset`.
+    NoSteps = "E0172";
+    /// A step that cannot be made: one that does nothing, or bakes without everything.
+    Step = "E0173";
+    /// A gate without a limit, or with one that does not go with what it measures.
+    GateLimit = "E0174";
+    /// A key of a gate that does not go with what it looks at.
+    GateKey = "E0175";
+    /// A time without steps whose cron expression or time zone is none.
+    FreezeTime = "E0176";
+    /// Routes of one group whose steps differ.
+    RolloutGroup = "E0177";
+    /// A duration or chance in a rollout outside of what it can be.
+    RolloutRange = "E0178";
     /// A backend that no route uses.
     UnusedBackend = "W0201";
     /// A segment that nothing uses.
@@ -186,6 +210,20 @@ codes! {
     PreflightElsewhere = "W0211";
     /// A jwt provider that no route names.
     UnusedJwtProvider = "W0220";
+    /// A first step that gives the canary more than 5 %.
+    FirstStep = "W0230";
+    /// A step that gives the canary less than one before it.
+    StepDown = "W0231";
+    /// A last step that does not give the canary everything.
+    EndsShort = "W0232";
+    /// A rollout that nothing judges.
+    NoGates = "W0233";
+    /// Steps that last longer than the deadline.
+    DeadlineShort = "W0234";
+    /// A step that ends at once, in which gates see nothing.
+    NoHold = "W0235";
+    /// A notification that no rollout names.
+    UnusedNotification = "W0236";
 }
 
 impl Code {

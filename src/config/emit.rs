@@ -6,9 +6,11 @@
 mod admin;
 mod edge;
 mod jwt;
+mod notify;
 mod out;
 mod policy;
 mod resilience;
+mod rollout;
 mod tls;
 
 use std::time::Duration;
@@ -20,8 +22,8 @@ pub use self::out::json_to_yaml;
 use self::out::{Out, json, yaml};
 
 use super::model::{
-    AccessLog, Backend, Condition, Config, Geo, KeySource, Listener, LogTarget, NamedMatch, PathMatch, Route,
-    RouteMatch, Rule, SameSite, Scheme, Split, Sticky, Target, ValueMatch,
+    AccessLog, Backend, Condition, Config, Geo, KeySource, Listener, LogTarget, NamedMatch, PathMatch,
+    RolloutPlan, Route, RouteMatch, Rule, SameSite, Scheme, Split, Sticky, Target, ValueMatch,
 };
 use crate::types::{OnUnavailable, Weight};
 
@@ -48,6 +50,12 @@ impl Serialize for Config {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         file(self).serialize(serializer)
     }
+}
+
+/// A plan as it stands in a file, every default written out.
+#[must_use]
+pub fn plan_to_json(plan: &RolloutPlan) -> Json {
+    json(&rollout::plan(plan).into())
 }
 
 // === the file ===
@@ -134,6 +142,8 @@ fn file(config: &Config) -> Out {
     let backends = config.backends.iter().map(|(name, value)| (name.to_string(), backend(value)));
     let segments = config.segments.iter().map(|(name, value)| (name.to_string(), condition(value)));
     let providers = config.jwt.iter().map(|(name, value)| (name.to_string(), jwt::provider(value)));
+    let notifications =
+        config.notifications.iter().map(|(name, value)| (name.to_string(), notify::notification(value)));
     let drain = Map::default()
         .put("delay", duration(config.drain.delay))
         .put("timeout", duration(config.drain.timeout));
@@ -153,6 +163,7 @@ fn file(config: &Config) -> Out {
         .put("backends", Out::Map(backends.collect()))
         .some("segments", Out::Map(segments.collect()))
         .some("jwt", Out::Map(providers.collect()))
+        .some("notifications", Out::Map(notifications.collect()))
         .put("routes", config.routes.iter().map(route).collect::<Vec<_>>())
         .into()
 }
@@ -291,7 +302,9 @@ fn route(route: &Route) -> Map {
         Some(answer) => policy::answer(map, answer),
         None => map.put("split", split(&route.split)),
     };
-    policy::policy(map, &route.policy).opt("jwt", route.jwt.as_ref().map(jwt::route_jwt))
+    policy::policy(map, &route.policy)
+        .opt("jwt", route.jwt.as_ref().map(jwt::route_jwt))
+        .opt("rollout", route.rollout.as_deref().map(rollout::plan))
 }
 
 fn route_match(taken: &RouteMatch) -> Map {

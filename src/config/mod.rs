@@ -13,9 +13,11 @@ mod compare;
 mod decode;
 mod diagnostic;
 mod emit;
+pub mod freeze;
 mod keys;
 pub mod model;
 mod render;
+mod rollout_presets;
 mod schema;
 mod source;
 mod suggest;
@@ -31,8 +33,9 @@ use std::{fs::File, io::Read, path::Path, sync::Arc};
 pub use code::Code;
 pub use compare::{Change, ChangeKind, compare};
 pub use diagnostic::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Severity};
-pub use emit::json_to_yaml;
+pub use emit::{json_to_yaml, plan_to_json};
 pub use model::Config;
+use model::{RolloutPlan, Route};
 pub use render::Look;
 pub use schema::schema;
 pub use source::{Position, Source, Span};
@@ -112,6 +115,35 @@ pub fn parse(text: &str, file_name: &str) -> Result<Loaded, Diagnostics> {
     let failed = sink.has_errors();
     let found = sink.finish(Arc::clone(&source));
     if failed { Err(found) } else { Ok(Loaded { config, warnings: found, source }) }
+}
+
+/// Reads a rollout plan that stands alone, as it comes to the admin API: JSON or YAML with the keys, defaults and messages of
+/// `rollout` in `route`. What it names must be in `config`.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse_plan(
+    text: &str,
+    route: &Route,
+    config: &Config,
+) -> Result<(RolloutPlan, Diagnostics), Diagnostics> {
+    const NAME: &str = "rollout";
+    if text.len() > MAX_FILE_BYTES {
+        return Err(too_large(NAME));
+    }
+    let source = Source::new(NAME, text);
+    let mut sink = diagnostic::Sink::default();
+    let Some(root) = yaml::read(&source, &mut sink) else {
+        return Err(sink.finish(Arc::new(source)));
+    };
+    let mut context = decode::Context::new(source, sink);
+    context.know(config);
+    let plan = decode::plan(&root, &mut context);
+    validate::plan((&plan, route), config, &mut context);
+    let (source, sink) = context.finish();
+    let failed = sink.has_errors();
+    let found = sink.finish(Arc::new(source));
+    if failed { Err(found) } else { Ok((plan, found)) }
 }
 
 fn too_large(file_name: &str) -> Diagnostics {

@@ -7,6 +7,7 @@ mod edge;
 mod endpoint;
 mod geo;
 mod jwt;
+mod metric;
 mod policy;
 mod resilience;
 pub mod rollout;
@@ -27,6 +28,7 @@ pub use self::{
     endpoint::{Endpoint, EndpointTarget},
     geo::{Geo, GeoNetwork, TrustedHeader},
     resilience::{Backoff, CircuitBreaker, HealthCheck, OutlierDetection, Retry, RetryOn, SuccessRate},
+    rollout::{Notification, RolloutPlan},
     tls::{BackendTls, CertificateFiles, ClientAuth, ListenerTls, TlsVersion},
 };
 use crate::types::{Address, BackendState, Fraction, Name, OnUnavailable, StickyMode, Weight};
@@ -62,6 +64,8 @@ pub struct Config {
     pub segments: BTreeMap<Name, Condition>,
     /// Whose tokens are trusted, by name.
     pub jwt: BTreeMap<Name, JwtProvider>,
+    /// Where people are told of rollouts, by name.
+    pub notifications: BTreeMap<Name, Notification>,
     /// Routes in file order; names are unique.
     pub routes: Vec<Route>,
 }
@@ -296,6 +300,8 @@ pub struct Route {
     pub shield: bool,
     /// Which tokens it verifies.
     pub jwt: Option<RouteJwt>,
+    /// How a new version gets its traffic; `None` leaves it to people.
+    pub rollout: Option<Box<RolloutPlan>>,
 }
 
 /// Requests that a route takes: all of what is given must hold.

@@ -102,6 +102,19 @@ fn scalar(of: Scalar) -> Value {
         Scalar::Weight => {
             json!({"type": "number", "minimum": 0, "maximum": 1_000_000, "examples": [95, 0.5]})
         }
+        Scalar::Quantile => json!({"type": "number", "minimum": 0, "maximum": 1, "examples": [0.99, 0.5]}),
+        Scalar::Share => json!({"anyOf": [
+            {"type": "number", "minimum": 0, "maximum": 100, "examples": [5, 0.5]},
+            {"type": "string", "pattern": of.pattern(), "examples": ["5%"]},
+        ]}),
+        Scalar::Multiple => json!({"anyOf": [
+            {"type": "number", "minimum": 1, "maximum": 1000, "examples": [1.5, 2]},
+            {"type": "string", "pattern": of.pattern(), "examples": ["1.5x"]},
+        ]}),
+        Scalar::Limit => json!({"anyOf": [
+            {"type": "number", "examples": [3]},
+            {"type": "string", "pattern": of.pattern(), "examples": [example, "500ms", "10/s"]},
+        ]}),
         Scalar::Size { min, max } => json!({"anyOf": [
             {"type": "string", "pattern": of.pattern(), "examples": [example]},
             {"type": "integer", "minimum": min, "maximum": max},

@@ -6,7 +6,8 @@
 use serde_json::Value;
 
 /// Replaces what may be a secret in a control file in canonical form, or in a part of one, by `mark` of it: the values of header fields
-/// that are added or set and of conditions on fields, cookies, parameters and claims, and the bodies of fixed answers.
+/// that are added or set and of conditions on fields, cookies, parameters and claims, the bodies of fixed answers, and of hooks and checks what
+/// is given on to them and the queries of their addresses.
 pub fn withhold(document: &mut Value, mark: &mut impl FnMut(&str) -> String) {
     match document {
         Value::Object(members) => {
@@ -17,7 +18,14 @@ pub fn withhold(document: &mut Value, mark: &mut impl FnMut(&str) -> String) {
                         let values = parts.filter(|(key, _)| !["name", "claim"].contains(&key.as_str()));
                         values.for_each(|(_, value)| texts(value, mark));
                     }
-                    ("add" | "set", Value::Object(_)) | ("body", Value::String(_)) => texts(value, mark),
+                    ("add" | "set" | "metadata", Value::Object(_)) | ("body", Value::String(_)) => {
+                        texts(value, mark)
+                    }
+                    ("url" | "webhook", Value::String(address)) => {
+                        if let Some((place, query)) = address.split_once('?') {
+                            *address = format!("{place}?{}", mark(query));
+                        }
+                    }
                     _ => withhold(value, mark),
                 }
             }
@@ -45,7 +53,8 @@ mod tests {
     const FILE: &str = "\
 version: 1
 listeners: [ { name: web, bind: 127.0.0.1:0 } ]
-backends: { stable: { endpoints: [ { address: 127.0.0.1:9001 } ] } }
+backends: { stable: { endpoints: [ { address: 127.0.0.1:9001 } ] }, canary: { endpoints: [ { address: 127.0.0.1:9002 } ] } }
+notifications: { events: { webhook: { url: 'http://events/to?hush-15' } } }
 jwt: { staff: { issuer: https://id.example, keys_file: /etc/keys.pem } }
 segments:
   testers: { any: [ { header: { name: X-Test, in: [ hush-1, hush-2 ] } }, { cookie: { name: t, prefix: hush-3 } } ] }
@@ -60,7 +69,10 @@ routes:
     fault: { abort: { status: 503, percent: 1% }, header: { name: X-Fault, exact: hush-12 } }
     rules:
       - { name: forced, match: { header: { name: X-Force, exact: hush-13 } }, backend: stable }
-    backend: stable
+    split: { backends: { stable: 1, canary: 0 } }
+    rollout:
+      { baseline: stable, canary: canary, preset: fast, analysis: { gates: [ { webhook: 'http://checks/kpi?hush-16' } ] },
+        hooks: [ { type: event, url: 'http://checks/all', metadata: { cmd: hush-17 } } ] }
   - { name: hello, match: { path: { prefix: /hello } }, respond: { status: 200, body: hush-14 } }
 ";
 
@@ -76,9 +88,18 @@ routes:
         });
         let text = shut.to_string();
         assert!(!text.contains("hush-"), "{text}");
-        assert_eq!(seen.len(), 14, "{seen:?}");
+        assert_eq!(seen.len(), 17, "{seen:?}");
         assert!(seen.iter().all(|text| text.contains("hush-")), "{seen:?}");
-        for name in ["X-Test", "Authorization", "X-Seen", "email", "/etc/keys.pem", "testers", "/hello"] {
+        for name in [
+            "X-Test",
+            "Authorization",
+            "X-Seen",
+            "email",
+            "/etc/keys.pem",
+            "testers",
+            "/hello",
+            "http://checks/kpi",
+        ] {
             assert!(text.to_lowercase().contains(&name.to_lowercase()), "{name}: {text}");
         }
     }

@@ -107,6 +107,7 @@ pub(crate) fn config(routes: &[(&str, &[(&str, u32)])]) -> Config {
         backends,
         segments: std::collections::BTreeMap::new(),
         jwt: std::collections::BTreeMap::new(),
+        notifications: std::collections::BTreeMap::new(),
         routes: routes.iter().map(|(route, backends)| self::route(route, backends)).collect(),
     }
 }
@@ -154,6 +155,7 @@ fn route(route: &str, backends: &[(&str, u32)]) -> Route {
         },
         policy: crate::config::model::Policy::default(),
         jwt: None,
+        rollout: None,
     }
 }
 

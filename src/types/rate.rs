@@ -45,6 +45,12 @@ impl Rate {
         self.number
     }
 
+    /// How many in a second.
+    #[must_use]
+    pub fn per_second(self) -> f64 {
+        f64::from(self.number.get()) / self.unit.duration().as_secs_f64()
+    }
+
     /// The time between one and the next.
     #[must_use]
     pub fn interval(self) -> Duration {

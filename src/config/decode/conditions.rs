@@ -3,7 +3,8 @@
 use super::{
     Context, Referent,
     jwt::claim_matches,
-    reader::{self, FromValue, Object, Place},
+    reader::{self, Object, Place},
+    value::FromValue,
 };
 use crate::{
     config::{

@@ -9,14 +9,19 @@ mod admin;
 mod backends;
 mod conditions;
 mod edge;
+mod gates;
 mod jwt;
+mod measure;
+mod notify;
 mod policy;
 mod reader;
 mod resilience;
+mod rollout;
 mod routes;
 mod scalar;
 mod tls;
 mod top;
+mod value;
 
 use std::collections::BTreeSet;
 
@@ -24,7 +29,8 @@ use crate::types::Name;
 
 use super::{
     diagnostic::{Diagnostic, Sink},
-    model::Config,
+    keys::ROLLOUT,
+    model::{Config, rollout::RolloutPlan},
     source::{Places, Source, Span},
     yaml::{Node, Value},
 };
@@ -40,6 +46,7 @@ pub(super) struct Context {
     pub(super) backends: BTreeSet<String>,
     pub(super) segments: BTreeSet<String>,
     pub(super) jwt_providers: BTreeSet<String>,
+    pub(super) notifications: BTreeSet<String>,
     /// Every place that names a backend or segment, in file order.
     pub(super) references: Vec<Reference>,
 }
@@ -59,6 +66,7 @@ pub(super) enum Referent {
     Backend,
     Segment,
     JwtProvider,
+    Notification,
 }
 
 impl Context {
@@ -71,8 +79,17 @@ impl Context {
             backends: BTreeSet::new(),
             segments: BTreeSet::new(),
             jwt_providers: BTreeSet::new(),
+            notifications: BTreeSet::new(),
             references: Vec::new(),
         }
+    }
+
+    /// Takes the names of `config` for those that may be used.
+    pub(super) fn know(&mut self, config: &Config) {
+        self.backends = config.backends.keys().map(ToString::to_string).collect();
+        self.segments = config.segments.keys().map(ToString::to_string).collect();
+        self.jwt_providers = config.jwt.keys().map(ToString::to_string).collect();
+        self.notifications = config.notifications.keys().map(ToString::to_string).collect();
     }
 
     pub(super) fn finish(self) -> (Source, Sink) {
@@ -94,6 +111,12 @@ impl Context {
         self.wrong.insert(pointer.to_owned());
     }
 
+    /// Whether something was reported inside of `pointer`.
+    pub(super) fn is_wrong_within(&self, pointer: &str) -> bool {
+        let inside = format!("{pointer}/");
+        self.wrong.range(inside.clone()..).next().is_some_and(|first| first.starts_with(&inside))
+    }
+
     /// Whether something was reported at `pointer` or around it.
     pub(super) fn is_wrong(&self, pointer: &str) -> bool {
         let mut at = pointer;
@@ -110,10 +133,22 @@ impl Context {
 /// Decodes a whole file.
 pub(super) fn config(root: &Node, context: &mut Context) -> Config {
     let config = top::config(root, context);
+    settle(root, context);
+    config
+}
+
+/// Decodes a plan that stands alone; the names that it may use are in `context`.
+pub(super) fn plan(root: &Node, context: &mut Context) -> RolloutPlan {
+    let place = reader::Place { node: root, pointer: String::new() };
+    let plan = rollout::plan(reader::Object::open(context, &place, &ROLLOUT), context);
+    settle(root, context);
+    plan
+}
+
+fn settle(root: &Node, context: &mut Context) {
     note_written(root, String::new(), context);
     let places = std::mem::take(&mut context.places);
     context.source.set_places(places);
-    config
 }
 
 /// Notes the places of pointers as they are written, beside those of the canonical form.

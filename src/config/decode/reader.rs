@@ -1,14 +1,6 @@
 //! Reading by the key tables: types, defaults and complaints come from there.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
-
-use ipnet::IpNet;
-
-use super::{
-    Context, Referent,
-    scalar::{self, Value},
-};
+use super::{Context, Referent, scalar, value::FromValue};
 use crate::{
     config::{
         code::Code,
@@ -18,7 +10,7 @@ use crate::{
         suggest,
         yaml::{MapKey, Node, Plain, VARIABLE, Value as NodeValue, classify, shorten},
     },
-    types::{Address, Fraction, Name, Rate, Weight},
+    types::Name,
 };
 
 /// A node and its pointer in canonical form.
@@ -39,42 +31,6 @@ pub(super) struct Object<'n> {
     blank: bool,
     #[cfg(debug_assertions)]
     asked: std::collections::BTreeSet<&'static str>,
-}
-
-/// What a scalar becomes in the model.
-pub(super) trait FromValue: Sized {
-    /// `None` when the table and the decoder disagree on the type.
-    fn from_value(value: Value) -> Option<Self>;
-    /// What stands in for a value that was refused. `offset` makes it unique in the file.
-    fn fallback(offset: usize) -> Self;
-}
-
-macro_rules! from_value {
-    ($($type:ty, $pattern:pat => $value:expr, $offset:pat => $fallback:expr;)+) => {$(
-        impl FromValue for $type {
-            fn from_value(value: Value) -> Option<Self> {
-                match value { $pattern => Some($value), _ => None }
-            }
-            fn fallback($offset: usize) -> Self { $fallback }
-        }
-    )+};
-}
-
-from_value! {
-    bool, Value::Bool(value) => value, _ => false;
-    u64, Value::Integer(value) => value, _ => 1;
-    Duration, Value::Duration(value) => value, _ => Duration::from_secs(1);
-    Fraction, Value::Fraction(value) => value, _ => Fraction::from_percent(1.0).expect("1 is a percentage");
-    Rate, Value::Rate(value) => value, _ => Rate::SLOWEST;
-    Weight, Value::Weight(value) => value, _ => Weight::of(1);
-    Name, Value::Name(value) => value,
-        offset => Name::new(&format!("unreadable-{offset}")).expect("letters, digits and a dash");
-    IpNet, Value::Net(value) => value, _ => IpNet::from(IpAddr::from(Ipv4Addr::LOCALHOST));
-    Address, Value::Listen(value) => value, _ => Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-    SocketAddr, Value::Socket(value) => value, _ => SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    (u16, u16), Value::Status(first, last) => (first, last), _ => (200, 299);
-    (String, u16), Value::HostPort(host, port) => (host, port), offset => (format!("unreadable-{offset}"), 1);
-    String, Value::Text(value) => value, offset => format!("/unreadable-{offset}");
 }
 
 // === impl Object ===
@@ -121,6 +77,11 @@ impl<'n> Object<'n> {
     /// Whether the file has this key.
     pub(super) fn has(&self, name: &str) -> bool {
         self.entries.iter().any(|(key, _)| key.text == name)
+    }
+
+    /// The keys that the file has, and where.
+    pub(super) fn written(&self) -> impl Iterator<Item = (&'n str, Span)> + use<'n> {
+        self.entries.iter().map(|(key, _)| (key.text.as_str(), key.span))
     }
 
     /// The value of a key, if the file has it.
@@ -288,7 +249,7 @@ impl<'n> Object<'n> {
     }
 
     /// Whether an unknown key of the file was meant as `name`: what it says of itself is enough then.
-    fn is_meant(&self, name: &str) -> bool {
+    pub(super) fn is_meant(&self, name: &str) -> bool {
         let unknown = self.entries.iter().map(|(key, _)| key.text.as_str());
         unknown.filter(|key| self.shape.key(key).is_none()).any(|key| {
             let renamed = keys::RENAMED.contains(&(self.shape.name, key, name));

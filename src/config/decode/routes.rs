@@ -5,8 +5,9 @@ use super::{
     conditions::{any_of, contradiction, named_matches, path_match},
     jwt::route_jwt,
     policy::{policy, scheme},
-    reader::{self, FromValue, Object, Place},
-    resilience,
+    reader::{self, Object, Place},
+    resilience, rollout,
+    value::FromValue,
 };
 use crate::{
     config::{
@@ -53,6 +54,7 @@ pub(super) fn route(mut object: Object<'_>, cx: &mut Context) -> Route {
             stream_idle: timeouts.get(cx, "stream_idle"),
             tunnel_idle: timeouts.get(cx, "tunnel_idle"),
         },
+        rollout: object.object(cx, "rollout").map(|plan| Box::new(rollout::plan(plan, cx))),
         policy,
         jwt,
     }

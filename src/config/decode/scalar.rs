@@ -5,10 +5,12 @@ use std::{net::SocketAddr, time::Duration};
 use ipnet::IpNet;
 
 use super::address::{address, bind, bind_to_port, cidr, file_mode, host_port, listen, socket_path};
+use super::measure::{self, Limit, Tolerance};
 use crate::{
     config::{
         code::Code,
         keys::Scalar,
+        model::rollout::Metric,
         suggest,
         yaml::{Node, Plain, Value as NodeValue, classify, shorten},
     },
@@ -32,6 +34,10 @@ pub(super) enum Value {
     Duration(Duration),
     Fraction(Fraction),
     Rate(Rate),
+    Number(f64),
+    Metric(Metric),
+    Limit(Limit),
+    Tolerance(Tolerance),
     Weight(Weight),
     Name(Name),
     Net(IpNet),
@@ -80,12 +86,17 @@ pub(super) fn read(scalar: Scalar, node: &Node) -> Parsed {
         (Scalar::Size { min, max }, Plain::Text | Plain::Integer) => size(text, min, max),
         (Scalar::Percent, Plain::Text | Plain::Integer | Plain::Float) => percent(text),
         (Scalar::Rate, Plain::Text | Plain::Integer | Plain::Float) => rate(text),
+        (Scalar::Share, Plain::Text | Plain::Integer | Plain::Float) => measure::share(text),
+        (Scalar::Multiple, Plain::Text | Plain::Integer | Plain::Float) => measure::multiple(text),
+        (Scalar::Quantile, Plain::Integer | Plain::Float) => measure::quantile(text),
+        (Scalar::Limit, Plain::Text | Plain::Integer | Plain::Float) => measure::limit(text),
+        (Scalar::Tolerance, Plain::Text | Plain::Integer | Plain::Float) => measure::tolerance(text),
         (Scalar::Status, Plain::Text | Plain::Integer) => status(text),
         (Scalar::Weight, Plain::Text) if text.ends_with('%') => {
             let help = format!("weights are relative numbers: write `{}`", text.trim_end_matches('%'));
             Err(Problem::new(Code::Weight, format!("`{}` is not a weight", shorten(text))).help(help))
         }
-        (Scalar::Bool | Scalar::True | Scalar::Integer { .. } | Scalar::Weight, _) => {
+        (Scalar::Bool | Scalar::True | Scalar::Integer { .. } | Scalar::Weight | Scalar::Quantile, _) => {
             Err(wrong_type(scalar, node))
         }
         (_, Plain::Text) => text_value(scalar, text),
@@ -97,8 +108,10 @@ fn wrong_type(scalar: Scalar, node: &Node) -> Problem {
     let problem =
         Problem::new(Code::WrongType, format!("expected {}, found {}", scalar.expected(), node.describe()));
     let NodeValue::Scalar { text, plain } = &node.value else { return problem };
-    let wants_number =
-        matches!(scalar, Scalar::Integer { .. } | Scalar::Weight | Scalar::Bool | Scalar::True);
+    let wants_number = matches!(
+        scalar,
+        Scalar::Integer { .. } | Scalar::Weight | Scalar::Quantile | Scalar::Bool | Scalar::True
+    );
     match (plain, classify(text)) {
         (_, Plain::Null) => problem,
         (true, Plain::Integer) if matches!(scalar, Scalar::Bind | Scalar::Listen) => {
@@ -134,6 +147,8 @@ fn text_value(scalar: Scalar, text: &str) -> Parsed {
         Scalar::Path | Scalar::Target | Scalar::CookiePath => path(scalar, text),
         Scalar::HeaderName | Scalar::CookieName | Scalar::QueryName => field_name(scalar, text),
         Scalar::LogTarget => log_target(text),
+        Scalar::Metric => measure::metric(text),
+        Scalar::Url => measure::url(text),
         _ if fits(scalar, text) => owned(),
         _ if text.is_empty() => Err(Problem::new(Code::Text, "expected a text, found an empty one")),
         Scalar::Text | Scalar::Body | Scalar::Word | Scalar::File => {
@@ -164,6 +179,16 @@ fn fits(scalar: Scalar, text: &str) -> bool {
         Scalar::Domain => labels(text),
         Scalar::Authority => authority(text),
         Scalar::Text => !text.bytes().any(|b| b.is_ascii_control()),
+        Scalar::Query => {
+            !text.trim().is_empty() && !text.bytes().any(|b| b.is_ascii_control() && !b"\t\r\n".contains(&b))
+        }
+        Scalar::Pointer => measure::is_pointer(text),
+        Scalar::Repository => text.split_once('/').is_some_and(|(owner, name)| {
+            let is_part = |part: &str| {
+                !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+            };
+            is_part(owner) && is_part(name)
+        }),
         Scalar::Body => !text.bytes().any(|b| b.is_ascii_control() && !b"\t\r\n".contains(&b)),
         _ => !text.is_empty() && !text.bytes().any(|b| b.is_ascii_control()),
     }
@@ -209,7 +234,7 @@ fn weight(text: &str) -> Parsed {
     Weight::from_f64(value).map(Value::Weight).map_err(|error| Problem::new(Code::Weight, error.to_string()))
 }
 
-fn duration(text: &str, min: u64) -> Parsed {
+pub(super) fn duration(text: &str, min: u64) -> Parsed {
     let wrong = || {
         let problem = Problem::new(Code::Duration, format!("`{}` is not a duration", shorten(text)));
         match classify(text) {
@@ -265,7 +290,7 @@ fn size(text: &str, min: u64, max: u64) -> Parsed {
     Ok(Value::Integer(bytes))
 }
 
-fn percent(text: &str) -> Parsed {
+pub(super) fn percent(text: &str) -> Parsed {
     let wrong = || {
         let problem = Problem::new(Code::Percent, format!("`{}` is not a percentage", shorten(text)));
         match classify(text) {
@@ -286,7 +311,7 @@ fn percent(text: &str) -> Parsed {
     number.parse().ok().and_then(Fraction::from_percent).map(Value::Fraction).ok_or_else(wrong)
 }
 
-fn rate(text: &str) -> Parsed {
+pub(super) fn rate(text: &str) -> Parsed {
     let wrong = || {
         let problem = Problem::new(Code::Rate, format!("`{}` is not a rate", shorten(text)));
         match classify(text) {

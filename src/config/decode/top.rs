@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{
-    Context, admin, backends, conditions, edge, jwt,
+    Context, admin, backends, conditions, edge, jwt, notify,
     reader::{self, Object, Place},
     routes, tls,
 };
@@ -24,9 +24,11 @@ pub(super) fn config(root: &Node, cx: &mut Context) -> Config {
     let backends = file.entries(cx, "backends");
     let segments = file.entries(cx, "segments");
     let providers = file.entries(cx, "jwt");
+    let notifications = file.entries(cx, "notifications");
     cx.backends = backends.iter().map(|(name, _)| name.to_string()).collect();
     cx.segments = segments.iter().map(|(name, _)| name.to_string()).collect();
     cx.jwt_providers = providers.iter().map(|(name, _)| name.to_string()).collect();
+    cx.notifications = notifications.iter().map(|(name, _)| name.to_string()).collect();
     Config {
         workers: number(file.get(cx, "workers")),
         data_dir: file.opt::<String>(cx, "data_dir").map(PathBuf::from),
@@ -45,6 +47,10 @@ pub(super) fn config(root: &Node, cx: &mut Context) -> Config {
             .map(|(name, place)| (name, conditions::condition(&place, cx)))
             .collect(),
         jwt: providers.into_iter().map(|(name, place)| (name, jwt::provider(&place, cx))).collect(),
+        notifications: notifications
+            .into_iter()
+            .map(|(name, place)| (name, notify::notification(&place, cx)))
+            .collect(),
         routes: file.objects(cx, "routes").into_iter().map(|object| routes::route(object, cx)).collect(),
     }
 }

@@ -1,10 +1,10 @@
 //! Keys that are not there: of a later version, of another name.
 
 /// Keys that this version does not have yet: shape and key. An issue that brings one moves it into its shape's table.
-pub(in crate::config) static UNAVAILABLE: &[(&str, &str)] = &[("route", "rollout")];
+pub(in crate::config) static UNAVAILABLE: &[(&str, &str)] = &[];
 
 /// Words that this version does not have yet: shape, key and word.
-pub(in crate::config) static UNAVAILABLE_WORDS: &[(&str, &str, &str)] = &[];
+pub(in crate::config) static UNAVAILABLE_WORDS: &[(&str, &str, &str)] = &[("listener", "protocols", "h3")];
 
 /// Tombstones: shape, the key that is no more (or that other proxies have) and the one to use. A key that is renamed
 /// leaves its old name here for good.
@@ -38,4 +38,13 @@ pub(in crate::config) static RENAMED: &[(&str, &str, &str)] = &[
     ("split_backend", "backend", "name"),
     ("share", "backend", "name"),
     ("sticky", "ttl", "max_age"),
+    ("step", "setWeight", "weight"),
+    ("step", "pause", "hold"),
+    ("step", "duration", "hold"),
+    ("step", "segments", "segment"),
+    ("step", "regions", "region"),
+    ("analysis", "metrics", "gates"),
+    ("freeze", "duration", "for"),
+    ("freeze", "timezone", "zone"),
+    ("hook", "kind", "type"),
 ];

@@ -6,10 +6,13 @@
 
 mod admin;
 mod edge;
+mod gate;
 mod gone;
 mod jwt;
+mod notify;
 mod policy;
 mod resilience;
+mod rollout;
 mod routing;
 mod scalar;
 mod tls;
@@ -17,10 +20,13 @@ mod top;
 
 pub(super) use admin::*;
 pub(super) use edge::*;
+pub(super) use gate::*;
 pub(super) use gone::{RENAMED, UNAVAILABLE, UNAVAILABLE_WORDS};
 pub(super) use jwt::*;
+pub(super) use notify::*;
 pub(super) use policy::*;
 pub(super) use resilience::*;
+pub(super) use rollout::*;
 pub(super) use routing::*;
 pub(super) use scalar::Scalar;
 pub(super) use tls::*;

@@ -2,7 +2,7 @@
 
 use super::{
     ACCESS, CLAIM_MATCH, CORS, Choice, FAULT, Key, Kind, MIN_BODY_RATE, MIRROR, RATE_LIMIT, REDIRECT,
-    RESPOND, RETRY, REWRITE, ROUTE_HEADERS, ROUTE_JWT, Scalar, Shape, default, optional, required,
+    RESPOND, RETRY, REWRITE, ROLLOUT, ROUTE_HEADERS, ROUTE_JWT, Scalar, Shape, default, optional, required,
 };
 
 const ANY_DURATION: Kind = Kind::Scalar(Scalar::Duration { min: 0 });
@@ -206,6 +206,7 @@ pub(in crate::config) static ROUTE: Shape = Shape {
              without an answer, the baseline is asked, and the client gets its answer. The failure still counts.",
         ),
         optional("jwt", Kind::Object(&ROUTE_JWT), "Which tokens it verifies."),
+        optional("rollout", Kind::Object(&ROLLOUT), "How a new version gets its traffic."),
     ],
 };
 

@@ -15,6 +15,26 @@ pub(in crate::config) enum Scalar {
     Size { min: u64, max: u64 },
     /// A percentage, `0%` to `100%`.
     Percent,
+    /// A share in percent, with its sign or without.
+    Share,
+    /// A multiple of something, at least one.
+    Multiple,
+    /// A quantile above 0 and below 1.
+    Quantile,
+    /// The word for what a gate measures.
+    Metric,
+    /// A limit of a metric, in its unit.
+    Limit,
+    /// A multiple, or a difference of rates.
+    Tolerance,
+    /// The address of a web service.
+    Url,
+    /// A Prometheus query, perhaps of several lines.
+    Query,
+    /// A place in a JSON document.
+    Pointer,
+    /// A repository of GitHub.
+    Repository,
     /// So many in a unit of time.
     Rate,
     /// A relative weight.
@@ -83,6 +103,16 @@ impl Scalar {
             Self::Duration { .. } => ("duration", "5s"),
             Self::Size { .. } => ("size", "32KiB"),
             Self::Percent => ("percentage", "2%"),
+            Self::Share => ("share in percent", "5"),
+            Self::Multiple => ("multiple", "1.5"),
+            Self::Quantile => ("quantile", "0.99"),
+            Self::Metric => ("metric", "error_rate"),
+            Self::Limit => ("limit", "1%"),
+            Self::Tolerance => ("tolerance", "1.25x"),
+            Self::Url => ("web address", "https://checks.internal/kpi"),
+            Self::Query => ("Prometheus query", "sum(orders_failed)"),
+            Self::Pointer => ("JSON pointer", "/kpi/errors"),
+            Self::Repository => ("repository", "example/shop"),
             Self::Rate => ("rate", "100/s"),
             Self::Weight => ("weight", "95"),
             Self::Name => ("name", "shop"),
@@ -134,7 +164,19 @@ impl Scalar {
         Some(match self {
             Self::Duration { .. } => "^[0-9]+(ms|s|m|h|d)$",
             Self::Size { .. } => "^[0-9]+(B|KB|KiB|MB|MiB|GB|GiB)?$",
-            Self::Percent => r"^(100(\.0{1,3})?|[0-9]{1,2}(\.[0-9]{1,3})?)%$",
+            Self::Percent | Self::Share => r"^(100(\.0{1,3})?|[0-9]{1,2}(\.[0-9]{1,3})?)%$",
+            Self::Multiple => r"^[0-9]{1,4}(\.[0-9]{1,6})?x$",
+            Self::Metric => {
+                r"^(error_rate|success_rate|availability|request_rate|retry_rate|reset_rate|latency_p[0-9]{1,5}(\.[0-9]{1,3})?)$"
+            }
+            Self::Limit => {
+                r"^([0-9]+(ms|s|m|h|d)|(100(\.0{1,3})?|[0-9]{1,2}(\.[0-9]{1,3})?)%|(1000000|[1-9][0-9]{0,5})/[smhd])$"
+            }
+            Self::Tolerance => r"^([0-9]{1,4}(\.[0-9]{1,6})?x|(100(\.0{1,3})?|[0-9]{1,2}(\.[0-9]{1,3})?)%)$",
+            Self::Url => r"^https?://[!-~]+$",
+            Self::Query => "^[^\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f]+$",
+            Self::Pointer => "^(/[^\\u0000-\\u001f\\u007f]*)?$",
+            Self::Repository => r"^[A-Za-z0-9_.\-]+/[A-Za-z0-9_.\-]+$",
             Self::Rate => "^(1000000|[1-9][0-9]{0,5})/[smhd]$",
             Self::Name => r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}$",
             Self::Cidr => r"^(unix|[0-9A-Fa-f:.]+(/[0-9]{1,3})?)$",
@@ -159,7 +201,7 @@ impl Scalar {
             Self::QueryName | Self::File | Self::Regex | Self::Word => "^[^\\u0000-\\u001f\\u007f]+$",
             Self::Text => "^[^\\u0000-\\u001f\\u007f]*$",
             Self::Body => "^[^\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f]*$",
-            Self::Bool | Self::True | Self::Integer { .. } | Self::Weight => return None,
+            Self::Bool | Self::True | Self::Integer { .. } | Self::Weight | Self::Quantile => return None,
         })
     }
 }

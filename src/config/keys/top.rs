@@ -2,8 +2,8 @@
 
 use super::{
     ADMIN, BACKEND_TLS, CIRCUIT_BREAKER, CONDITION, Choice, DNS, JWT_PROVIDER, Kind, LISTENER_TLS,
-    OUTLIER_DETECTION, PROXY_PROTOCOL, ROUTE, STORE, Scalar, Shape, TOTAL_LIMITS, default, optional,
-    required,
+    NOTIFICATION, OUTLIER_DETECTION, PROXY_PROTOCOL, ROUTE, STORE, Scalar, Shape, TOTAL_LIMITS, default,
+    optional, required,
 };
 
 const ANY_DURATION: Kind = Kind::Scalar(Scalar::Duration { min: 0 });
@@ -60,6 +60,11 @@ pub(in crate::config) static ROOT: Shape = Shape {
             "Named conditions, for use in rules and other segments.",
         ),
         optional("jwt", Kind::Map(&Kind::Object(&JWT_PROVIDER)), "Whose tokens are trusted, by name."),
+        optional(
+            "notifications",
+            Kind::Map(&Kind::Object(&NOTIFICATION)),
+            "Where people are told of rollouts, by name.",
+        ),
         required(
             "routes",
             Kind::List(&Kind::Object(&ROUTE), 1),

@@ -57,11 +57,7 @@ const WRONG: &[(Code, &str)] = &[
         Code::UnknownKey,
         "@head\nroutes:\n  - name: a\n    spilt: { backends: { stable: 1 } }\n  - name: b\n    backend: stable\n    rules: [ { macth: { method: GET }, backend: stable } ]\n",
     ),
-    (Code::NotAvailable, "@head\nroutes: [ { name: a, backend: stable, rollout: { preset: standard } } ]\n"),
-    (
-        Code::NotAvailable,
-        "listeners: [ { name: a, bind: ':80' } ]\nbackends: { a: { endpoints: [ { address: '1.1.1.1:1' } ] } }\nroutes: [ { name: a, backend: a, rollout: {} } ]\n",
-    ),
+    (Code::NotAvailable, "listeners: [ { name: a, bind: ':80', protocols: [h3] } ]\n@backends"),
     (Code::Duration, "@head\n@routes\ndrain: { delay: 5, timeout: 2 weeks }\n"),
     (
         Code::Size,
@@ -250,6 +246,70 @@ const WRONG: &[(Code, &str)] = &[
         "@head\nroutes: [ { name: a, backend: stable, retry: { on: [timeouts, conect_failure], attempts: 2 } } ]\n",
     ),
     (
+        Code::UnknownNotification,
+        "@head\nnotifications: { slack: { slack: { url_file: /url }, on: rolledback } }\n@rollout      preset: standard\n      notify: [slak]\n",
+    ),
+    (Code::RolloutBackends, "@head\n@rollout      preset: standard\n@also      preset: fast\n"),
+    (
+        Code::RolloutBackends,
+        "@head\nroutes:\n  - { name: a, backend: stable, rollout: { preset: fast, baseline: stable, canary: canary } }\n  - { name: b, match: { method: GET }, respond: { status: 204 }, rollout: { preset: fast, baseline: stable, canary: canary } }\n",
+    ),
+    (Code::NoSteps, "@head\n@rollout      analysis: { gates: [] }\n"),
+    (
+        Code::Word,
+        "@head\n@rollout      preset: standart\n      on_failure: retreat\n      hooks: [ { type: before, url: 'http://a' } ]\n      analysis: { gates: [ { metric: latency, max: 1s }, { metric: eror_rate, max: 1% } ] }\n",
+    ),
+    (
+        Code::Step,
+        "@head\n@rollout      steps: [ {}, { weight: 5, bake: 5m }, { approval: false }, { weight: 100, mirror: 5 } ]\n",
+    ),
+    (Code::RenamedKey, "@head\n@rollout      steps: [ { setWeight: 5, pause: 5m }, { weight: 100 } ]\n"),
+    (
+        Code::Percent,
+        "@head\n@rollout      steps: [ { weight: 101 }, { weight: 0.0005 }, { weight: five } ]\n",
+    ),
+    (
+        Code::Url,
+        "@head\n@rollout      preset: fast\n      hooks: [ { type: event, url: checks }, { type: event, url: 'https://me:secret@checks' } ]\n      analysis: { prometheus: 'localhost:9090' }\n",
+    ),
+    (
+        Code::Multiple,
+        "@gates          - { metric: error_rate, max_ratio: 0.5 }\n          - { regression: error_rate, tolerance: 1.2 }\n",
+    ),
+    (Code::Limit, "@gates          - { metric: latency_p99, max: 500 msec }\n"),
+    (
+        Code::GateLimit,
+        "@gates          - { metric: error_rate, max: 0.01 }\n          - { metric: latency_p99, max: 500 }\n          - { metric: request_rate, min: 10 }\n          - { metric: availability, max: 99.9% }\n          - { metric: request_rate, max_ratio: 2 }\n          - { metric: retry_rate, max: 50%, hard_max: 5% }\n          - { metric: reset_rate }\n",
+    ),
+    (
+        Code::GateLimit,
+        "@gates          - { prometheus: up, max: 1% }\n          - { prometheus: up, server: 'http://a' }\n          - { webhook: 'http://a', max: 3 }\n          - { webhook: 'http://a', pointer: /a }\n          - { regression: latency, tolerance: [1.2x, 1.3x, 1%] }\n",
+    ),
+    (
+        Code::GateKey,
+        "@gates          - { metric: error_rate, max: 1%, quantile: 0.9 }\n          - { consecutive_failures: 5, max: 1% }\n          - { regression: error_rate, quantile: 0.9 }\n",
+    ),
+    (
+        Code::Choice,
+        "@gates          - { max: 1% }\n          - { metric: error_rate, webhook: 'http://a', max: 1% }\n",
+    ),
+    (
+        Code::DuplicateName,
+        "@gates          - { metric: error_rate, max: 1% }\n          - { metric: retry_rate, max: 1%, name: error_rate }\n",
+    ),
+    (
+        Code::FreezeTime,
+        "@head\n@rollout      preset: fast\n      freeze:\n        - { cron: '0 16 * *', for: 1h }\n        - { cron: '0 16 * * FRI', for: 1h, zone: Europe/Berln }\n        - { cron: '0 0 31 2 *', for: 1h }\n",
+    ),
+    (
+        Code::RolloutGroup,
+        "@head\n@rollout      preset: fast\n      group: shops\n  - name: b\n    match: { method: GET }\n    split: { backends: { stable: 1, canary: 0 } }\n    rollout: { preset: standard, baseline: stable, canary: canary, group: shops }\n",
+    ),
+    (
+        Code::RolloutRange,
+        "@gates          - { webhook: 'http://a', every: 5s, timeout: 10s }\n          - { regression: latency, alpha: 60% }\n        interval: 2h\n        alpha: 0%\n      freeze: { cron: '0 0 * * *', for: 400d }\n",
+    ),
+    (
         Code::NoSplit,
         "@head\nroutes: [ { name: a, respond: { status: 204 }, rules: [ { match: { method: GET }, backend: stable } ] } ]\n",
     ),
@@ -287,8 +347,32 @@ const ODD: &[(Code, &str)] = &[
         Code::Unverified,
         "listeners: [ { name: a, bind: ':80' } ]\nbackends: { a: { tls: { verify: false }, endpoints: [ { address: '1.1.1.1:1' } ] } }\nroutes: [ { name: a, backend: a } ]\n",
     ),
+    (Code::FirstStep, "@head\n@rollout      steps: [ { weight: 20, hold: 5m }, { weight: 100 } ]\n@judged"),
+    (
+        Code::StepDown,
+        "@head\n@rollout      steps: [ { weight: 5, hold: 5m }, { weight: 50, hold: 5m }, { region: DE, weight: 5, hold: 1m }, { weight: 20, hold: 5m }, { weight: 100 } ]\n@judged",
+    ),
+    (
+        Code::EndsShort,
+        "@head\n@rollout      steps: [ { weight: 5, hold: 5m }, { region: DE, hold: 5m } ]\n@judged",
+    ),
+    (Code::EndsShort, "@head\n@rollout      steps: [ { weight: 5, hold: 5m }, { approval: true } ]\n@judged"),
+    (Code::NoGates, "@head\n@rollout      steps: [ { weight: 5, hold: 5m }, { weight: 100 } ]\n"),
+    (Code::DeadlineShort, "@head\n@rollout      preset: conservative\n      deadline: 1h\n"),
+    (Code::NoHold, "@head\n@rollout      steps: [ { weight: 5 }, { weight: 100 } ]\n@judged"),
+    (Code::UnusedNotification, "@head\nnotifications: { slack: { slack: { url_file: /url } } }\n@routes\n"),
     (Code::UnusedJwtProvider, "@head\njwt: { accounts: { keys_file: /keys.pem } }\n@routes\n"),
 ];
+
+/// A route with the beginning of a rollout.
+const ROLLOUT: &str = "\
+routes:
+  - name: shop
+    split: { backends: { stable: 95, canary: 5 } }
+    rollout:
+      baseline: stable
+      canary: canary
+";
 
 fn whole(text: &str) -> String {
     let many: String = (0..65).map(|n| format!("        b{n}: 1\n")).collect();
@@ -296,7 +380,12 @@ fn whole(text: &str) -> String {
     match text {
         "@many" => format!("{HEAD}routes:\n  - name: a\n    split:\n      backends:\n{many}"),
         "@deep" => format!("{HEAD}{ROUTES}segments:\n{deep}  s35: {{ method: GET }}\n"),
-        _ => text.replace("@head\n", HEAD).replace("@routes\n", ROUTES).replace("@backends", BACKENDS),
+        _ => text
+            .replace("@gates", &format!("@head\n{ROLLOUT}      preset: standard\n      analysis:\n        gates:\n"))
+            .replace("@also", "  - name: b\n    match: { method: GET }\n    split: { backends: { stable: 1 } }\n    rollout:\n      baseline: canary\n      canary: canary\n")
+            .replace("@rollout", ROLLOUT)
+            .replace("@judged", "      analysis: { gates: [ { metric: error_rate, max: 1% } ] }\n")
+            .replace("@head\n", HEAD).replace("@routes\n", ROUTES).replace("@backends", BACKENDS),
     }
 }
 

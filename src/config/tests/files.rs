@@ -1,16 +1,16 @@
 //! The files that are kept in the repository: examples, schema and reference.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use super::{
     super::{
         Code, MAX_DIAGNOSTICS,
         keys::{Choice, Kind, Need, RENAMED, Shape, UNAVAILABLE, UNAVAILABLE_WORDS, shapes},
-        load, schema, yaml,
+        load, rollout_presets, schema, yaml,
     },
     validator::violations,
 };
-use crate::config::{diagnostic::Sink, parse_bytes, source::Source};
+use crate::config::{diagnostic::Sink, model::rollout::Step, parse_bytes, source::Source};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -143,6 +143,60 @@ fn the_reference_is_fresh() {
         generated.replace_range(start..end, &format!("\n{table}\n"));
     }
     fresh("docs/configuration.md", &generated);
+}
+
+/// The presets as a table: share or audience, and how long.
+#[test]
+fn the_presets_of_the_reference_are_fresh() {
+    let written = text("docs/rollouts.md");
+    let rows = rollout_presets::NAMES.iter().map(|name| {
+        let steps = rollout_presets::preset(name).unwrap().steps;
+        format!("| `{name}` | {} |\n", steps.iter().map(step).collect::<Vec<_>>().join(", then "))
+    });
+    let table = format!("| preset | steps |\n|---|---|\n{}", rows.collect::<String>());
+    let (open, close) = ("<!-- presets -->\n", "<!-- /presets -->");
+    let (start, end) = (written.find(open).unwrap() + open.len(), written.find(close).unwrap());
+    let mut generated = written.clone();
+    generated.replace_range(start..end, &format!("\n{table}\n"));
+    fresh("docs/rollouts.md", &generated);
+}
+
+fn step(step: &Step) -> String {
+    let time = |time: Duration| format!("{}m", time.as_secs() / 60);
+    let mut words = vec![step.weight.unwrap().to_string()];
+    words.extend(step.mirror.map(|share| format!("with copies of {share}")));
+    words.extend((!step.hold.is_zero()).then(|| format!("for {}", time(step.hold))));
+    words.extend((!step.bake.is_zero()).then(|| format!("baking for {}", time(step.bake))));
+    words.extend(step.approval.as_ref().map(|_| "until a person agrees".to_owned()));
+    words.join(" ")
+}
+
+/// Every example of docs/rollouts.md is read as it stands, and raises no warning.
+#[test]
+fn the_examples_of_the_reference_are_right() {
+    let written = text("docs/rollouts.md");
+    let blocks: Vec<&str> =
+        written.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let notifications = blocks.iter().find(|block| block.starts_with("notifications:")).unwrap();
+    let plans: Vec<&&str> = blocks.iter().filter(|block| block.starts_with("rollout:")).collect();
+    assert!(plans.len() >= 5, "{}", plans.len());
+    for plan in plans {
+        let indented: String = plan.lines().map(|line| format!("    {line}\n")).collect();
+        let file = format!(
+            "{}{notifications}segments: {{ internal: {{ client_ip: 10.0.0.0/8 }}, beta: {{ fraction: 5% }} }}\nroutes:\n  - name: shop\n    \
+             split: {{ backends: {{ stable: 100, canary: 0 }} }}\n{indented}",
+            super::HEAD
+        );
+        let loaded = super::good(&file);
+        let odd: Vec<_> = loaded.warnings.iter().filter(|warning| !unused(warning.code)).collect();
+        assert!(odd.is_empty(), "{odd:?}");
+        assert!(loaded.config.routes[0].rollout.is_some());
+    }
+}
+
+/// Examples do not use all that stands around them.
+fn unused(code: Code) -> bool {
+    matches!(code, Code::UnusedSegment | Code::UnusedNotification)
 }
 
 fn key_tables() -> String {

@@ -4,6 +4,7 @@
 mod errors;
 mod files;
 mod laws;
+mod rollouts;
 mod sample;
 mod scalars;
 mod shorthands;

@@ -111,6 +111,21 @@ fn scalar(of: Scalar, dice: &mut Dice<'_>) -> Value {
         Scalar::Text => pick(&["", "beta", "true", "1.0", "ä: #"], dice),
         Scalar::Body => pick(&["", "hello", "{\n\t\"a\": 1\n}\n"], dice),
         Scalar::Word => pick(&["salt", "5"], dice),
+        Scalar::Share => [json!(5), json!(0.5), json!("20%"), json!(100), json!(0)][dice.below(5)].clone(),
+        Scalar::Multiple => [json!(2), json!(1.5), json!("1.2x"), json!("1000x")][dice.below(4)].clone(),
+        Scalar::Quantile => [json!(0.99), json!(0.5)][dice.below(2)].clone(),
+        Scalar::Metric => pick(
+            &["error_rate", "success_rate", "availability", "request_rate", "latency_p99", "latency_p999"],
+            dice,
+        ),
+        Scalar::Limit => {
+            [json!(3), json!(-0.5), json!("1%"), json!("500ms"), json!("10/s")][dice.below(5)].clone()
+        }
+        Scalar::Tolerance => pick(&["1.25x", "0.1%", "2x"], dice),
+        Scalar::Url => pick(&["https://a.example/b?c=d", "http://[::1]:80"], dice),
+        Scalar::Query => pick(&["up", "sum(\n\trate(x[1m])\n)\n"], dice),
+        Scalar::Pointer => pick(&["", "/a/b", "/a~1b/0"], dice),
+        Scalar::Repository => json!("example/shop"),
     }
 }
 
@@ -126,6 +141,9 @@ fn draw(rolls: &[u32]) -> Value {
             if list == "listeners" {
                 continue;
             }
+            if rolls.first().is_some_and(|roll| roll % 4 > 0) {
+                plan(item);
+            }
             // Each route has paths of its own, so that none takes another's requests.
             let path = json!({"exact": format!("/{index}")});
             match &mut item["match"] {
@@ -135,6 +153,87 @@ fn draw(rolls: &[u32]) -> Value {
         }
     }
     file
+}
+
+/// Makes the rollout of a route, if it has one, one that can be made.
+fn plan(route: &mut Value) {
+    if route.get("rollout").is_none() {
+        return;
+    }
+    for key in ["split", "backend", "redirect", "respond", "rules", "mirror"] {
+        route.as_object_mut().unwrap().remove(key);
+    }
+    route["split"] = json!({ "backends": { "name-0": 95, "name-1": 5 } });
+    let rollout = &mut route["rollout"];
+    merge(rollout, json!({ "baseline": "name-0", "canary": "name-1", "preset": "standard", "group": null }));
+    for step in items(rollout, "/steps") {
+        merge(step, json!({ "hold": "5s", "bake": null, "mirror": null }));
+    }
+    for freeze in items(rollout, "/freeze") {
+        merge(freeze, json!({ "cron": "0 16 * * FRI", "zone": "Europe/Berlin" }));
+    }
+    for hook in items(rollout, "/hooks") {
+        merge(hook, json!({ "name": null }));
+    }
+    if let Some(analysis) = rollout.get_mut("analysis") {
+        merge(
+            analysis,
+            json!({ "interval": "5s", "window": "1m", "alpha": "1%", "prometheus": "http://p:9090" }),
+        );
+    }
+    for gate in items(rollout, "/analysis/gates") {
+        let (kind, own) = own_keys(gate);
+        let mut kept = json!({ kind: gate[kind] });
+        merge(&mut kept, json!({ "dry_run": gate["dry_run"] }));
+        merge(&mut kept, own);
+        *gate = kept;
+    }
+}
+
+/// The kind of a gate, and limits that go with it.
+fn own_keys(gate: &Value) -> (&'static str, Value) {
+    let has = |key: &str| gate.get(key).is_some();
+    if has("metric") {
+        let limits = match gate["metric"].as_str().unwrap() {
+            "error_rate" => json!({ "max": "0.125%", "max_ratio": gate["max_ratio"], "hard_max": "50%" }),
+            "request_rate" => json!({ "min": "7/m" }),
+            "success_rate" | "availability" => json!({ "min": "99.9%", "hard_min": "50%" }),
+            _ => json!({ "max": "1001ms", "max_ratio": gate["max_ratio"] }),
+        };
+        return ("metric", limits);
+    }
+    if has("regression") {
+        let of_latency = gate["regression"] == "latency";
+        let tolerance = if of_latency { json!("1.3x") } else { json!(["1.2x", "0.1%"]) };
+        let quantile = if of_latency { gate["quantile"].clone() } else { Value::Null };
+        return ("regression", json!({ "tolerance": tolerance, "quantile": quantile }));
+    }
+    if has("prometheus") {
+        return ("prometheus", json!({ "max": 3, "server": gate["server"] }));
+    }
+    if has("webhook") {
+        return ("webhook", json!({ "max": -0.5, "pointer": "/a", "every": "1h", "timeout": "5s" }));
+    }
+    ("consecutive_failures", json!({}))
+}
+
+fn items<'v>(value: &'v mut Value, pointer: &str) -> Vec<&'v mut Value> {
+    match value.pointer_mut(pointer) {
+        Some(Value::Array(items)) => items.iter_mut().collect(),
+        Some(one) => vec![one],
+        None => Vec::new(),
+    }
+}
+
+/// Sets these keys; `null` removes one.
+fn merge(value: &mut Value, keys: Value) {
+    let (Value::Object(map), Value::Object(keys)) = (value, keys) else { return };
+    for (key, value) in keys {
+        match value {
+            Value::Null => drop(map.remove(&key)),
+            value => drop(map.insert(key, value)),
+        }
+    }
 }
 
 proptest! {

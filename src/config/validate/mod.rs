@@ -5,11 +5,13 @@
 
 mod admin;
 mod cors;
+mod gates;
 mod jwt;
 mod overlap;
 mod policy;
 mod protocols;
 mod resilience;
+mod rollout;
 mod segments;
 mod sockets;
 mod splits;
@@ -23,7 +25,7 @@ use super::{
     code::Code,
     decode::{Context, Referent},
     diagnostic::Diagnostic,
-    model::{Condition, Config, PathMatch},
+    model::{Condition, Config, PathMatch, RolloutPlan, Route},
     source::Span,
     suggest,
 };
@@ -44,6 +46,7 @@ pub(super) fn check(config: &Config, cx: &mut Context) {
     policy::check(config, cx);
     cors::check(config, cx);
     jwt::check(config, cx);
+    rollout::check(config, cx);
     // Replacements of what could not be read look alike; only a file that was read whole has real overlaps.
     if decoded {
         overlap::check(config, cx);
@@ -54,6 +57,17 @@ pub(super) fn check(config: &Config, cx: &mut Context) {
         cors::preflights(config, cx);
         unreachable_rules(config, cx);
         protocols::warn(config, cx);
+        rollout::warn(config, cx);
+    }
+}
+
+/// Checks a plan that stands alone.
+pub(super) fn plan((plan, route): (&RolloutPlan, &Route), config: &Config, cx: &mut Context) {
+    references(cx);
+    rollout::plan((plan, route), "", cx);
+    rollout::alone((plan, route), config, cx);
+    if !cx.sink.has_errors() {
+        rollout::odd(plan, "", cx);
     }
 }
 
@@ -77,6 +91,9 @@ fn references(cx: &mut Context) {
             Referent::Backend => (&cx.backends, Code::UnknownBackend, "backend", "/backends"),
             Referent::Segment => (&cx.segments, Code::UnknownSegment, "segment", "/segments"),
             Referent::JwtProvider => (&cx.jwt_providers, Code::UnknownJwtProvider, "jwt provider", "/jwt"),
+            Referent::Notification => {
+                (&cx.notifications, Code::UnknownNotification, "notification", "/notifications")
+            }
         };
         // Without a readable list of names no name can be called unknown.
         if !known.contains(reference.name.as_str()) && !cx.is_wrong(all) {
@@ -173,6 +190,15 @@ fn unused(config: &Config, cx: &mut Context) {
     };
     let (backends, segments) = (used(Referent::Backend), used(Referent::Segment));
     let providers = used(Referent::JwtProvider);
+    let notifications = used(Referent::Notification);
+    for name in config.notifications.keys().filter(|name| !notifications.contains(*name)) {
+        warn(
+            cx,
+            Code::UnusedNotification,
+            &format!("/notifications/{name}"),
+            format!("no rollout notifies `{name}`"),
+        );
+    }
     for name in config.backends.keys().filter(|name| !backends.contains(*name)) {
         warn(
             cx,
