@@ -375,7 +375,8 @@ impl Call {
     /// Only asks what would happen.
     pub(super) fn dry_run(mut self, dry_run: bool) -> Self {
         if dry_run {
-            self.path.push_str("?dry_run=true");
+            self.path.push(if self.path.contains('?') { '&' } else { '?' });
+            self.path.push_str("dry_run=true");
         }
         self
     }

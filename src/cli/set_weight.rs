@@ -42,6 +42,9 @@ pub(super) struct SetWeight {
     /// Only when this revision is in force; exit code 4 otherwise
     #[arg(long, value_name = "N", value_parser = super::revision)]
     if_rev: Option<Revision>,
+    /// Also while a rollout has the route: it pauses then
+    #[arg(long)]
+    pause_rollout: bool,
     #[command(flatten)]
     change: Change,
     #[command(flatten)]
@@ -103,7 +106,8 @@ impl SetWeight {
             return Err(Failure::text(Exit::Usage, "give weights or percentages, not both"));
         };
         let body = json!({"weights": weights, "reason": self.change.reason});
-        let call = Call::new(method, path).json(&body).dry_run(self.change.dry_run);
+        let target = if self.pause_rollout { format!("{path}?pause_rollout=true") } else { path };
+        let call = Call::new(method, target).json(&body).dry_run(self.change.dry_run);
         client.send(call.expecting(expected)).await
     }
 }

@@ -268,6 +268,8 @@ async fn commands_talk_to_a_real_server() {
     let (exit, text) = set("canary=8 --if-rev 1").await.unwrap_err();
     assert_eq!(exit, Exit::Conflict);
     assert!(text.contains("revision r1 was expected, but r4 is in force"), "{text}");
+    let paused = set("canary=8 --pause-rollout --dry-run").await.unwrap();
+    assert_eq!((paused.dry_run, paused.weights[&name("canary")]), (true, Weight::of(8)));
     assert_eq!(set("canry=8").await.unwrap_err().0, Exit::Error);
     assert_eq!(set("canary=8 canary=9").await.unwrap_err().0, Exit::Usage);
     assert_eq!(set("canary=8 stable=9%").await.unwrap_err().0, Exit::Usage);

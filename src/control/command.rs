@@ -14,7 +14,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use crate::{
     config::{self, Config, Diagnostics},
     control::store::KeptRevision,
-    types::{Overlay, Revision, Weight},
+    types::{Fraction, Name, Overlay, Revision, Stage, Weight},
 };
 
 /// A change that somebody wants.
@@ -24,8 +24,8 @@ pub struct Command {
     pub change: Change,
     /// Who wants it, and why.
     pub origin: Origin,
-    /// The revision that the sender has seen; the change is refused when another one is in force. The kill switch ignores
-    /// it: in an emergency the intent is clear whatever else has changed.
+    /// The revision that the sender has seen; the change is refused when another one is in force. Emergencies ignore
+    /// it: their intent is clear whatever else has changed.
     pub expected: Option<Revision>,
     /// Whether only to say what would happen.
     pub dry_run: bool,
@@ -53,7 +53,11 @@ pub enum Change {
         route: String,
         /// Its weights.
         weights: WeightChange,
+        /// Whether to do so even while a rollout has the route, which pauses then.
+        pause_rollout: bool,
     },
+    /// Move a rollout: on each of its routes, from one stage to the next, or out of it; all in one revision.
+    SetStages(BTreeMap<Name, StageChange>),
     /// Send everything on a route to one backend.
     Kill {
         /// The route.
@@ -119,6 +123,31 @@ pub enum WeightChange {
     Patch(BTreeMap<String, Option<Weight>>),
     /// All weights of the split; every backend has to be named.
     Replace(BTreeMap<String, Weight>),
+}
+
+/// What a rollout makes of one of its routes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StageChange {
+    /// What.
+    pub to: StageTarget,
+    /// Whether pinned users are to leave: their pins do not count any more.
+    pub raise_epoch: bool,
+}
+
+/// Where a rollout's route goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StageTarget {
+    /// To this stage. Baseline and canary share what the two of them have in the split, so that others keep theirs; with an audience
+    /// the split's part of it is the baseline's alone.
+    Stage(Stage),
+    /// Out of the rollout.
+    Out {
+        /// The rollout's id: nothing happens to a route that another one has by now.
+        rollout: String,
+        /// The canary's share of what the two have, from now on: nothing, where the rollout was rolled back or aborted, all after a
+        /// promotion, or the one of before it; `None` leaves the weights as they are.
+        share: Option<Fraction>,
+    },
 }
 
 /// Who wants a change, through what, and why.
@@ -202,6 +231,20 @@ impl Restoration {
     }
 }
 
+// === impl StageChange ===
+
+impl StageChange {
+    /// Whether it takes the canary away from everybody.
+    #[must_use]
+    pub fn is_withdrawal(&self) -> bool {
+        let share = match &self.to {
+            StageTarget::Stage(stage) => Some(stage.share),
+            StageTarget::Out { share, .. } => *share,
+        };
+        self.raise_epoch && share == Some(Fraction::NONE)
+    }
+}
+
 // === impl Change ===
 
 impl Change {
@@ -211,6 +254,7 @@ impl Change {
         match self {
             Self::Reload(_) => "reload",
             Self::SetWeights { .. } => "set_weights",
+            Self::SetStages(_) => "set_stages",
             Self::Kill { .. } => "kill",
             Self::Unkill { .. } => "unkill",
             Self::SetOverride { .. } => "set_override",
@@ -232,21 +276,27 @@ impl Change {
             | Self::SetOverride { route, .. }
             | Self::RemoveOverride { route, .. }
             | Self::DropOverlay { route } => Some(route),
+            Self::SetStages(routes) => routes.keys().next().filter(|_| routes.len() == 1).map(Name::as_str),
             Self::Reload(_) | Self::Drain { .. } | Self::Undrain { .. } | Self::Restore(_) => None,
         }
     }
 
-    /// Whether this is an emergency brake, which ignores the expected revision.
+    /// Whether this is an emergency brake, which ignores the expected revision: the kill switch, and a rollout that takes its canary
+    /// away from everybody, on all its routes.
     #[must_use]
     pub fn is_emergency(&self) -> bool {
-        matches!(self, Self::Kill { .. })
+        match self {
+            Self::Kill { .. } => true,
+            Self::SetStages(routes) => !routes.is_empty() && routes.values().all(StageChange::is_withdrawal),
+            _ => false,
+        }
     }
 
     /// Whether this is put in force before it is on disk, and even when it cannot be written. The brake must not wait for
     /// a disk; and a control file is on disk already, so that a crash before the write forgets nothing but who noticed.
     #[must_use]
     pub fn comes_before_the_disk(&self) -> bool {
-        matches!(self, Self::Kill { .. } | Self::Reload(_))
+        self.is_emergency() || matches!(self, Self::Reload(_))
     }
 }
 

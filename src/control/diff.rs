@@ -34,6 +34,9 @@ pub fn document(config: &Config, overlay: &Overlay) -> Value {
         if let Some(overlay) = overrides.filter(|overlay| !overlay.overrides.is_empty()) {
             said["overrides"] = json!(overlay.overrides);
         }
+        if let Some(stage) = overrides.and_then(|overlay| overlay.stage.as_ref()) {
+            said["stage"] = json!(stage);
+        }
         (route.name.to_string(), said)
     });
     let routes: Map<String, Value> = routes.collect();

@@ -28,7 +28,9 @@ pub use applier::{
     Accepted, Applier, CompileError, Control, Denial, Event, Note, PauseError, Paused, Publisher,
 };
 pub use change::{OVERRIDE_KEY, of_split};
-pub use command::{Change, Channel, Command, ControlFile, Once, Origin, Restoration, WeightChange};
+pub use command::{
+    Change, Channel, Command, ControlFile, Once, Origin, Restoration, StageChange, StageTarget, WeightChange,
+};
 pub use refusal::Refusal;
 pub use reload::{Preparation, ReloadFailure, Reloader};
 pub use state::State;

@@ -88,6 +88,42 @@ pub enum Refusal {
         /// How many it can have.
         limit: usize,
     },
+    /// A rollout has the route.
+    #[error("rollout {rollout} has route `{route}`")]
+    RolloutActive {
+        /// The route.
+        route: Name,
+        /// The rollout's id.
+        rollout: String,
+    },
+    /// Neither version has a weight of which the canary could have a share.
+    #[error("`{baseline}` and `{canary}` have no weight on route `{route}` to share")]
+    NothingToShare {
+        /// The route.
+        route: Name,
+        /// The old version.
+        baseline: Name,
+        /// The new one.
+        canary: Name,
+    },
+    /// There is no such segment.
+    #[error("there is no segment `{segment}`")]
+    UnknownSegment {
+        /// The name that was given.
+        segment: Name,
+    },
+    /// A rollout moves on from a stage that is not in force any more.
+    #[error("rollout {rollout} has stage {actual} on route `{route}`; {number} is not later")]
+    StaleStage {
+        /// The route.
+        route: Name,
+        /// The rollout's id.
+        rollout: String,
+        /// The number of the stage that was to be put in force.
+        number: u32,
+        /// The number of the one that is.
+        actual: u32,
+    },
     /// Another change came first.
     #[error("{}, but {actual} is in force", expectation(*expected))]
     Conflict {
@@ -161,6 +197,11 @@ impl Refusal {
             }
             Self::NoWeights { .. } => Some("give at least one backend a weight".to_owned()),
             Self::AllZero { .. } => Some("give at least one backend a weight above 0".to_owned()),
+            Self::NothingToShare { baseline, .. } => Some(format!("give `{baseline}` a weight first")),
+            Self::RolloutActive { .. } => Some(
+                "abort the rollout, or pause it: weights can be set with `pause_rollout`, and the kill switch always works"
+                    .to_owned(),
+            ),
             Self::Conflict { expected, actual } if *expected == Revision::default() => {
                 Some(format!("send the ETag of an earlier answer, such as \"{actual}\""))
             }
@@ -170,7 +211,11 @@ impl Refusal {
                 Some("make the data directory writable again; the kill switch works meanwhile".to_owned())
             }
             Self::KeyReused { .. } => Some("choose a new key for each new change".to_owned()),
-            Self::NoSplit { .. } | Self::Compile(_) | Self::Stopping => None,
+            Self::NoSplit { .. }
+            | Self::UnknownSegment { .. }
+            | Self::StaleStage { .. }
+            | Self::Compile(_)
+            | Self::Stopping => None,
         }
     }
 }

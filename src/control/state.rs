@@ -20,7 +20,7 @@ use crate::{
         command::{ControlFile, Origin},
         refusal::{Refusal, nearest},
     },
-    types::{BackendState, Name, Overlay, Revision, RouteOverlay, Weight},
+    types::{BackendState, Name, Overlay, Revision, RouteOverlay, Stage, Weight},
 };
 
 /// What runs, at one revision. Shared, and replaced as a whole.
@@ -57,7 +57,7 @@ pub struct Dangling {
     pub route: Option<Name>,
     /// The backend it is about; `None` when the route itself is gone.
     pub backend: Option<Name>,
-    /// What it would override: `weight`, `kill_switch`, `override` or `drain`.
+    /// What it would override: `weight`, `kill_switch`, `override`, `drain`, `stage` or `mirror`.
     pub what: String,
     /// What holds meanwhile.
     pub effect: String,
@@ -124,6 +124,12 @@ impl State {
     #[must_use]
     pub fn standings(&self, route: &model::Route) -> Vec<BackendState> {
         route.split.backends.iter().map(|backend| standing(backend, &self.effective.drains)).collect()
+    }
+
+    /// The stage of the rollout that has `route`.
+    #[must_use]
+    pub fn stage(&self, route: &Name) -> Option<&Stage> {
+        self.effective.routes.get(route)?.stage.as_ref()
     }
 
     /// The backend that takes everything on `route`, while its kill switch is on.
@@ -244,44 +250,20 @@ pub fn resolve(config: &Config, overlay: &Overlay) -> (Overlay, Vec<Dangling>) {
             dangling.push(Dangling { route, backend, what: what.to_owned(), effect: effect.to_owned() });
         };
         let Some(route) = config.routes.iter().find(|route| route.name == *name) else {
-            if !wanted.weights.is_empty() {
-                report(None, "weight", "kept until the file has the route again");
-            }
-            if wanted.kill_switch.is_some() {
-                report(None, "kill_switch", "kept until the file has the route again");
-            }
-            if !wanted.overrides.is_empty() {
-                report(None, "override", "kept until the file has the route again");
+            for (what, is_there) in [
+                ("weight", !wanted.weights.is_empty()),
+                ("kill_switch", wanted.kill_switch.is_some()),
+                ("override", !wanted.overrides.is_empty()),
+                ("stage", wanted.stage.is_some()),
+            ] {
+                if is_there {
+                    report(None, what, "kept until the file has the route again");
+                }
             }
             continue;
         };
-        let in_split = |backend: &Name| route.split.backends.iter().any(|b| b.name == *backend);
-        let mut kept = RouteOverlay { epoch: wanted.epoch, ..RouteOverlay::default() };
-        for (backend, weight) in &wanted.weights {
-            if in_split(backend) {
-                kept.weights.insert(backend.clone(), *weight);
-            } else {
-                report(Some(backend), "weight", "kept until the split has the backend again");
-            }
-        }
-        if takes_nobody(route, &weights(route, Some(&kept)), &BTreeSet::new()) && !kept.weights.is_empty() {
-            kept.weights = BTreeMap::new();
-            report(None, "weight", "the file's weights hold, because all others would be zero");
-        }
-        for (key, backend) in &wanted.overrides {
-            if in_split(backend) {
-                kept.overrides.insert(key.clone(), backend.clone());
-            } else {
-                report(Some(backend), "override", "kept until the split has the backend again");
-            }
-        }
-        kept.kill_switch = match &wanted.kill_switch {
-            Some(backend) if !in_split(backend) => {
-                report(Some(backend), "kill_switch", "everything goes to the baseline instead");
-                route.split.backends.first().map(|baseline| baseline.name.clone())
-            }
-            other => other.clone(),
-        };
+        let mut kept = resolve_route(route, wanted, &mut report);
+        kept.stage = resolve_stage(config, route, wanted, &mut report);
         if !kept.is_empty() {
             effective.routes.insert(name.clone(), kept);
         }
@@ -289,6 +271,71 @@ pub fn resolve(config: &Config, overlay: &Overlay) -> (Overlay, Vec<Dangling>) {
     dangling
         .extend(overlay.drains.iter().filter_map(|backend| resolve_drain(config, &mut effective, backend)));
     (effective, dangling)
+}
+
+/// Takes a backend, what of it does not fit, and what holds meanwhile.
+type Report<'r> = dyn FnMut(Option<&Name>, &str, &str) + 'r;
+
+/// What of a route's overlay fits its split, but for the stage.
+fn resolve_route(route: &model::Route, wanted: &RouteOverlay, report: &mut Report<'_>) -> RouteOverlay {
+    let mut kept = RouteOverlay { epoch: wanted.epoch, ..RouteOverlay::default() };
+    for (backend, weight) in &wanted.weights {
+        if in_split(route, backend) {
+            kept.weights.insert(backend.clone(), *weight);
+        } else {
+            report(Some(backend), "weight", "kept until the split has the backend again");
+        }
+    }
+    if takes_nobody(route, &weights(route, Some(&kept)), &BTreeSet::new()) && !kept.weights.is_empty() {
+        kept.weights = BTreeMap::new();
+        report(None, "weight", "the file's weights hold, because all others would be zero");
+    }
+    for (key, backend) in &wanted.overrides {
+        if in_split(route, backend) {
+            kept.overrides.insert(key.clone(), backend.clone());
+        } else {
+            report(Some(backend), "override", "kept until the split has the backend again");
+        }
+    }
+    kept.kill_switch = match &wanted.kill_switch {
+        Some(backend) if !in_split(route, backend) => {
+            report(Some(backend), "kill_switch", "everything goes to the baseline instead");
+            route.split.backends.first().map(|baseline| baseline.name.clone())
+        }
+        other => other.clone(),
+    };
+    kept
+}
+
+/// The stage of a route, if both versions and every segment of it are there. Without it nobody is an audience, and weights alone decide.
+fn resolve_stage(
+    config: &Config,
+    route: &model::Route,
+    wanted: &RouteOverlay,
+    report: &mut Report<'_>,
+) -> Option<Stage> {
+    let mut stage = wanted.stage.clone()?;
+    let gone = [&stage.baseline, &stage.canary].into_iter().find(|version| !in_split(route, version));
+    if gone.is_some() {
+        report(gone, "stage", "the split does not have the backend; the rollout cannot go on");
+        return None;
+    }
+    if let Some(segment) = stage.segments.iter().find(|segment| !config.segments.contains_key(*segment)) {
+        let effect = format!("there is no segment `{segment}` any more; the rollout cannot go on");
+        report(None, "stage", &effect);
+        return None;
+    }
+    let other = route.policy.mirror.as_ref().filter(|mirror| mirror.backend != stage.canary);
+    if let (Some(other), Some(_)) = (other, stage.mirror) {
+        let effect = format!("the file mirrors the route to `{}` already", other.backend);
+        report(Some(&stage.canary), "mirror", &effect);
+        stage.mirror = None;
+    }
+    Some(stage)
+}
+
+fn in_split(route: &model::Route, backend: &Name) -> bool {
+    route.split.backends.iter().any(|known| known.name == *backend)
 }
 
 /// Adds a drain to what is in force, if it fits.

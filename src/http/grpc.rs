@@ -28,6 +28,25 @@ pub fn status_of_http(status: u16) -> u8 {
     }
 }
 
+/// The HTTP status that stands for a gRPC status which tells of a failure of the server, where the HTTP status itself is 200; `None` for
+/// success and for what the caller did wrong (OpenTelemetry, "Semantic conventions for gRPC", and RESOURCE_EXHAUSTED).
+#[must_use]
+pub fn failure_as_http(status: u8) -> Option<u16> {
+    match status {
+        2 | 13 | 15 => Some(500), // UNKNOWN, INTERNAL, DATA_LOSS
+        4 => Some(504),           // DEADLINE_EXCEEDED
+        8 | 14 => Some(503),      // RESOURCE_EXHAUSTED, UNAVAILABLE
+        12 => Some(501),          // UNIMPLEMENTED
+        _ => None,
+    }
+}
+
+/// The number in a `grpc-status`.
+#[must_use]
+pub fn status_of(value: &[u8]) -> Option<u8> {
+    std::str::from_utf8(value).ok()?.trim().parse().ok()
+}
+
 /// `text` as the value of `grpc-message`: everything but printable ASCII, and `%` itself, percent-encoded.
 #[must_use]
 pub fn message(text: &str) -> String {
@@ -78,6 +97,28 @@ mod tests {
             (500, 2),
         ] {
             assert_eq!(status_of_http(http), grpc, "{http}");
+        }
+    }
+
+    #[test]
+    fn which_statuses_are_the_servers_failures() {
+        for (value, http) in [
+            ("0", None),
+            ("1", None),
+            ("2", Some(500)),
+            ("3", None),
+            ("4", Some(504)),
+            ("5", None),
+            ("7", None),
+            ("8", Some(503)),
+            ("12", Some(501)),
+            ("13", Some(500)),
+            ("14", Some(503)),
+            ("15", Some(500)),
+            ("16", None),
+            ("x", None),
+        ] {
+            assert_eq!(status_of(value.as_bytes()).and_then(failure_as_http), http, "{value}");
         }
     }
 

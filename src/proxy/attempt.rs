@@ -119,6 +119,14 @@ impl Attempt<'_, '_> {
         either!(self, attempt => attempt.body_bytes())
     }
 
+    /// The `grpc-status` in the fields behind the response's body. gRPC is spoken over HTTP/2 alone.
+    pub(super) fn grpc_status(&self) -> Option<u8> {
+        match self {
+            Self::Exchange(_) => None,
+            Self::Bridge(bridge) => bridge.grpc_status(),
+        }
+    }
+
     /// Whether the whole request went up, so that what the client sends next is another one.
     pub(super) fn is_request_sent(&self) -> bool {
         either!(self, attempt => attempt.is_request_sent())

@@ -20,14 +20,15 @@ use super::{
     policy::Edits,
     relay::Relay,
     trailing::Trailing,
+    trial::{self, Noted},
     tries::{Timing, Tries},
     worker::Worker,
 };
 use crate::{
-    http::{Framing, Known, ResponseHead, Version},
+    http::{Framing, Known, ResponseHead, Version, grpc},
     snapshot::{Backend, Route, RouteBackend, Snapshot},
     split::Claims,
-    telemetry::{EndpointShard, Outcome, RouteBackendShard},
+    telemetry::{EndpointShard, Outcome, RouteBackendShard, Trial},
     types::{Reason, clock},
     upstream::{Endpoint, Lease, UpstreamConnection},
 };
@@ -46,6 +47,8 @@ pub(super) struct Forwarder<'a> {
     pub(super) key: u64,
     /// How much of its body is kept for a copy.
     pub(super) copied_body: usize,
+    /// What a rollout was told of it, where one has the route.
+    pub(super) noted: Option<Noted<&'a Trial>>,
 }
 
 /// How it went.
@@ -79,6 +82,8 @@ pub(super) struct Delivered {
     pub(super) at_once: bool,
     /// Whether it became a tunnel, whose end says nothing of how long the answer took.
     pub(super) tunnel: bool,
+    /// The `grpc-status` of the response, where a rollout wants to know.
+    pub(super) grpc: Option<u8>,
     pub(super) body_bytes: u64,
     /// Why the response was broken off, if it was.
     pub(super) error: Option<ProxyError>,
@@ -154,6 +159,9 @@ impl Forwarder<'_> {
             let status = head.status;
             self.hold(attempt, (head, timing), (state, tries), endpoint);
             return Err(ProxyError::Status(status));
+        }
+        if self.opens_tunnel(&head) {
+            trial::note_tunnel(self, state, (sent_at, timing.head_at));
         }
         let outcome = self.deliver(&mut attempt, &head, timing).await;
         let delivered = self.conclude(attempt, outcome, (&head, timing), endpoint);
@@ -269,6 +277,8 @@ impl Forwarder<'_> {
             self.request.head.keep_alive && !ends_with_connection && !early && !self.worker.draining.get();
         let websocket = self.request.websocket.as_ref().filter(|_| tunnel && head.version == Version::Http2);
         let proof = websocket.and_then(|websocket| websocket.proof.as_deref());
+        let grpc_status = |_: &_| grpc::status_of(head.headers(attempt.bytes()).get("grpc-status")?);
+        let in_head = self.noted.as_ref().and_then(grpc_status);
         let begun = self.worker.with_date(|date| {
             let set_cookie = self.set_cookie.as_deref();
             let edits = Edits::of_response(self.route, self.request);
@@ -301,7 +311,6 @@ impl Forwarder<'_> {
             (None, true) => After::Close,
         };
         let complete = error.is_none();
-        let body_bytes = attempt.body_bytes();
         let delivered = Delivered {
             // Whatever the two sides speak: over HTTP/2 it is said by 200.
             status: if tunnel { 101 } else { head.status },
@@ -310,7 +319,8 @@ impl Forwarder<'_> {
             pooled,
             at_once,
             tunnel,
-            body_bytes,
+            grpc: in_head.or_else(|| attempt.grpc_status()),
+            body_bytes: attempt.body_bytes(),
             error,
             after,
         };

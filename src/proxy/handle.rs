@@ -21,6 +21,7 @@ use super::{
     mirror::Mirroring,
     policy::{self, Edits},
     respond::{Body, Local},
+    trial::{self, Noted},
     websocket::Handshake,
     worker::Worker,
 };
@@ -119,15 +120,21 @@ pub(super) async fn handle(
         Err(answer) => return policy::answer(worker, (&snapshot, route), client, &request, answer).await,
     };
     let (snapshot_now, request) = (&snapshot, &request);
-    let mut forwarder =
-        Forwarder { worker, snapshot: snapshot_now, route, request, set_cookie, claims, key, copied_body: 0 };
+    let mut forwarder = Forwarder {
+        worker,
+        snapshot: snapshot_now,
+        route,
+        request,
+        set_cookie,
+        claims,
+        key,
+        copied_body: 0,
+        noted: Noted::request((worker, route), &assignment, request.start),
+    };
     let mirroring = Mirroring::begin((worker, &snapshot), &mut forwarder, client);
-    let shard = forwarder.shard(assignment.backend);
-    shard.assigned(assignment.reason);
-    if assignment.new_bucket {
-        shard.new_bucket();
-    }
+    count_assignment(&forwarder, &assignment);
     let forwarded = forwarder.forward(client, assignment.backend).await;
+    trial::note_end(&forwarder, client, &forwarded);
     if let Some(mirroring) = mirroring {
         mirroring.primary_ended(&forwarder, client, &forwarded);
     }
@@ -261,6 +268,14 @@ fn key_of(
         (Some(bucket), _) => rendezvous::key_of(&bucket.number().to_be_bytes()),
         (None, IpAddr::V4(ip)) => rendezvous::key_of(&ip.octets()),
         (None, IpAddr::V6(ip)) => rendezvous::key_of(&ip.octets()),
+    }
+}
+
+fn count_assignment(forwarder: &Forwarder<'_>, assignment: &Assignment) {
+    let shard = forwarder.shard(assignment.backend);
+    shard.assigned(assignment.reason);
+    if assignment.new_bucket {
+        shard.new_bucket();
     }
 }
 

@@ -23,12 +23,13 @@ use super::{
     lease::{Opening, lease},
     pick::pick_for_copy,
     relay::poll_fill,
+    trial::Noted,
     worker::{Held, Worker},
 };
 use crate::{
     http::{BodyDecoder, Framing, Progress, ResponseHead, chunked, chunked::Piece},
     snapshot::Mirror,
-    telemetry::RouteShard,
+    telemetry::{RouteShard, Trial},
     types::{Bucket, clock},
     upstream::{Endpoint, Lease, UpstreamConnection},
 };
@@ -160,7 +161,10 @@ impl Mirroring {
         let pair = Rc::clone(&self.pair);
         let backend = &forwarder.snapshot.backends[mirror.backend];
         let now = clock::now();
+        let trial = forwarder.route.trial.as_ref().filter(|plan| plan.canary == mirror.backend);
+        let noted = trial.map(|plan| Noted::copy(Arc::clone(&plan.trial), self.worker.index, now));
         let Some(endpoint) = pick_for_copy(&self.worker, backend, (forwarder.key, now)) else {
+            note(noted.as_ref(), Err(&ProxyError::Unavailable));
             pair.set(&pair.copy, None);
             return;
         };
@@ -187,8 +191,17 @@ impl Mirroring {
         tokio::task::spawn_local(async move {
             let _room = room;
             let ended = timeout(within, copy.run()).await;
-            pair.set(&pair.copy, ended.ok().and_then(Result::ok));
+            let ended = ended.unwrap_or(Err(ProxyError::ResponseTimeout(within)));
+            note(noted.as_ref(), ended.as_ref().map(|side| *side));
+            pair.set(&pair.copy, ended.ok());
         });
+    }
+}
+
+/// Tells a rollout how a copy for its canary ended.
+fn note(noted: Option<&Noted<Arc<Trial>>>, ended: Result<(u16, Duration), &ProxyError>) {
+    if let Some(noted) = noted {
+        noted.end_copy(ended);
     }
 }
 

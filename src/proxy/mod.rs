@@ -36,6 +36,7 @@ mod source;
 mod timer;
 mod trace;
 mod trailing;
+mod trial;
 mod tries;
 mod websocket;
 mod worker;

@@ -41,6 +41,7 @@ use crate::{
     admin::{self, Auth},
     config::Diagnostics,
     control::{Control, store::StoreError, watch},
+    telemetry::Trial,
     types::{Address, Name, clock},
 };
 
@@ -147,6 +148,12 @@ impl Running {
             notes.push(text.to_owned());
         }
         notes
+    }
+
+    /// What is measured of the stage in force on a route, while a rollout has it.
+    #[must_use]
+    pub fn trial(&self, route: &Name) -> Option<Arc<Trial>> {
+        self.stage.trial(route)
     }
 
     /// Reads the control file again, whether or not it has changed.

@@ -29,7 +29,7 @@ use crate::{
     proxy::{DataPlane, OpenListener, Queue},
     snapshot::{Compiler, Reader, Resources, Snapshot, Writer, cell},
     split::{GeoDatabase, Keyring},
-    telemetry::{AccessLog, AccessLogCounts, Registry, Sink},
+    telemetry::{AccessLog, AccessLogCounts, Registry, Sink, Trial},
     types::{Name, Overlay, Revision, cause::chain},
     upstream::{Endpoint, Verdict, health::HealthMonitor},
 };
@@ -123,6 +123,11 @@ impl Stage {
             plane.open(listener);
         }
         inner.plane = Some(plane);
+    }
+
+    /// What is measured of the stage in force on a route.
+    pub(super) fn trial(&self, route: &Name) -> Option<Arc<Trial>> {
+        self.lock().registry.trial_of(route)
     }
 
     pub(super) fn reopen_log(&self) {

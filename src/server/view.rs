@@ -210,7 +210,7 @@ fn explain(snapshot: &Snapshot, route: &Name, request: &ExplainRequest) -> Resul
         claims: claims.as_deref(),
     };
     let mut explained = split::explain(&found.plan, &view, &context, rand::random());
-    explained.steps.splice(0..0, told);
+    explained.steps.splice(0..0, told.into_iter().chain(rollout(found)));
     stand_in(snapshot, found, &mut explained);
     let steps = explained.steps.into_iter().map(|step| ExplainStep {
         step: step.step,
@@ -250,6 +250,22 @@ fn token(
     let refused = if claims.is_none() && jwt.required { "; such a request gets 401" } else { "" };
     let detail = format!("{what} (provider {}){refused}", jwt.provider.name());
     (claims, Some(split::Step { step: "jwt".to_owned(), result: split::Outcome::Passed, detail }))
+}
+
+/// What is to be said of the rollout that has the route.
+fn rollout(route: &Route) -> Option<split::Step> {
+    let stage = &route.trial.as_ref()?.stage;
+    let named = |word: &str, names: &[Name]| {
+        let names: Vec<_> = names.iter().map(Name::as_str).collect();
+        if names.is_empty() { String::new() } else { format!(" of {word} {}", names.join(" or ")) }
+    };
+    let audience = [named("segment", &stage.segments), named("region", &stage.regions)].concat();
+    let manual = if stage.manual { "; its weights were set by hand since" } else { "" };
+    let detail = format!(
+        "{} has the route, stage {}: {}{audience} to {}{manual}",
+        stage.rollout, stage.number, stage.share, stage.canary
+    );
+    Some(split::Step { step: "rollout".to_owned(), result: split::Outcome::Passed, detail })
 }
 
 /// The last step, as the data plane takes it: another backend where the assigned one has no endpoint that takes requests.

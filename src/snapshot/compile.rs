@@ -9,8 +9,8 @@ use std::{
 };
 
 use super::{
-    Backend, Logging, Mirror, Retry, Route, RouteBackend, Snapshot, Timeouts, balancing, endpoints, jwt,
-    listeners, lower, policy, retry,
+    Backend, Logging, Mirror, Retry, Route, RouteBackend, Snapshot, Timeouts, TrialPlan, balancing,
+    endpoints, jwt, listeners, lower, policy, retry, trial,
 };
 use crate::{
     config::model,
@@ -22,7 +22,7 @@ use crate::{
         RegionSources, RuleTarget, Segment, SplitPlan,
     },
     telemetry::{AccessLog, Live, Registry},
-    types::{BackendState, Name, Overlay, Revision, clock},
+    types::{BackendState, Name, Overlay, Revision, Stage, clock},
     upstream::{Directory, Protocol, health::HealthCheck},
 };
 
@@ -160,6 +160,9 @@ impl Compiler {
         }
         for route in &snapshot.routes {
             live.routes.insert(route.name.clone());
+            if let Some(plan) = &route.trial {
+                live.trials.insert(route.name.clone(), Arc::clone(&plan.trial));
+            }
             for used in &route.backends {
                 let backend = snapshot.backends[used.backend].name.clone();
                 live.route_backends.insert((route.name.clone(), backend));
@@ -227,6 +230,7 @@ impl Compiler {
         overlay: &Overlay,
         Named { backends, segments, providers }: &Named<'_>,
     ) -> Result<Route, String> {
+        let stage = overlay.routes.get(&route.name).and_then(|overlay| overlay.stage.as_ref());
         let plan = plan(route, overlay, segments)?;
         let place = |name: &Name| {
             let found = backends.iter().position(|backend| backend.name == *name);
@@ -239,6 +243,7 @@ impl Compiler {
             })
         });
         let used: Vec<RouteBackend> = used.collect::<Result<_, String>>()?;
+        let trial = stage.and_then(|stage| self.trial(&route.name, stage, (&plan, &used)));
         Ok(Route {
             name: route.name.clone(),
             retry: self.retry(route),
@@ -254,19 +259,24 @@ impl Compiler {
                 tunnel_idle: route.timeouts.tunnel_idle,
             },
             policy: policy::policy(route, &mut self.limiters).map_err(|error| error.to_string())?,
-            mirror: mirror(route, place)?,
+            mirror: mirror(trial::mirror(route.policy.mirror.as_ref(), stage), place)?,
+            trial: trial.map(Arc::new),
             jwt: jwt::route(route, providers)?,
             shards: self.registry.route(&route.name),
         })
+    }
+
+    fn trial(&self, route: &Name, stage: &Stage, used: (&SplitPlan, &[RouteBackend])) -> Option<TrialPlan> {
+        TrialPlan::new(self.registry.trial(route, &stage.rollout, stage.number), stage, used)
     }
 }
 
 /// Where copies of its requests go.
 fn mirror(
-    route: &model::Route,
+    wanted: Option<model::Mirror>,
     place: impl Fn(&Name) -> Result<usize, String>,
 ) -> Result<Option<Box<Mirror>>, String> {
-    let Some(written) = &route.policy.mirror else { return Ok(None) };
+    let Some(written) = wanted else { return Ok(None) };
     Ok(Some(Box::new(Mirror {
         backend: place(&written.backend)?,
         share: written.share,
@@ -310,6 +320,8 @@ fn plan(
             },
         })
     });
+    let stage = overrides.and_then(|overlay| overlay.stage.as_ref());
+    let of_stage = stage.map(|stage| trial::rule(stage, segments)).transpose()?.flatten();
     let keys = split.key.iter().map(|key| match key {
         model::KeySource::Header(name) => KeySource::Header(name.as_str().into()),
         model::KeySource::Cookie(name) => KeySource::Cookie(name.as_str().into()),
@@ -319,7 +331,7 @@ fn plan(
     SplitPlan::new(PlanParts {
         route: route.name.clone(),
         backends: backends.collect(),
-        rules: rules.collect::<Result<_, String>>()?,
+        rules: rules.chain(of_stage.map(Ok)).collect::<Result<_, String>>()?,
         keys: keys.collect(),
         salt: split.salt.clone(),
         mode: split.sticky.mode,

@@ -9,6 +9,7 @@ mod listeners;
 mod lower;
 mod policy;
 pub mod retry;
+mod trial;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -17,6 +18,7 @@ pub use compile::{Compiler, Resources, RouteError};
 pub use endpoints::Names;
 pub use listeners::{Listener, ListenerSettings, ProxyProtocol, TotalLimits, listeners};
 pub use retry::Retry;
+pub use trial::TrialPlan;
 
 use tokio::{sync::Semaphore, time::Instant};
 
@@ -80,6 +82,8 @@ pub struct Route {
     pub policy: Option<Box<Policy>>,
     /// Where copies of its requests go, if anywhere.
     pub mirror: Option<Box<Mirror>>,
+    /// What is measured for the rollout that has the route, if one has.
+    pub trial: Option<Arc<TrialPlan>>,
     /// What it does with tokens, if anything.
     pub jwt: Option<Box<RouteJwt>>,
     /// Its statistics.

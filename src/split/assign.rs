@@ -44,6 +44,8 @@ pub struct Assignment {
     pub rule: Option<usize>,
     /// The bucket that decided, where one did.
     pub bucket: Option<Bucket>,
+    /// Whether the user has that bucket the next time too.
+    pub keeps_bucket: bool,
     /// The cookie to set, if it has to change; [`SplitPlan::set_cookie_header`] writes it.
     pub set_cookie: Option<CookieValue>,
     /// Whether the cookie is set for a user who had none that counts.
@@ -84,6 +86,7 @@ pub(super) fn decide(facts: &Facts<'_>, trace: &mut impl Trace) -> Assignment {
         reason,
         rule: None,
         bucket: None,
+        keeps_bucket: false,
         set_cookie: None,
         new_bucket: false,
     };
@@ -110,6 +113,7 @@ pub(super) fn decide(facts: &Facts<'_>, trace: &mut impl Trace) -> Assignment {
             reason: Reason::Rule,
             rule: Some(index),
             bucket,
+            keeps_bucket: bucket.is_some() && keeps_bucket(facts, set_cookie.is_some()),
             set_cookie,
             new_bucket: set_cookie.is_some() && facts.cookie().is_none(),
         };
@@ -121,6 +125,7 @@ pub(super) fn decide(facts: &Facts<'_>, trace: &mut impl Trace) -> Assignment {
         reason,
         rule: None,
         bucket,
+        keeps_bucket: bucket.is_some() && keeps_bucket(facts, set_cookie.is_some()),
         set_cookie,
         new_bucket: set_cookie.is_some() && facts.cookie().is_none(),
     }
@@ -223,6 +228,12 @@ fn split_bucket(facts: &Facts<'_>) -> (Bucket, Reason) {
     }
     let user = facts.user();
     (user.bucket(&facts.plan.salt), user.reason)
+}
+
+/// Whether the bucket that decided is found again: by what the user is known by, or by a cookie that is set now.
+fn keeps_bucket(facts: &Facts<'_>, sets_cookie: bool) -> bool {
+    let drawn = facts.known_user().is_none_or(|user| user.reason == Reason::Draw);
+    facts.plan.mode != StickyMode::None && (!drawn || sets_cookie)
 }
 
 // --- cookies ---

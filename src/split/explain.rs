@@ -37,7 +37,7 @@ pub struct Explanation {
 /// A step of an assignment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Step {
-    /// `jwt`, `kill_switch`, `signed override`, `override`, `rule NAME`, `pin` or `split`.
+    /// `jwt`, `rollout`, `kill_switch`, `signed override`, `override`, `rule NAME`, `pin`, `split` or `fallback`.
     pub step: String,
     /// What it did.
     pub result: Outcome,

@@ -259,6 +259,12 @@ impl SplitPlan {
         self.own
     }
 
+    /// How many rules there are.
+    #[must_use]
+    pub fn rules_len(&self) -> usize {
+        self.rules.len()
+    }
+
     /// The name of the rule with this index.
     #[must_use]
     pub fn rule_name(&self, index: usize) -> Option<&Name> {

@@ -14,6 +14,7 @@ use std::{
 use super::{
     stats::{EndpointShard, ListenerShard, RouteBackendShard, RouteShard},
     totals::{BackendEndpoint, RouteBackend, RouteBackendStats, StatsSnapshot},
+    trial::Trial,
 };
 use crate::types::Name;
 
@@ -29,6 +30,8 @@ pub struct Registry {
     dropped: AtomicU64,
     next_id: AtomicU64,
     series: Mutex<Series>,
+    /// The trial of each route whose rollout has a stage in force.
+    trials: Mutex<BTreeMap<Name, Arc<Trial>>>,
 }
 
 /// The shards of one series: one for each worker.
@@ -49,6 +52,8 @@ pub struct Live {
     pub endpoints: BTreeSet<BackendEndpoint>,
     /// Listeners.
     pub listeners: BTreeSet<Name>,
+    /// What is measured of the stages in force, by route.
+    pub trials: BTreeMap<Name, Arc<Trial>>,
 }
 
 /// What the mutex holds.
@@ -127,6 +132,7 @@ impl Registry {
             dropped: AtomicU64::new(0),
             next_id: AtomicU64::new(0),
             series: Mutex::default(),
+            trials: Mutex::default(),
         }
     }
 
@@ -160,7 +166,23 @@ impl Registry {
         self.find(listener.clone(), |series| &mut series.listeners)
     }
 
-    /// Forgets every series that is not in `live`. Whoever still holds a handle may go on writing to it; nobody reads it
+    /// What is measured of a stage on a route: the same while the stage is in force. One that is new here is kept only by
+    /// [`retain`](Self::retain), because a stage that is only tried out must not take the place of the one in force.
+    #[must_use]
+    pub fn trial(&self, route: &Name, rollout: &str, stage: u32) -> Arc<Trial> {
+        match self.trial_of(route) {
+            Some(trial) if trial.rollout == rollout && trial.stage == stage => trial,
+            _ => Arc::new(Trial::new(rollout, stage, self.workers)),
+        }
+    }
+
+    /// What is measured of the stage in force on a route.
+    #[must_use]
+    pub fn trial_of(&self, route: &Name) -> Option<Arc<Trial>> {
+        self.trials().get(route).cloned()
+    }
+
+    /// Forgets every series that is not in `live`, and has its trials take the place of all others. Whoever still holds a handle may go on writing to it; nobody reads it
     /// any more.
     pub fn retain(&self, live: &Live) {
         let mut series = self.lock();
@@ -168,6 +190,7 @@ impl Registry {
         series.routes.retain(|key, _| live.routes.contains(key));
         series.endpoints.retain(|key, _| live.endpoints.contains(key));
         series.listeners.retain(|key, _| live.listeners.contains(key));
+        self.trials().clone_from(&live.trials);
     }
 
     /// The totals of all workers now. Shards go on being written meanwhile, so two numbers may differ by the requests
@@ -225,6 +248,10 @@ impl Registry {
             map(&mut series).insert(key, Arc::clone(&made));
         }
         made
+    }
+
+    fn trials(&self) -> MutexGuard<'_, BTreeMap<Name, Arc<Trial>>> {
+        self.trials.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The maps hold no invariant that a panic elsewhere could break, so a poisoned lock is as good as any.

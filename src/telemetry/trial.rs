@@ -6,20 +6,27 @@
 //! lock for each note. A ring that is full loses notes and counts them, and the rollout knows.
 
 use std::{
-    sync::atomic::{
-        AtomicU64,
-        Ordering::{Acquire, Relaxed, Release},
+    collections::VecDeque,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{
+            AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
     time::Duration,
 };
 
 use tokio::time::Instant;
 
-use super::label::ErrorKind;
+use super::label::{ErrorKind, MethodLabel};
 use crate::types::{Bucket, clock};
 
 /// Notes that a ring holds; a worker at 50,000 requests per second fills it in 650 ms, and it is emptied every 100.
 const NOTES: usize = 1 << 16;
+
+/// Failed requests that are kept as examples.
+pub const FAILURES: usize = 64;
 
 /// What is measured of one stage of a rollout on one route.
 #[derive(Debug)]
@@ -31,6 +38,28 @@ pub struct Trial {
     /// When it was put in force; notes count from here.
     began: Instant,
     rings: Box<[Ring]>,
+    failures: Mutex<VecDeque<FailedRequest>>,
+}
+
+/// A request that failed on the canary, as an example for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedRequest {
+    /// When it came, since the Unix epoch.
+    pub time: Duration,
+    /// Its method.
+    pub method: MethodLabel,
+    /// Its path without the query, cut at 512 bytes.
+    pub path: String,
+    /// The status that the canary gave.
+    pub status: u16,
+    /// What went wrong, beside the status.
+    pub error: Option<ErrorKind>,
+    /// How long it took.
+    pub duration: Duration,
+    /// Its `X-Request-Id`, cut at 128 bytes.
+    pub request_id: Option<String>,
+    /// The trace that it is a part of.
+    pub trace_id: Option<String>,
 }
 
 /// Which version a request was given to.
@@ -51,6 +80,8 @@ pub struct Note {
     pub arm: Arm,
     /// Whether chance decided, with the stage's share: only these are compared with each other.
     pub drawn: bool,
+    /// Whether it is a copy of a request, whose response nobody gets.
+    pub copy: bool,
     /// The user, where users keep their version.
     pub bucket: Option<Bucket>,
     /// How it ended; `None` when it has just begun.
@@ -93,6 +124,7 @@ impl Trial {
             stage,
             began: clock::now(),
             rings: (0..workers).map(|_| Ring::default()).collect(),
+            failures: Mutex::default(),
         }
     }
 
@@ -122,6 +154,23 @@ impl Trial {
         for ring in &self.rings {
             ring.drain(|packed| notes.extend(Note::unpacked(packed)));
         }
+    }
+
+    /// Keeps a failed request as an example, the latest [`FAILURES`] of them. `request` is not even asked for while somebody else has
+    /// the list: no worker waits here.
+    pub fn failed(&self, request: impl FnOnce() -> FailedRequest) {
+        let Ok(mut failures) = self.failures.try_lock() else { return };
+        if failures.len() == FAILURES {
+            failures.pop_front();
+        }
+        failures.push_back(request());
+    }
+
+    /// The latest failed requests of the canary, oldest first.
+    #[must_use]
+    pub fn failures(&self) -> Vec<FailedRequest> {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.iter().cloned().collect()
     }
 
     /// How many notes were lost because a ring was full.
@@ -180,6 +229,7 @@ const HAS_BUCKET: u64 = CANARY << 2;
 const ENDED: u64 = CANARY << 3;
 const FAILED: u64 = CANARY << 4;
 const RETRIED: u64 = CANARY << 5;
+const COPY: u64 = CANARY << 6;
 const BUCKET_BITS: u32 = 17;
 const STATUS_BITS: u32 = 10;
 const ERROR_BITS: u32 = 5;
@@ -197,6 +247,7 @@ impl Note {
         let first = self.at.min(CANARY - 1)
             | flag(self.arm == Arm::Canary, CANARY)
             | flag(self.drawn, DRAWN)
+            | flag(self.copy, COPY)
             | flag(self.bucket.is_some(), HAS_BUCKET);
         let bucket = u64::from(self.bucket.map_or(0, Bucket::number));
         let Some(end) = &self.end else { return [first, bucket] };
@@ -225,6 +276,7 @@ impl Note {
             at: first & (CANARY - 1),
             arm: if first & CANARY != 0 { Arm::Canary } else { Arm::Baseline },
             drawn: first & DRAWN != 0,
+            copy: first & COPY != 0,
             bucket: if first & HAS_BUCKET != 0 { Some(bucket?) } else { None },
             end: (first & ENDED != 0).then_some(end),
         })
@@ -245,11 +297,12 @@ mod tests {
             });
         let bucket =
             prop::option::of((0..crate::types::BUCKETS).prop_map(|number| Bucket::new(number).unwrap()));
-        (0..CANARY, any::<bool>(), any::<bool>(), bucket, prop::option::of(end)).prop_map(
-            |(at, canary, drawn, bucket, end)| Note {
+        (0..CANARY, any::<[bool; 3]>(), bucket, prop::option::of(end)).prop_map(
+            |(at, [canary, drawn, copy], bucket, end)| Note {
                 at,
                 arm: if canary { Arm::Canary } else { Arm::Baseline },
                 drawn,
+                copy,
                 bucket,
                 end,
             },
@@ -264,7 +317,7 @@ mod tests {
     }
 
     fn beginning(at: u64) -> Note {
-        Note { at, arm: Arm::Canary, drawn: true, bucket: None, end: None }
+        Note { at, arm: Arm::Canary, drawn: true, copy: false, bucket: None, end: None }
     }
 
     #[test]
@@ -293,6 +346,28 @@ mod tests {
         notes.clear();
         trial.drain(&mut notes);
         assert_eq!((notes.len(), trial.lost()), (1, 5));
+    }
+
+    #[test]
+    fn the_latest_failures_are_kept_and_nobody_waits_to_add_one() {
+        let trial = Trial::new("r-1", 1, 1);
+        let failed = |status| FailedRequest {
+            time: Duration::from_secs(1),
+            method: MethodLabel::Get,
+            path: "/".to_owned(),
+            status,
+            error: None,
+            duration: Duration::ZERO,
+            request_id: None,
+            trace_id: None,
+        };
+        (0..70).for_each(|number| trial.failed(|| failed(500 + number)));
+        let kept = trial.failures();
+        assert_eq!((kept.len(), kept[0].status, kept[63].status), (FAILURES, 506, 569));
+        let held = trial.failures.lock().unwrap();
+        trial.failed(|| unreachable!("the list is not free"));
+        drop(held);
+        assert_eq!(trial.failures(), kept);
     }
 
     #[test]

@@ -63,6 +63,12 @@ impl Fraction {
         Some(Self(buckets))
     }
 
+    /// The share of so many buckets. `None` above all of them.
+    #[must_use]
+    pub fn from_buckets(buckets: u32) -> Option<Self> {
+        (buckets <= BUCKETS).then_some(Self(buckets))
+    }
+
     /// Everybody.
     pub const ALL: Self = Self(BUCKETS);
     /// Nobody.

@@ -27,6 +27,9 @@ pub struct Stage {
     /// The share of requests of which the canary gets a copy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<Fraction>,
+    /// Whether somebody has set the weights since, by hand: the rollout is to pause.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub manual: bool,
 }
 
 // === impl Stage ===

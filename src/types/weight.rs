@@ -67,6 +67,12 @@ impl Weight {
         Ok(Self(micros))
     }
 
+    /// The weight of so many millionths, cut to one million.
+    #[must_use]
+    pub fn from_micros(micros: u64) -> Self {
+        Self(micros.min(1_000_000 * SCALE))
+    }
+
     /// The weight in millionths, exact.
     #[must_use]
     pub fn micros(self) -> u64 {

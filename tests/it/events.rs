@@ -85,7 +85,11 @@ fn weight(weir: &Weir, weight: u32) {
 
 fn weight_because(weir: &Weir, weight: u32, reason: Option<&str>) {
     let weights = BTreeMap::from([("canary".to_owned(), Some(Weight::of(weight)))]);
-    let change = Change::SetWeights { route: "all".to_owned(), weights: WeightChange::Patch(weights) };
+    let change = Change::SetWeights {
+        route: "all".to_owned(),
+        weights: WeightChange::Patch(weights),
+        pause_rollout: false,
+    };
     weir.apply_because(change, reason).unwrap();
 }
 

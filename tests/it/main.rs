@@ -53,6 +53,7 @@ mod streaming;
 mod support;
 mod timeouts;
 mod tls;
+mod trial;
 mod unix;
 mod upstream_tls;
 mod websocket;

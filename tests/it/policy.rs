@@ -149,6 +149,7 @@ fn a_fixed_response_needs_no_backend() {
         weir::control::Change::SetWeights {
             route: "page".into(),
             weights: weir::control::WeightChange::Replace(std::collections::BTreeMap::new()),
+            pause_rollout: false,
         },
     ] {
         let refusal = weir.apply(change).unwrap_err();

@@ -73,12 +73,14 @@ fn reloads_under_load_fail_no_request_and_close_no_connection() {
             let weights = [("stable", 100 - canary), ("canary", canary)];
             let weights = weights.map(|(name, weight)| (name.to_owned(), Some(Weight::of(weight))));
             let change = WeightChange::Patch(weights.into());
-            weir.apply(Change::SetWeights { route: "all".to_owned(), weights: change }).unwrap();
+            weir.apply(Change::SetWeights { route: "all".to_owned(), weights: change, pause_rollout: false })
+                .unwrap();
         } else {
             // What the API said is taken back, so that the file has its say.
             let back = [("stable", None), ("canary", None)].map(|(name, weight)| (name.to_owned(), weight));
             let change = WeightChange::Patch(back.into());
-            weir.apply(Change::SetWeights { route: "all".to_owned(), weights: change }).unwrap();
+            weir.apply(Change::SetWeights { route: "all".to_owned(), weights: change, pause_rollout: false })
+                .unwrap();
             weir.rewrite(&shares(&setup, 100 - canary, canary));
         }
         assert_eq!(weir.client().ask(GET).text(), expected, "round {round}");

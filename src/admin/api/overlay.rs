@@ -6,7 +6,7 @@ use super::{
     Answer,
     change::{self, Sent},
     json,
-    openapi::{Changes, Conditional, OfRoute, ReasonBody, RoutePath, Writes},
+    openapi::{Changes, Conditional, OfRoute, OutsideRollouts, ReasonBody, RoutePath, Writes},
     types::history::{OverlayDropped, RouteOverlay},
 };
 use crate::{
@@ -54,6 +54,7 @@ pub(super) async fn read(State(app): State<AppState>, Path(route): Path<String>)
             headers(("ETag" = String, description = "The revision in force, such as `\"r42\"`"))
         ),
         OfRoute,
+        OutsideRollouts,
         Changes,
         Conditional,
     )

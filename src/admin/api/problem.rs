@@ -35,6 +35,8 @@ pub enum Kind {
     RevisionConflict,
     /// The change does not say which revision its sender has seen, and has to.
     PreconditionRequired,
+    /// A rollout has the route.
+    RolloutActive,
     /// A control file has errors.
     InvalidConfig,
     /// The caller has not proved who they are.
@@ -148,6 +150,7 @@ impl Kind {
             Self::PreconditionRequired => {
                 ("precondition-required", "Precondition required", StatusCode::PRECONDITION_REQUIRED)
             }
+            Self::RolloutActive => ("rollout-active", "Rollout active", StatusCode::CONFLICT),
             Self::InvalidConfig => {
                 ("invalid-config", "Invalid control file", StatusCode::UNPROCESSABLE_ENTITY)
             }
@@ -240,7 +243,8 @@ impl From<Refusal> for Refused {
         let kind = match &refusal {
             Refusal::UnknownRoute { .. } => Kind::UnknownRoute,
             Refusal::UnknownBackend { .. } | Refusal::NoSuchBackend { .. } => Kind::UnknownBackend,
-            Refusal::Conflict { .. } => Kind::RevisionConflict,
+            Refusal::Conflict { .. } | Refusal::StaleStage { .. } => Kind::RevisionConflict,
+            Refusal::RolloutActive { .. } => Kind::RolloutActive,
             Refusal::Store(_) => Kind::StoreFailed,
             Refusal::KeyReused { .. } => Kind::KeyReused,
             Refusal::Stopping => Kind::Stopping,
@@ -251,6 +255,8 @@ impl From<Refusal> for Refused {
             | Refusal::OverrideKey { .. }
             | Refusal::TooManyOverrides { .. }
             | Refusal::NoSplit { .. }
+            | Refusal::NothingToShare { .. }
+            | Refusal::UnknownSegment { .. }
             | Refusal::BootSetting(_)
             | Refusal::Compile(_) => Kind::InvalidChange,
         };

@@ -9,7 +9,10 @@ use super::{
     Answer,
     change::{self, Sent},
     config, json,
-    openapi::{Against, Changes, Conditional, OfRevision, Once, ReasonBody, RevisionPath, Stored, Writes},
+    openapi::{
+        Against, Changes, Conditional, OfRevision, Once, OutsideRollouts, ReasonBody, RevisionPath, Stored,
+        Writes,
+    },
     page::PageQuery,
     problem::{Kind, Refused},
     types::history::{Diff, Difference, Restored, RevisionDetail, RevisionSummary, Revisions},
@@ -108,6 +111,7 @@ pub(super) async fn differences(
             headers(("ETag" = String, description = "The revision in force, such as `\"r42\"`"))
         ),
         OfRevision,
+        OutsideRollouts,
         Changes,
         Conditional,
     )

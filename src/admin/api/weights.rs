@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
     Answer,
     change::{self, Asked, Sent},
     json,
-    openapi::{Changes, Conditional, OfRoute, PatchWeightsBody, PutWeightsBody, RoutePath, Writes},
+    openapi::{
+        Changes, Conditional, OfRoute, OutsideRollouts, PatchWeightsBody, PausesRollout, PutWeightsBody,
+        RoutePath, Writes,
+    },
     problem::{Kind, Refused, pointer},
     routes,
     types::Weights,
@@ -20,6 +24,13 @@ use crate::{
     control::{self, Change, WeightChange},
     types::Weight,
 };
+
+/// What a change of weights takes beside what all changes take.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Pausing {
+    pause_rollout: Option<String>,
+}
 
 /// The weights in force.
 #[utoipa::path(
@@ -48,7 +59,7 @@ pub(super) async fn read(State(app): State<AppState>, Path(route): Path<String>)
     path = "/v1/routes/{route}/weights",
     operation_id = "patch_weights",
     tag = "traffic",
-    params(RoutePath, Writes, Conditional),
+    params(RoutePath, Writes, PausesRollout, Conditional),
     request_body(content(
         (PatchWeightsBody = "application/json"),
         (PatchWeightsBody = "application/merge-patch+json"),
@@ -59,14 +70,20 @@ pub(super) async fn read(State(app): State<AppState>, Path(route): Path<String>)
             headers(("ETag" = String, description = "The revision in force, such as `\"r42\"`"))
         ),
         OfRoute,
+        OutsideRollouts,
         Changes,
         Conditional,
     )
 )]
-pub(super) async fn patch(State(app): State<AppState>, Path(route): Path<String>, sent: Sent) -> Answer {
+pub(super) async fn patch(
+    State(app): State<AppState>,
+    Path(route): Path<String>,
+    Query(pausing): Query<Pausing>,
+    sent: Sent,
+) -> Answer {
     let asked = with_weights(sent)?;
     let weights = WeightChange::Patch(parse(&asked.body)?);
-    write(&app, route, weights, asked).await
+    write(&app, route, (weights, pausing.pause_rollout()?), asked).await
 }
 
 /// Replaces all weights of the split.
@@ -75,7 +92,7 @@ pub(super) async fn patch(State(app): State<AppState>, Path(route): Path<String>
     path = "/v1/routes/{route}/weights",
     operation_id = "put_weights",
     tag = "traffic",
-    params(RoutePath, Writes, Conditional),
+    params(RoutePath, Writes, PausesRollout, Conditional),
     request_body(content = PutWeightsBody),
     responses(
         (
@@ -83,11 +100,17 @@ pub(super) async fn patch(State(app): State<AppState>, Path(route): Path<String>
             headers(("ETag" = String, description = "The revision in force, such as `\"r42\"`"))
         ),
         OfRoute,
+        OutsideRollouts,
         Changes,
         Conditional,
     )
 )]
-pub(super) async fn replace(State(app): State<AppState>, Path(route): Path<String>, sent: Sent) -> Answer {
+pub(super) async fn replace(
+    State(app): State<AppState>,
+    Path(route): Path<String>,
+    Query(pausing): Query<Pausing>,
+    sent: Sent,
+) -> Answer {
     let asked = with_weights(sent)?;
     let no_null = |(name, weight): (String, Option<Weight>)| match weight {
         Some(weight) => Ok((name, weight)),
@@ -97,11 +120,17 @@ pub(super) async fn replace(State(app): State<AppState>, Path(route): Path<Strin
             .hint("null gives the control file its say again, with PATCH only")),
     };
     let weights = parse(&asked.body)?.into_iter().map(no_null).collect::<Result<_, _>>()?;
-    write(&app, route, WeightChange::Replace(weights), asked).await
+    let weights = WeightChange::Replace(weights);
+    write(&app, route, (weights, pausing.pause_rollout()?), asked).await
 }
 
-async fn write(app: &AppState, name: String, weights: WeightChange, asked: Asked) -> Answer {
-    let change = Change::SetWeights { route: name.clone(), weights };
+async fn write(
+    app: &AppState,
+    name: String,
+    (weights, pause_rollout): (WeightChange, bool),
+    asked: Asked,
+) -> Answer {
+    let change = Change::SetWeights { route: name.clone(), weights, pause_rollout };
     let (accepted, outcome) = change::carry_out(app, change, asked).await?;
     let route = accepted.state.route(&name)?;
     let answer = Weights {
@@ -183,6 +212,22 @@ fn weight(number: f64) -> Result<Weight, String> {
         return Err("a weight has at most six decimals".to_owned());
     }
     Ok(weight)
+}
+
+// === impl Pausing ===
+
+impl Pausing {
+    /// Whether a rollout may have the route, and pauses: `?pause_rollout=true`, or `?pause_rollout` alone.
+    fn pause_rollout(&self) -> Result<bool, Refused> {
+        match self.pause_rollout.as_deref() {
+            None | Some("false" | "0") => Ok(false),
+            Some("" | "true" | "1") => Ok(true),
+            Some(other) => {
+                let detail = format!("`pause_rollout` is true or false, not `{other}`");
+                Err(Kind::InvalidParameter.because(detail))
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The applier with a publisher that remembers: order, refusals, persistence.
 
 mod disk;
+mod stages;
 
 use std::{
     sync::{
@@ -93,12 +94,20 @@ fn command(change: Change) -> Command {
 
 fn patch(weights: &[(&str, Option<u32>)]) -> Change {
     let weights = weights.iter().map(|(n, w)| ((*n).to_owned(), w.map(Weight::of))).collect();
-    Change::SetWeights { route: "shop".to_owned(), weights: WeightChange::Patch(weights) }
+    Change::SetWeights {
+        route: "shop".to_owned(),
+        weights: WeightChange::Patch(weights),
+        pause_rollout: false,
+    }
 }
 
 fn put(weights: &[(&str, u32)]) -> Change {
     let weights = weights.iter().map(|(n, w)| ((*n).to_owned(), Weight::of(*w))).collect();
-    Change::SetWeights { route: "shop".to_owned(), weights: WeightChange::Replace(weights) }
+    Change::SetWeights {
+        route: "shop".to_owned(),
+        weights: WeightChange::Replace(weights),
+        pause_rollout: false,
+    }
 }
 
 fn kill(backend: Option<&str>) -> Change {

@@ -1,6 +1,7 @@
 //! What a command does to the state, as a pure function: decide first, act second.
 
 mod restore;
+mod stage;
 #[cfg(test)]
 mod tests;
 
@@ -46,7 +47,14 @@ pub(super) struct Plan {
 pub(super) fn plan(state: &State, change: &Change) -> Result<Plan, Refusal> {
     match change {
         Change::Reload(file) => reload(state, file),
-        Change::SetWeights { route, weights } => set_weights(state, split_route(state, route)?, weights),
+        Change::SetWeights { route, weights, pause_rollout } => {
+            let route = split_route(state, route)?;
+            if !pause_rollout {
+                stage::no_rollout_on(state, &route.name)?;
+            }
+            set_weights(state, route, weights)
+        }
+        Change::SetStages(routes) => stage::set_stages(state, routes),
         Change::Kill { route, backend } => kill(state, split_route(state, route)?, backend.as_deref()),
         Change::Unkill { route } => Ok(unkill(state, state.route(route)?)),
         Change::SetOverride { route, key, backend } => {
@@ -56,7 +64,11 @@ pub(super) fn plan(state: &State, change: &Change) -> Result<Plan, Refusal> {
         Change::Drain { backend } => drain(state, backend, true),
         Change::Undrain { backend } => drain(state, backend, false),
         Change::DropOverlay { route } => drop_overlay(state, route),
-        Change::Restore(target) => Ok(restore::restore(state, target)),
+        Change::Restore(target) => {
+            let routes = &state.file.config.routes;
+            routes.iter().try_for_each(|route| stage::no_rollout_on(state, &route.name))?;
+            Ok(restore::restore(state, target))
+        }
     }
 }
 
@@ -187,13 +199,14 @@ fn set_weights(state: &State, route: &model::Route, change: &WeightChange) -> Re
     if state::takes_nobody(route, &after, &state.effective.drains) {
         return Err(Refusal::AllZero { route: route.name.clone() });
     }
+    let takes_over = stage::take_over(state, route, (&mut wanted, before != after));
     let killed = state.kill_switch(&route.name);
     let warnings = killed.map(|to| {
         format!("the kill switch of `{}` sends everything to `{to}`; weights hold when it is off", route.name)
     });
     // Weights equal to those in force are no change, even where the file, not the overlay, made them so.
     Ok(Plan {
-        changed: gives_back || before != after,
+        changed: gives_back || before != after || takes_over,
         from: json_weights(&before),
         to: json_weights(&after),
         warnings: warnings.into_iter().collect(),
@@ -282,6 +295,7 @@ fn drop_overlay(state: &State, name: &str) -> Result<Plan, Refusal> {
         let route = &in_file?.name;
         return Ok(unchanged(state, Some(route)));
     };
+    stage::no_rollout_on(state, route)?;
     let mut warnings = Vec::new();
     let mut after = RouteOverlay { epoch: before.epoch, ..RouteOverlay::default() };
     if in_file.is_ok() {

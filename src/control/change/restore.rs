@@ -37,13 +37,20 @@ pub(super) fn restore(state: &State, target: &Restoration) -> Plan {
             warnings.push(format!("route `{}` was not there then, and stays as it is", route.name));
             continue;
         }
+        if target.overlay.routes.get(&route.name).is_some_and(|kept| kept.stage.is_some()) {
+            let name = &route.name;
+            warnings.push(format!(
+                "a rollout had route `{name}` then: its weights come back, but not the rollout"
+            ));
+        }
         let wanted = of_route(state, route, (target, &old.unwrap_or_default()));
         put(&mut overlay, &route.name, wanted);
     }
     // What does not fit the file at the moment comes back too, for when it does.
     for (name, kept) in &target.overlay.routes {
         if state.route(name.as_str()).is_err() {
-            put(&mut overlay, name, kept.clone());
+            let stage = overlay.routes.get(name).and_then(|now| now.stage.clone());
+            put(&mut overlay, name, RouteOverlay { stage, ..kept.clone() });
         }
     }
     if let Some((config, _)) = &then {
@@ -77,5 +84,6 @@ fn of_route(
     // Pins of before a kill never count again; and pinned users leave what is killed by this.
     let kills = kept.kill_switch.is_some() && kept.kill_switch != now.kill_switch;
     let epoch = now.epoch.max(kept.epoch).saturating_add(u32::from(kills));
-    RouteOverlay { weights, epoch, ..kept }
+    // Only a rollout that runs can put a stage in force.
+    RouteOverlay { weights, epoch, stage: now.stage, ..kept }
 }

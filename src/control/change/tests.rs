@@ -11,7 +11,10 @@ use crate::control::{
     fixtures::{config, file, name, shop},
     state::{LastReload, StoreState},
 };
-use crate::types::{BackendState, Revision};
+use crate::{
+    control::command::{StageChange, StageTarget},
+    types::{BackendState, Fraction, Revision, Stage},
+};
 
 fn state(file: Arc<ControlFile>, overlay: Overlay) -> State {
     let (effective, dangling) = state::resolve(&file.config, &overlay);
@@ -48,7 +51,11 @@ fn kill(backend: &str) -> Change {
 
 fn weights(canary: u32) -> Change {
     let weights = [("canary".to_owned(), Some(Weight::of(canary)))].into();
-    Change::SetWeights { route: "shop".to_owned(), weights: WeightChange::Patch(weights) }
+    Change::SetWeights {
+        route: "shop".to_owned(),
+        weights: WeightChange::Patch(weights),
+        pause_rollout: false,
+    }
 }
 
 fn drop_overlay(route: &str) -> Change {
@@ -95,7 +102,7 @@ fn a_drained_backend_takes_no_new_users_unless_it_is_the_last() {
         assert_eq!(plan(&drained, &change).unwrap_err().to_string(), expected);
     }
     let one = WeightChange::Patch([("stable".to_owned(), Some(Weight::ZERO))].into());
-    let one = Change::SetWeights { route: "shop".to_owned(), weights: one };
+    let one = Change::SetWeights { route: "shop".to_owned(), weights: one, pause_rollout: false };
     assert!(matches!(plan(&drained, &one), Err(Refusal::AllZero { .. })));
     // A file that makes it the last one wins over the drain.
     let last = state(file(&[("shop", &[("stable", 0), ("canary", 5)])]), Overlay::clone(&drained.overlay));
@@ -160,4 +167,216 @@ fn restoring_brings_back_what_was_in_force() {
     let unread = Restoration { config: None, ..target };
     let planned = plan(&now, &Change::Restore(Arc::new(unread))).unwrap();
     assert!(planned.warnings[0].contains("r3 cannot be read"), "{:?}", planned.warnings);
+}
+
+/// Stage `number` of rollout `r-1` from `stable` to `canary`.
+fn stage(number: u32, share: f64) -> Stage {
+    Stage {
+        rollout: "r-1".to_owned(),
+        number,
+        baseline: name("stable"),
+        canary: name("canary"),
+        share: Fraction::from_percent(share).unwrap(),
+        segments: Vec::new(),
+        regions: Vec::new(),
+        mirror: None,
+        manual: false,
+    }
+}
+
+fn enter(stage: Stage) -> Change {
+    on(&["shop"], &StageChange { to: StageTarget::Stage(stage), raise_epoch: false })
+}
+
+fn out(share: Option<f64>, raise_epoch: bool) -> StageChange {
+    let share = share.map(|share| Fraction::from_percent(share).unwrap());
+    StageChange { to: StageTarget::Out { rollout: "r-1".to_owned(), share }, raise_epoch }
+}
+
+fn on(routes: &[&str], change: &StageChange) -> Change {
+    Change::SetStages(routes.iter().map(|route| (name(route), change.clone())).collect())
+}
+
+/// The weights in force on `shop`, as `stable=95 canary=5`, and the epoch.
+fn told(state: &State) -> String {
+    let weights = state.weights(state.route("shop").unwrap()).into_iter();
+    let weights: Vec<_> = weights.map(|(name, weight)| format!("{name}={weight}")).collect();
+    let epoch = state.overlay.routes.get(&name("shop")).map_or(0, |overlay| overlay.epoch);
+    format!("{} epoch {epoch}", weights.join(" "))
+}
+
+#[test]
+fn two_versions_share_what_they_have_together() {
+    let three: &[(&str, u32)] = &[("stable", 30), ("canary", 10), ("other", 60)];
+    let mut audience = stage(1, 5.0);
+    audience.regions = vec![name("us-east")];
+    for (backends, change, expected) in [
+        (&[("stable", 95), ("canary", 5)][..], enter(stage(1, 20.0)), "stable=80 canary=20 epoch 0"),
+        (&[("stable", 1), ("canary", 0)], enter(stage(1, 0.001)), "stable=0.99999 canary=0.00001 epoch 0"),
+        (&[("stable", 1), ("canary", 0)], enter(stage(1, 100.0)), "stable=0 canary=1 epoch 0"),
+        (three, enter(stage(1, 50.0)), "stable=20 canary=20 other=60 epoch 0"),
+        (three, enter(audience), "stable=40 canary=0 other=60 epoch 0"),
+    ] {
+        let start = state(file(&[("shop", backends)]), Overlay::default());
+        let planned = plan(&start, &change).unwrap();
+        assert!(planned.changed && planned.route == Some(name("shop")));
+        assert_eq!(told(&after(&start, &change)), expected);
+    }
+}
+
+#[test]
+fn a_rollout_ends_withdrawn_promoted_or_as_it_is() {
+    let start = after(&state(shop(), Overlay::default()), &enter(stage(1, 20.0)));
+    for (change, emergency, expected) in [
+        (out(Some(0.0), true), true, "stable=100 canary=0 epoch 1"),
+        (out(Some(0.0), false), false, "stable=100 canary=0 epoch 0"),
+        (out(Some(100.0), false), false, "stable=0 canary=100 epoch 0"),
+        (out(Some(5.0), true), false, "stable=95 canary=5 epoch 1"),
+        (out(None, false), false, "stable=80 canary=20 epoch 0"),
+    ] {
+        let change = on(&["shop"], &change);
+        assert_eq!((change.is_emergency(), change.comes_before_the_disk()), (emergency, emergency));
+        let ended = after(&start, &change);
+        assert_eq!(told(&ended), expected);
+        assert!(ended.stage(&name("shop")).is_none());
+        // The same again finds nothing to end.
+        let again = plan(&ended, &change).unwrap();
+        assert!(!again.changed && again.warnings == ["rollout r-1 does not have route `shop`"], "{again:?}");
+    }
+    // Another rollout has the route by now.
+    let other = after(&start, &enter(Stage { rollout: "r-2".to_owned(), ..stage(1, 5.0) }));
+    assert!(!plan(&other, &on(&["shop"], &out(Some(0.0), true))).unwrap().changed);
+    assert!(!Change::SetStages(BTreeMap::new()).is_emergency());
+}
+
+#[test]
+fn routes_of_a_group_move_together_or_not_at_all() {
+    let two = file(&[("shop", &[("stable", 1), ("canary", 0)]), ("cart", &[("stable", 2), ("canary", 0)])]);
+    let start = state(two, Overlay::default());
+    let half = StageChange { to: StageTarget::Stage(stage(1, 50.0)), raise_epoch: false };
+    let planned = plan(&start, &on(&["shop", "cart"], &half)).unwrap();
+    assert_eq!((planned.route.as_ref(), planned.overlay.routes.len()), (None, 2));
+    assert_eq!(planned.to["cart"]["weights"], json!({"stable": 1, "canary": 1}));
+    assert_eq!(
+        planned.from["shop"],
+        json!({"stage": null, "weights": {"stable": 1, "canary": 0}, "epoch": 0})
+    );
+    let refusal = plan(&start, &on(&["shop", "chart"], &half)).unwrap_err();
+    assert_eq!(refusal.to_string(), "there is no route `chart`");
+    let moved = after(&start, &on(&["shop", "cart"], &half));
+    let mixed =
+        Change::SetStages([(name("shop"), out(Some(0.0), true)), (name("cart"), out(None, false))].into());
+    assert!(!mixed.is_emergency() && plan(&moved, &mixed).unwrap().changed);
+}
+
+#[test]
+fn a_stage_that_cannot_be_is_refused_and_a_late_one_too() {
+    let start = after(&state(shop(), Overlay::default()), &enter(stage(5, 20.0)));
+    assert!(!plan(&start, &enter(stage(5, 20.0))).unwrap().changed);
+    let gone = Stage { canary: name("cannary"), ..stage(6, 20.0) };
+    let segment = Stage { segments: vec![name("staff")], ..stage(6, 20.0) };
+    for (stage, expected) in [
+        (stage(5, 30.0), "rollout r-1 has stage 5 on route `shop`; 5 is not later"),
+        (stage(4, 20.0), "rollout r-1 has stage 5 on route `shop`; 4 is not later"),
+        (gone, "route `shop` has no backend `cannary` in its split"),
+        (segment, "there is no segment `staff`"),
+    ] {
+        assert_eq!(plan(&start, &enter(stage)).unwrap_err().to_string(), expected);
+    }
+    let three = file(&[("shop", &[("other", 1), ("stable", 0), ("canary", 0)])]);
+    let nothing = plan(&state(three, Overlay::default()), &enter(stage(1, 20.0))).unwrap_err();
+    assert_eq!(nothing.to_string(), "`stable` and `canary` have no weight on route `shop` to share");
+    // A drained canary cannot have everything; a drain of the baseline does not stop a withdrawal.
+    let drained = after(&start, &drain("canary"));
+    assert!(matches!(plan(&drained, &enter(stage(6, 100.0))), Err(Refusal::AllZero { .. })));
+    let drained = after(&start, &drain("stable"));
+    let back = after(&drained, &on(&["shop"], &out(Some(0.0), true)));
+    assert_eq!(told(&back), "stable=100 canary=0 epoch 1");
+    assert!(back.effective.drains.is_empty() && back.dangling[0].what == "drain");
+}
+
+#[test]
+fn nobody_else_moves_a_rollouts_traffic() {
+    let start = state(shop(), Overlay::default());
+    let staged = after(&start, &enter(stage(3, 20.0)));
+    let restore = |state: &State| {
+        let overlay = Overlay::clone(&state.overlay);
+        let config = Some(Arc::clone(&state.file.config));
+        Change::Restore(Arc::new(Restoration { revision: Revision(2), overlay, config }))
+    };
+    for change in [weights(50), drop_overlay("shop"), restore(&start)] {
+        let refusal = plan(&staged, &change).unwrap_err();
+        assert_eq!(refusal.to_string(), "rollout r-1 has route `shop`", "{change:?}");
+        assert!(refusal.hint().is_some_and(|hint| hint.contains("pause_rollout")));
+    }
+    // What is about single users, the kill switch and a new file go on.
+    let mut going_on = after(&staged, &set_override("alice", "canary"));
+    for change in [kill("stable"), Change::Unkill { route: "shop".to_owned() }, Change::Reload(shop())] {
+        going_on = after(&going_on, &change);
+        assert_eq!(going_on.stage(&name("shop")), staged.stage(&name("shop")));
+    }
+    let by_hand = |canary: u32| {
+        let weights = [("canary".to_owned(), Some(Weight::of(canary)))].into();
+        let weights = WeightChange::Patch(weights);
+        Change::SetWeights { route: "shop".to_owned(), weights, pause_rollout: true }
+    };
+    let taken = after(&staged, &by_hand(20));
+    assert_eq!(taken.stage(&name("shop")), Some(&Stage { manual: true, ..stage(4, 20.0) }));
+    assert!(!plan(&taken, &by_hand(20)).unwrap().changed);
+    let again = after(&taken, &by_hand(120));
+    assert_eq!(again.stage(&name("shop")), Some(&Stage { manual: true, ..stage(5, 60.0) }));
+    // Without a rollout nothing pauses.
+    assert!(after(&start, &by_hand(20)).overlay.routes[&name("shop")].stage.is_none());
+    // What was in force then comes back, but for the rollout.
+    let ended = after(&staged, &on(&["shop"], &out(Some(100.0), false)));
+    let planned = plan(&ended, &restore(&staged)).unwrap();
+    assert_eq!(
+        planned.warnings,
+        ["a rollout had route `shop` then: its weights come back, but not the rollout"]
+    );
+    let back = after(&ended, &restore(&staged));
+    assert_eq!((told(&back).as_str(), back.stage(&name("shop"))), ("stable=80 canary=20 epoch 0", None));
+}
+
+#[test]
+fn a_stage_that_the_file_does_not_fit_is_not_in_force() {
+    let mut audience = stage(1, 20.0);
+    audience.segments = vec![name("staff")];
+    let overlay = |stage: Stage| {
+        let of_shop = RouteOverlay { stage: Some(stage), ..RouteOverlay::default() };
+        Overlay { routes: [(name("shop"), of_shop)].into(), ..Overlay::default() }
+    };
+    for (file, stage, expected) in [
+        (shop(), stage(1, 20.0), None),
+        (
+            shop(),
+            audience,
+            Some(
+                "the stage on route `shop` fits nothing: there is no segment `staff` any more; the rollout cannot go on",
+            ),
+        ),
+        (
+            file(&[("shop", &[("stable", 1)])]),
+            stage(1, 20.0),
+            Some(
+                "the stage of `canary` on route `shop` fits nothing: the split does not have the backend; the rollout cannot go on",
+            ),
+        ),
+        (
+            file(&[("cart", &[("stable", 1)])]),
+            stage(1, 20.0),
+            Some("the stage on route `shop` fits nothing: kept until the file has the route again"),
+        ),
+    ] {
+        let resolved = state(file, overlay(stage));
+        let dangling: Vec<String> = resolved.dangling.iter().map(ToString::to_string).collect();
+        assert_eq!(dangling.first().map(String::as_str), expected);
+        assert_eq!(resolved.stage(&name("shop")).is_some(), expected.is_none());
+        // It ends all the same, and whoever wants to may change the route.
+        if resolved.route("shop").is_ok() && expected.is_some() {
+            assert!(plan(&resolved, &drop_overlay("shop")).unwrap().changed);
+        }
+        let ended = after(&resolved, &on(&["shop"], &out(Some(0.0), true)));
+        assert!(ended.overlay.routes[&name("shop")].stage.is_none());
+    }
 }

@@ -256,6 +256,10 @@ impl<'a, 'c> Bridge<'a, 'c> {
         self.download.data
     }
 
+    pub(super) fn grpc_status(&self) -> Option<u8> {
+        self.download.grpc_status
+    }
+
     /// Whether the whole request went up.
     pub(super) fn is_request_sent(&self) -> bool {
         self.upload.is_done()

@@ -9,7 +9,10 @@ use super::{
 };
 use ::http::{HeaderMap, header::Entry};
 
-use crate::proxy::{buffer::BufferPool, relay::RelayError, trailing::Trailing};
+use crate::{
+    http::grpc,
+    proxy::{buffer::BufferPool, relay::RelayError, trailing::Trailing},
+};
 
 /// One side's sending end.
 pub(super) enum Source<'a> {
@@ -33,6 +36,8 @@ pub(super) struct Pump {
     pub(super) data: u64,
     /// Set when a frame moved; cleared by whoever looks.
     pub(super) moved: bool,
+    /// The `grpc-status` in the fields at the end.
+    pub(super) grpc_status: Option<u8>,
 }
 
 // === impl Pump ===
@@ -110,6 +115,8 @@ impl Pump {
                 }
                 Frame::Trailers(fields) => {
                     keep_back(fields, trailing);
+                    self.grpc_status =
+                        fields.get("grpc-status").and_then(|value| grpc::status_of(value.as_bytes()));
                     self.read = true;
                 }
                 Frame::End => self.read = true,

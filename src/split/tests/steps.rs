@@ -104,6 +104,38 @@ fn nobody_is_recognised_in_mode_none() {
 }
 
 #[test]
+fn a_bucket_is_kept_by_what_the_user_is_known_by() {
+    let none = plan(PlanParts { mode: StickyMode::None, ..parts(&[50, 50]) });
+    let address = plan(PlanParts { cookie: None, ..parts(&[50, 50]) });
+    let mut keyless = parts(&[50, 50]);
+    keyless.rules = vec![
+        rule(
+            "half",
+            header("x-half", "1"),
+            RuleTarget::Split(vec![(name("v0"), Weight::of(1)), (name("v1"), Weight::of(1))]),
+        ),
+        rule("qa", header("x-qa", "1"), to("v1")),
+    ];
+    let ruled = plan(keyless);
+    let shop = plan(parts(&[50, 50]));
+    for (plan, field, reason, keeps) in [
+        (&none, ("x-user", "42"), Reason::Draw, false),
+        (&address, ("x-other", "1"), Reason::ClientIp, true),
+        (&shop, ("x-user", "42"), Reason::Identity, true),
+        (&shop, ("x-other", "1"), Reason::Draw, true),
+        (&ruled, ("x-half", "1"), Reason::Rule, true),
+        (&ruled, ("x-qa", "1"), Reason::Rule, false),
+    ] {
+        let found = Client::new().with(field.0, field.1).visit(plan, 7);
+        assert_eq!((found.reason, found.keeps_bucket), (reason, keeps), "{field:?}");
+    }
+    let mut client = Client::new();
+    let first = client.visit(&shop, 9);
+    let again = client.visit(&shop, 10);
+    assert_eq!((again.reason, again.keeps_bucket, again.bucket), (Reason::Cookie, true, first.bucket));
+}
+
+#[test]
 fn a_pin_holds_until_off_or_epoch() {
     let pin = |weights: &[u32], state, epoch| {
         let mut parts = PlanParts { mode: StickyMode::Pin, epoch, ..parts(weights) };

@@ -154,3 +154,26 @@ fn a_reader_sees_whole_values_while_a_worker_writes() {
     });
     assert_eq!(registry.readings().remove(0).stats.total(), 20_000);
 }
+
+#[test]
+fn a_trial_is_the_same_while_its_stage_is_in_force() {
+    let registry = Registry::new(2);
+    let shop = name("shop");
+    let first = registry.trial(&shop, "r-1", 1);
+    assert!(registry.trial_of(&shop).is_none(), "nothing is in force yet");
+    let in_force = |trial: &Arc<Trial>| {
+        let trials = [(shop.clone(), Arc::clone(trial))].into();
+        registry.retain(&Live { trials, ..Live::default() });
+    };
+    in_force(&first);
+    assert!(Arc::ptr_eq(&first, &registry.trial(&shop, "r-1", 1)));
+    // Another stage that is only tried out takes nobody's place.
+    let second = registry.trial(&shop, "r-1", 2);
+    assert_eq!((second.rollout.as_str(), second.stage), ("r-1", 2));
+    assert!(Arc::ptr_eq(&first, &registry.trial_of(&shop).unwrap()));
+    in_force(&second);
+    assert!(Arc::ptr_eq(&second, &registry.trial_of(&shop).unwrap()));
+    assert!(!Arc::ptr_eq(&second, &registry.trial(&shop, "r-2", 2)));
+    registry.retain(&Live::default());
+    assert!(registry.trial_of(&shop).is_none());
+}

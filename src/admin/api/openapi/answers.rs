@@ -14,7 +14,7 @@ use crate::admin::api::problem::Problem;
 type Responses = BTreeMap<String, RefOr<Response>>;
 
 /// Every error that an operation may answer: status, name, description.
-const ERRORS: [(u16, &str, &str); 11] = [
+const ERRORS: [(u16, &str, &str); 12] = [
     (400, "BadRequest", "A parameter, a header or the body is not what the operation takes."),
     (401, "Unauthorized", "There is no token, or it is not known, or it has ended."),
     (
@@ -23,6 +23,7 @@ const ERRORS: [(u16, &str, &str); 11] = [
         "The token's role or routes do not allow it, the host is not one of this API, or a page of another origin asks for a change.",
     ),
     (404, "NotFound", "There is no such thing."),
+    (409, "Conflict", "A rollout has the route; `pause_rollout` pauses it, where there is such a parameter."),
     (
         412,
         "PreconditionFailed",
@@ -60,6 +61,9 @@ pub(in crate::admin::api) struct Takes;
 
 /// Of an operation that changes something.
 pub(in crate::admin::api) struct Changes;
+
+/// Of an operation that is not for routes that a rollout has.
+pub(in crate::admin::api) struct OutsideRollouts;
 
 /// Of an operation that can find a request well formed and yet impossible.
 pub(in crate::admin::api) struct Impossible;
@@ -130,6 +134,12 @@ impl IntoResponses for Changes {
 impl IntoResponses for Conditional {
     fn responses() -> Responses {
         these(&[412, 428])
+    }
+}
+
+impl IntoResponses for OutsideRollouts {
+    fn responses() -> Responses {
+        these(&[409])
     }
 }
 

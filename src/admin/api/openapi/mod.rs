@@ -27,9 +27,10 @@ use utoipa::openapi::{
 };
 
 pub(super) use self::{
-    answers::{Changes, Impossible, OfBackend, OfRevision, OfRoute, Stored, Takes},
+    answers::{Changes, Impossible, OfBackend, OfRevision, OfRoute, OutsideRollouts, Stored, Takes},
     parameters::{
-        Against, AuditFilter, BackendPath, Conditional, KeyPath, Once, RevisionPath, RoutePath, Writes,
+        Against, AuditFilter, BackendPath, Conditional, KeyPath, Once, PausesRollout, RevisionPath,
+        RoutePath, Writes,
     },
     schemas::{
         AnyObject, ConfigFile, ConfigText, Diagnostic, EventText, KillBody, LoginBody, OverrideBody,

@@ -36,6 +36,9 @@ pub(in crate::admin::api) struct Once;
 /// Of an operation that changes something.
 pub(in crate::admin::api) struct Writes;
 
+/// Of a change that can be made while a rollout has the route.
+pub(in crate::admin::api) struct PausesRollout;
+
 /// Of a change that the sender can make depend on the revision in force.
 pub(in crate::admin::api) struct Conditional;
 
@@ -108,6 +111,11 @@ parameters! {
             "schema": {"type": "string"},
         },
     ]);
+    PausesRollout => json!([{
+        "name": "pause_rollout", "in": "query", "required": false,
+        "description": "Whether to do so even while a rollout has the route, which pauses then.",
+        "schema": {"type": "string", "enum": ["true", "false", "1", "0", ""], "default": "false"},
+    }]);
     Conditional => json!([{
         "name": "If-Match", "in": "header", "required": false,
         "description": "The `ETag` of an earlier answer. The change is refused when another revision is in force.",
