@@ -116,7 +116,7 @@ impl From<Weight> for Out {
 }
 
 /// The largest unit that holds it exactly.
-fn duration(value: Duration) -> String {
+pub(super) fn duration(value: Duration) -> String {
     let millis = value.as_millis();
     let unit = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];
     match unit.into_iter().find(|(size, _)| millis > 0 && millis.is_multiple_of(*size)) {

@@ -86,6 +86,10 @@ pub(super) fn read(scalar: Scalar, node: &Node) -> Parsed {
         (Scalar::Size { min, max }, Plain::Text | Plain::Integer) => size(text, min, max),
         (Scalar::Percent, Plain::Text | Plain::Integer | Plain::Float) => percent(text),
         (Scalar::Rate, Plain::Text | Plain::Integer | Plain::Float) => rate(text),
+        // Where a number may stand without a unit, it is one only without quotes.
+        (Scalar::Share | Scalar::Multiple | Scalar::Limit, Plain::Text) if classify(text) != Plain::Text => {
+            Err(wrong_type(scalar, node).help("remove the quotes"))
+        }
         (Scalar::Share, Plain::Text | Plain::Integer | Plain::Float) => measure::share(text),
         (Scalar::Multiple, Plain::Text | Plain::Integer | Plain::Float) => measure::multiple(text),
         (Scalar::Quantile, Plain::Integer | Plain::Float) => measure::quantile(text),

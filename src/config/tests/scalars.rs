@@ -210,3 +210,92 @@ fn every_default_is_a_value_of_its_key() {
     assert_eq!(config.listeners[0].limits.max_header_bytes, 32 << 10);
     assert_eq!(ROOT.name, "file");
 }
+
+/// A route whose rollout has this in its analysis or steps.
+fn rollout(inside: &str) -> String {
+    format!(
+        "routes: [ {{ name: a, split: {{ backends: {{ stable: 1, canary: 0 }} }}, rollout: {{ baseline: stable, canary: canary, \
+         preset: fast, {inside} }} }} ]"
+    )
+}
+
+fn gate(inside: &str) -> String {
+    rollout(&format!("analysis: {{ gates: [ {{ {inside} }} ] }}"))
+}
+
+#[test]
+fn shares_in_percent() {
+    check(
+        &rollout("steps: [ { weight: $ }, { weight: 100 } ]"),
+        &[json!(0), json!(5), json!(0.5), json!(99.999), json!("5%"), json!("0.125%"), json!("100%")],
+        &[json!(101), json!(-1), json!("5"), json!("101%"), json!("x"), json!(null), json!([5])],
+        &[json!(0.0005)],
+    );
+}
+
+#[test]
+fn multiples_and_quantiles() {
+    check(
+        &gate("metric: error_rate, max_ratio: $"),
+        &[json!(1), json!(1.5), json!("2x"), json!("1.5x"), json!(1000)],
+        &[json!(0.5), json!(1001), json!("2"), json!("x"), json!("-2x"), json!(true)],
+        &[json!("0.5x"), json!("1001x")],
+    );
+    check(
+        &gate("regression: latency, quantile: $"),
+        &[json!(0.5), json!(0.99), json!(0.99999)],
+        &[json!(99), json!(-0.5), json!("0.99"), json!("p99")],
+        &[json!(0), json!(1), json!(0.999_999)],
+    );
+    check(
+        &gate("regression: error_rate, tolerance: $"),
+        &[json!("1.25x"), json!("0.1%"), json!(["1.25x", "0.1%"])],
+        &[json!(1.25), json!("1.25"), json!([]), json!("0.1")],
+        &[json!("0.5x"), json!(["1x", "2x"])],
+    );
+}
+
+#[test]
+fn metrics_and_limits() {
+    check(
+        &gate("metric: $, max_ratio: 2"),
+        &[json!("error_rate"), json!("retry_rate"), json!("latency_p50"), json!("latency_p99.9")],
+        &[json!("errors"), json!("latency"), json!("latency_p"), json!("latency_p99.9999"), json!(99)],
+        &[json!("latency_p100"), json!("latency_p0"), json!("availability")],
+    );
+    check(
+        &gate("metric: latency_p99, max: $"),
+        &[json!("500ms"), json!("2s"), json!("1h")],
+        &[json!("500 ms"), json!("half a second"), json!("3"), json!(true)],
+        &[json!(500), json!("1%"), json!("10/s")],
+    );
+}
+
+#[test]
+fn web_addresses_and_what_is_asked_there() {
+    check(
+        &rollout("hooks: [ { type: event, url: $ } ]"),
+        &[json!("http://a"), json!("https://a.example:8443/b?c=d"), json!("http://[::1]:80/")],
+        &[
+            json!("a"),
+            json!("ftp://a"),
+            json!("a.example/b"),
+            json!("http://"),
+            json!("http://a b"),
+            json!(80),
+        ],
+        &[json!("http://me:secret@a"), json!("http:///b"), json!("http://a#b")],
+    );
+    check(
+        &gate("webhook: 'http://a', max: 1, pointer: $"),
+        &[json!(""), json!("/a"), json!("/a~1b/0"), json!("/a b")],
+        &[json!("a"), json!("a/b"), json!("/a\u{1}")],
+        &[json!("/a~2")],
+    );
+    check(
+        &gate("max: 1, server: 'http://a', prometheus: $"),
+        &[json!("up"), json!("sum(\n  rate(x[1m])\n)\n")],
+        &[json!(""), json!(5), json!("a\u{1}")],
+        &[json!("  ")],
+    );
+}

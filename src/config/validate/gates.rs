@@ -7,6 +7,7 @@ use crate::config::{
     code::Code,
     decode::Context,
     diagnostic::Diagnostic,
+    emit::duration,
     model::rollout::{Analysis, Check, Gate, Metric, Threshold},
 };
 
@@ -129,7 +130,8 @@ fn span(
 
 fn asked((every, timeout): (Duration, Duration), pointer: &str, cx: &mut Context) {
     if timeout > every {
-        let message = format!("an answer may take {timeout:?}, and is asked for every {every:?}");
+        let message =
+            format!("an answer may take {}, and is asked for every {}", duration(timeout), duration(every));
         let late = Diagnostic::new(Code::RolloutRange, &format!("{pointer}/timeout"), message);
         cx.complain(late.help("`timeout` must not be above `every`"));
     }

@@ -11,6 +11,7 @@ use crate::{
         code::Code,
         decode::Context,
         diagnostic::Diagnostic,
+        emit::duration,
         freeze::{self, FreezeError},
         model::{
             Config, Route,
@@ -178,7 +179,8 @@ pub(super) fn odd(plan: &RolloutPlan, pointer: &str, cx: &mut Context) {
     }
     let lasts: Duration = plan.steps.iter().map(|step| step.hold + step.bake).sum();
     if !plan.deadline.is_zero() && lasts > plan.deadline {
-        let message = format!("the steps last {lasts:?}, and the deadline is {:?}", plan.deadline);
+        let (lasts, deadline) = (duration(lasts), duration(plan.deadline));
+        let message = format!("the steps last {lasts}, and the deadline is {deadline}");
         let short = Diagnostic::new(Code::DeadlineShort, &format!("{pointer}/deadline"), message);
         cx.complain(short.help("`deadline: 0s` is without end"));
     }
