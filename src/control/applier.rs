@@ -14,7 +14,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use serde_json::Value;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -132,6 +132,8 @@ pub struct Applier<P> {
     unrecorded: Option<bool>,
     /// Messages that came while no command could be carried out.
     held: Held,
+    /// Whether nothing is carried out, because another process takes over.
+    standing_still: Arc<AtomicBool>,
 }
 
 // === impl Applier ===

@@ -147,6 +147,8 @@ pub enum StageTarget {
         /// The canary's share of what the two have, from now on: nothing, where the rollout was rolled back or aborted, all after a
         /// promotion, or the one of before it; `None` leaves the weights as they are.
         share: Option<Fraction>,
+        /// The old version and the new one, where the rollout had left the route already and its end is taken back.
+        again: Option<(Name, Name)>,
     },
 }
 

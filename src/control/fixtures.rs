@@ -1,6 +1,7 @@
 //! Control files and stores for tests.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{
         Arc,
@@ -23,7 +24,8 @@ use crate::{
         command::{ControlFile, Digest},
         store::{
             AuditQuery, AuditRow, Broken, KeptRevision, Loaded, MemoryStore, NewRevision, Record,
-            RevisionInfo, SigningKey, Store, StoreError, Stored, Verified,
+            RevisionInfo, RolloutStore, SigningKey, Store, StoreError, Stored, Verified,
+            rollouts::{KeptEntry, KeptRollout, Outbound},
         },
     },
     types::{Address, BackendState, Fraction, Name, OnUnavailable, Rate, Revision, StickyMode, Weight},
@@ -263,5 +265,37 @@ impl Store for FailingStore {
     }
     fn directory(&self) -> Option<&Path> {
         Some(Path::new("/data"))
+    }
+}
+
+impl RolloutStore for FailingStore {
+    fn keep_rollout(
+        &self,
+        rollout: &KeptRollout,
+        entries: &[KeptEntry],
+        messages: &[Outbound],
+    ) -> Result<(), StoreError> {
+        self.check()?;
+        self.inner.keep_rollout(rollout, entries, messages)
+    }
+    fn rollouts(&self) -> Result<Vec<KeptRollout>, StoreError> {
+        self.inner.rollouts()
+    }
+    fn rollout_entries(&self, id: &str) -> Result<Vec<String>, StoreError> {
+        self.inner.rollout_entries(id)
+    }
+    fn rollout_versions(&self) -> Result<BTreeMap<Name, Option<String>>, StoreError> {
+        self.inner.rollout_versions()
+    }
+    fn set_rollout_versions(&self, versions: &BTreeMap<Name, Option<String>>) -> Result<(), StoreError> {
+        self.check()?;
+        self.inner.set_rollout_versions(versions)
+    }
+    fn due_messages(&self, now_ms: u64, limit: usize) -> Result<(Vec<Outbound>, Option<u64>), StoreError> {
+        self.inner.due_messages(now_ms, limit)
+    }
+    fn set_message(&self, message: &Outbound) -> Result<(), StoreError> {
+        self.check()?;
+        self.inner.set_message(message)
     }
 }

@@ -8,6 +8,7 @@
 //! - `change`: what a command does to the state, as a pure function
 //! - [`state`]: the state as everybody else sees it, and what of the overlay is in force
 //! - [`store`]: the data directory: revisions, overlay, audit, signing keys; [`history`]: looking at what was
+//! - [`journal`]: what is kept of rollouts, which themselves are decided elsewhere
 //! - [`watch`]: files and their changes; [`reload`]: from a changed control file to a command
 
 pub mod applier;
@@ -18,6 +19,7 @@ pub mod diff;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod history;
+pub mod journal;
 pub mod refusal;
 pub mod reload;
 pub mod state;
@@ -31,6 +33,7 @@ pub use change::{OVERRIDE_KEY, of_split};
 pub use command::{
     Change, Channel, Command, ControlFile, Once, Origin, Restoration, StageChange, StageTarget, WeightChange,
 };
+pub use journal::Journal;
 pub use refusal::Refusal;
 pub use reload::{Preparation, ReloadFailure, Reloader};
 pub use state::State;

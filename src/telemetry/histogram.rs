@@ -169,6 +169,15 @@ impl HistogramSnapshot {
         self.sum_nanos.checked_div(self.count).map(Duration::from_nanos)
     }
 
+    /// Counts one duration, where there is no worker to do so.
+    pub fn record(&mut self, duration: Duration) {
+        let nanos = nanos(duration);
+        self.slots.resize(SLOTS, 0);
+        self.slots[slot_of(nanos)] += 1;
+        self.count += 1;
+        self.sum_nanos = self.sum_nanos.wrapping_add(nanos);
+    }
+
     /// Adds the counts of `other`: the same as if one histogram had recorded both.
     pub fn merge(&mut self, other: &Self) {
         self.sum_nanos = self.sum_nanos.wrapping_add(other.sum_nanos);
@@ -182,6 +191,15 @@ impl HistogramSnapshot {
         }
         for (mine, theirs) in self.slots.iter_mut().zip(&other.slots) {
             *mine += theirs;
+        }
+    }
+
+    /// Takes away counts that were merged before.
+    pub fn remove(&mut self, other: &Self) {
+        self.sum_nanos = self.sum_nanos.wrapping_sub(other.sum_nanos);
+        self.count = self.count.saturating_sub(other.count);
+        for (mine, theirs) in self.slots.iter_mut().zip(&other.slots) {
+            *mine = mine.saturating_sub(*theirs);
         }
     }
 

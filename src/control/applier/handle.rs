@@ -1,6 +1,9 @@
 //! What everybody but the applier has of it: a way to send commands and to see the state.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -8,6 +11,7 @@ use super::{Event, Message, PauseError, Paused};
 use crate::control::{
     command::{Command, Origin},
     history::History,
+    journal::Journal,
     refusal::Refusal,
     reload::ReloadFailure,
     state::State,
@@ -20,6 +24,8 @@ pub struct Control {
     pub(super) state: watch::Receiver<Arc<State>>,
     pub(super) events: broadcast::Sender<Event>,
     pub(super) history: History,
+    pub(super) journal: Journal,
+    pub(super) standing_still: Arc<AtomicBool>,
 }
 
 /// A command that was carried out, or would be.
@@ -100,6 +106,18 @@ impl Control {
     #[must_use]
     pub fn history(&self) -> &History {
         &self.history
+    }
+
+    /// Whether another process is taking the store over, so that nothing may be written to it.
+    #[must_use]
+    pub fn stands_still(&self) -> bool {
+        self.standing_still.load(Ordering::Acquire)
+    }
+
+    /// What is kept of rollouts.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// Has something that was refused written to the audit, soon. Whoever calls this sees to it that nobody can fill the disk with it.

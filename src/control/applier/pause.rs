@@ -3,7 +3,7 @@
 //! While the applier is paused, nothing is carried out and nothing is written: commands wait. Only an emergency does not, as
 //! long as the other process has not been told to go on: it ends the pause, and the other process has to try again.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::atomic::Ordering};
 
 use tokio::sync::oneshot;
 
@@ -93,13 +93,16 @@ impl<P: Publisher> Applier<P> {
         let (resume, resumed) = oneshot::channel();
         let (broken, breaks) = oneshot::channel();
         let paused = Paused { seal: Some(seal), resume, broken: breaks };
+        self.standing_still.store(true, Ordering::Release);
         if reply.send(Ok(paused)).is_err() {
+            self.standing_still.store(false, Ordering::Release);
             return true;
         }
         let pause = Pause { seal: wants_seal, resume: resumed, broken };
         match self.stand_still(pause, stop.as_mut()).await {
             End::Stop => false,
             End::Resume => {
+                self.standing_still.store(false, Ordering::Release);
                 self.save_again().await;
                 true
             }

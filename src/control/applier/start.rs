@@ -1,6 +1,6 @@
 //! Starting with what the store has.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use serde_json::Value;
 use tokio::sync::{broadcast, mpsc, watch};
@@ -16,6 +16,7 @@ use crate::{
         audit::AuditResult,
         command::{Channel, ControlFile, Origin},
         history::History,
+        journal::Journal,
         state::{self, LastReload, State, StoreState},
         store::{Store, StoreError},
     },
@@ -94,7 +95,16 @@ impl<P: Publisher> Applier<P> {
         let (events, _) = broadcast::channel(EVENTS);
         let (state, seen) = watch::channel(state);
         let history = History::of(Arc::clone(&store));
-        let control = Control { inbox: sender, state: seen, events: events.clone(), history };
+        let journal = Journal::of(Arc::clone(&store));
+        let standing_still = Arc::<AtomicBool>::default();
+        let control = Control {
+            inbox: sender,
+            state: seen,
+            events: events.clone(),
+            history,
+            journal,
+            standing_still: Arc::clone(&standing_still),
+        };
         let applier = Self {
             publisher,
             store,
@@ -105,6 +115,7 @@ impl<P: Publisher> Applier<P> {
             used: UsedKeys::new(loaded.used),
             unrecorded: (!unchanged).then_some(is_first),
             held: Held::new(),
+            standing_still,
         };
         Ok((control, applier))
     }

@@ -29,12 +29,17 @@ pub(super) fn set_stages(state: &State, routes: &BTreeMap<Name, StageChange>) ->
                 check(state, (name, &before), (stage, change.is_withdrawal()))?;
                 enter(state, split_route(state, name.as_str())?, &before, stage)
             }
-            StageTarget::Out { rollout, share } => {
-                let Some(stage) = before.stage.as_ref().filter(|stage| stage.rollout == *rollout) else {
+            StageTarget::Out { rollout, share, again } => {
+                let versions = match (&before.stage, again) {
+                    (Some(stage), _) if stage.rollout == *rollout => Some((&stage.baseline, &stage.canary)),
+                    (None, Some((baseline, canary))) => Some((baseline, canary)),
+                    _ => None,
+                };
+                let Some(versions) = versions else {
                     warnings.push(format!("rollout {rollout} does not have route `{name}`"));
                     continue;
                 };
-                leave(state, name, (&before, stage), *share)
+                leave(state, name, (&before, versions), *share)
             }
         };
         if after == before {
@@ -148,12 +153,12 @@ fn enter(state: &State, route: &model::Route, before: &RouteOverlay, stage: &Sta
 fn leave(
     state: &State,
     name: &Name,
-    (before, stage): (&RouteOverlay, &Stage),
+    (before, versions): (&RouteOverlay, Pair<'_>),
     share: Option<Fraction>,
 ) -> RouteOverlay {
     let mut after = RouteOverlay { stage: None, ..before.clone() };
     if let (Some(share), Ok(route)) = (share, state.route(name.as_str())) {
-        share_out(&state.weights(route), &mut after.weights, (&stage.baseline, &stage.canary), share);
+        share_out(&state.weights(route), &mut after.weights, versions, share);
     }
     after
 }

@@ -190,7 +190,7 @@ fn enter(stage: Stage) -> Change {
 
 fn out(share: Option<f64>, raise_epoch: bool) -> StageChange {
     let share = share.map(|share| Fraction::from_percent(share).unwrap());
-    StageChange { to: StageTarget::Out { rollout: "r-1".to_owned(), share }, raise_epoch }
+    StageChange { to: StageTarget::Out { rollout: "r-1".to_owned(), share, again: None }, raise_epoch }
 }
 
 fn on(routes: &[&str], change: &StageChange) -> Change {

@@ -1,7 +1,7 @@
 //! A store that forgets: for `--ephemeral` and tests.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -10,8 +10,12 @@ use super::{
     AuditQuery, AuditRow, Broken, Head, KeptRevision, Loaded, Record, RevisionInfo, SigningKey, Store,
     StoreError, Stored, Verified,
     chain::{self, Walk},
+    rollouts::{KeptEntry, KeptRollout, Outbound, ROLLOUTS_KEPT, RolloutStore},
 };
-use crate::{control::audit, types::Revision};
+use crate::{
+    control::audit,
+    types::{Name, Revision},
+};
 
 /// Rows of the audit that are kept in memory.
 const AUDIT_ROWS: usize = 10_000;
@@ -34,6 +38,10 @@ struct Content {
     /// What stands before the oldest row that is kept.
     before: Head,
     head: Head,
+    /// In the order in which they began, with what happened in each.
+    rollouts: Vec<(KeptRollout, Vec<KeptEntry>)>,
+    versions: BTreeMap<Name, Option<String>>,
+    outbox: BTreeMap<String, Outbound>,
 }
 
 // === impl MemoryStore ===
@@ -49,6 +57,9 @@ impl MemoryStore {
             audit: VecDeque::new(),
             before: Head::START,
             head: Head::START,
+            rollouts: Vec::new(),
+            versions: BTreeMap::new(),
+            outbox: BTreeMap::new(),
         };
         Self { key: SigningKey::random(), kept, content: Mutex::new(content) }
     }
@@ -118,6 +129,74 @@ impl Store for MemoryStore {
 
     fn directory(&self) -> Option<&Path> {
         None
+    }
+}
+
+impl RolloutStore for MemoryStore {
+    fn keep_rollout(
+        &self,
+        rollout: &KeptRollout,
+        entries: &[KeptEntry],
+        messages: &[Outbound],
+    ) -> Result<(), StoreError> {
+        let mut content = self.lock();
+        let place = content.rollouts.iter().position(|(kept, _)| kept.id == rollout.id);
+        let place = place.unwrap_or_else(|| {
+            content.rollouts.push((rollout.clone(), Vec::new()));
+            content.rollouts.len() - 1
+        });
+        let (kept, known) = &mut content.rollouts[place];
+        *kept = rollout.clone();
+        for entry in entries {
+            if known.iter().all(|known| known.seq != entry.seq) {
+                known.push(entry.clone());
+            }
+        }
+        for message in messages {
+            content.outbox.entry(message.key.clone()).or_insert_with(|| message.clone());
+        }
+        if content.rollouts.len() as u64 > ROLLOUTS_KEPT
+            && let Some(oldest) = content.rollouts.iter().position(|(kept, _)| kept.over)
+        {
+            content.rollouts.remove(oldest);
+        }
+        Ok(())
+    }
+
+    fn rollouts(&self) -> Result<Vec<KeptRollout>, StoreError> {
+        Ok(self.lock().rollouts.iter().rev().map(|(kept, _)| kept.clone()).collect())
+    }
+
+    fn rollout_entries(&self, id: &str) -> Result<Vec<String>, StoreError> {
+        let content = self.lock();
+        let found = content.rollouts.iter().find(|(kept, _)| kept.id == id);
+        Ok(found
+            .map_or_else(Vec::new, |(_, entries)| entries.iter().map(|kept| kept.entry.clone()).collect()))
+    }
+
+    fn rollout_versions(&self) -> Result<BTreeMap<Name, Option<String>>, StoreError> {
+        Ok(self.lock().versions.clone())
+    }
+
+    fn set_rollout_versions(&self, versions: &BTreeMap<Name, Option<String>>) -> Result<(), StoreError> {
+        self.lock().versions.clone_from(versions);
+        Ok(())
+    }
+
+    fn due_messages(&self, now_ms: u64, limit: usize) -> Result<(Vec<Outbound>, Option<u64>), StoreError> {
+        let content = self.lock();
+        let is_due = |message: &&Outbound| message.due_ms.is_some_and(|due| due <= now_ms);
+        let mut due: Vec<Outbound> = content.outbox.values().filter(is_due).cloned().collect();
+        due.sort_by_key(|message| message.due_ms);
+        due.truncate(limit);
+        let next =
+            content.outbox.values().filter_map(|message| message.due_ms).filter(|due| *due > now_ms).min();
+        Ok((due, next))
+    }
+
+    fn set_message(&self, message: &Outbound) -> Result<(), StoreError> {
+        self.lock().outbox.insert(message.key.clone(), message.clone());
+        Ok(())
     }
 }
 

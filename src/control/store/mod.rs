@@ -2,6 +2,7 @@
 //!
 //! - [`SqliteStore`]: a database in the data directory, and beside it a copy (`mirror`) of what a start needs most
 //! - [`MemoryStore`]: nothing but memory, for `--ephemeral`
+//! - [`rollouts`]: what is kept of rollouts
 //! - [`record`]: what is written, and [`chain`]: how the audit proves that no row was changed or taken out
 //! - `migrations`: the numbered steps from an empty database to today's
 
@@ -12,6 +13,7 @@ mod memory;
 mod migrations;
 mod mirror;
 pub mod record;
+pub mod rollouts;
 mod sqlite;
 
 use std::path::Path;
@@ -21,12 +23,13 @@ pub use keys::SigningKey;
 pub use lock::Lock;
 pub use memory::MemoryStore;
 pub use record::{AuditQuery, AuditRow, KeptRevision, NewRevision, Record, RevisionInfo, Stored, Used};
+pub use rollouts::RolloutStore;
 pub use sqlite::SqliteStore;
 
 use crate::types::Revision;
 
 /// Keeps what must survive a restart. Calls block on the disk, so they are made off the async threads.
-pub trait Store: Send + Sync + 'static {
+pub trait Store: RolloutStore + Send + Sync + 'static {
     /// What was written last.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// Every step, in order; the number of the last is the database's `user_version`.
-const STEPS: &[&str] = &[include_str!("0001_base.sql")];
+const STEPS: &[&str] = &[include_str!("0001_base.sql"), include_str!("0002_rollouts.sql")];
 
 /// Tells a database of Weir from others: `Weir` as a number.
 const APPLICATION: i32 = 0x5765_6972;

@@ -5,6 +5,7 @@
 //! dropped when it fails, so that a disk that works again, or a file that was put in place of a damaged one, is found without a restart.
 
 mod open;
+mod rollouts;
 mod rows;
 #[cfg(test)]
 mod tests;
