@@ -28,6 +28,7 @@ pub mod http;
 pub mod net;
 pub mod policy;
 pub mod proxy;
+pub mod rollout;
 pub mod routing;
 pub mod server;
 pub mod snapshot;
