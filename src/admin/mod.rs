@@ -23,7 +23,7 @@ pub use events::Events;
 pub use server::{BindError, Door, check_bind, serve};
 pub use view::View;
 
-use crate::{control::Control, telemetry::ControlStats};
+use crate::{control::Control, rollout::Rollouts, telemetry::ControlStats};
 
 /// What every handler has; cheap to clone.
 #[derive(Clone)]
@@ -36,6 +36,8 @@ pub struct AppState {
     pub stats: Arc<ControlStats>,
     /// Who may ask for what.
     pub auth: Arc<Auth>,
+    /// Rollouts, and the way to start and steer them.
+    pub rollouts: Rollouts,
     /// What clients are told of as it happens; [`events::follow`] has to run.
     pub events: Arc<Events>,
     /// The address that is served; its host is one that may be asked.

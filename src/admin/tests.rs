@@ -27,6 +27,7 @@ use crate::{
         fixtures::{self, FailingStore, name},
         store::Store,
     },
+    rollout::Rollouts,
     telemetry::AdminResult,
     types::{Name, Overlay, Revision},
 };
@@ -157,6 +158,7 @@ impl Fixture {
             stats: Arc::clone(&stats),
             auth: Arc::clone(&auth),
             events,
+            rollouts: Rollouts::detached(control.journal().clone()),
             bind,
         };
         Self { service: TowerToHyperService::new(router(app)), store, stats, view, control, auth }
@@ -377,8 +379,9 @@ async fn a_real_socket_is_served_until_shutdown() {
     let bind = listener.local_addr().unwrap();
     let auth = Arc::new(open());
     let events = Arc::new(Events::new(Arc::default()));
-    let app =
-        AppState { control, view: Arc::<FakeView>::default(), stats: Arc::default(), auth, events, bind };
+    let rollouts = Rollouts::detached(control.journal().clone());
+    let view = Arc::<FakeView>::default();
+    let app = AppState { control, view, stats: Arc::default(), auth, events, rollouts, bind };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let door = Door::new(crate::net::Listener::Tcp(listener));
     let serving = tokio::spawn(serve(door, router(app), async {

@@ -69,10 +69,9 @@ pub struct Running {
     admin: (SocketAddr, Vec<String>),
     auth: Arc<Auth>,
     draining: Arc<AtomicBool>,
-    stop_applier: oneshot::Sender<()>,
-    applier: JoinHandle<()>,
-    stop_admin: oneshot::Sender<()>,
-    serving_admin: JoinHandle<()>,
+    driver: Background,
+    applier: Background,
+    serving_admin: Background,
     tasks: Vec<JoinHandle<()>>,
     rescan: watch::Rescan,
     /// Tells when another process has taken over.
@@ -116,6 +115,33 @@ pub enum StartError {
     /// A worker cannot be started.
     #[error("cannot start a worker thread")]
     Workers(#[source] std::io::Error),
+}
+
+/// A task that ends when it is told to.
+struct Background {
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+// === impl Background ===
+
+impl Background {
+    /// Begins `run`, which is given what tells it to end.
+    fn begin<F: Future<Output = ()> + Send + 'static>(run: impl FnOnce(oneshot::Receiver<()>) -> F) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        Self { stop: Some(stop), task: tokio::spawn(run(stopped)) }
+    }
+
+    /// Tells it to end.
+    fn stop(&mut self) {
+        self.stop = None;
+    }
+
+    /// Tells it to end, and waits until it has.
+    async fn end(mut self) {
+        self.stop();
+        let _ = self.task.await;
+    }
 }
 
 // === impl Running ===
@@ -194,18 +220,19 @@ impl Running {
 
     async fn end(self, handed_over: bool) -> usize {
         let timeout = self.control.state().file.config.drain.timeout;
-        let mut stop_admin = Some(self.stop_admin);
+        let mut serving_admin = self.serving_admin;
         // The other process answers from here on.
-        drop(stop_admin.take_if(|_| handed_over));
+        if handed_over {
+            serving_admin.stop();
+        }
         let cut_off = self.stage.drain(timeout, handed_over).await;
+        self.driver.end().await;
         // What was handed over is the other process's to write to. Else the pause comes when its turn does, after the last refusals.
         if !handed_over && self.auth.record_last_denials(&self.control).await {
             let _ = self.control.pause().await;
         }
-        let _ = self.stop_applier.send(());
-        let _ = self.applier.await;
-        drop(stop_admin);
-        let _ = self.serving_admin.await;
+        self.applier.end().await;
+        serving_admin.end().await;
         for task in self.tasks {
             task.abort();
         }

@@ -16,13 +16,13 @@ use tokio::{
 };
 
 use super::{
-    Options, Running, StartError, condition, default_data_dir,
+    Background, Options, Running, StartError, condition, default_data_dir,
     guard::{self, Front},
     handover::{Belongings, Door, Successor, Taken},
     inherited::Inherited,
     note,
     publisher::Stage,
-    view::SystemView,
+    view::{Backends, SystemView},
 };
 use crate::{
     admin::{self, Auth},
@@ -34,6 +34,7 @@ use crate::{
         watch,
     },
     proxy::DataPlane,
+    rollout::{Driver, Rollouts, driver},
     split::Keyring,
     telemetry::{ChangeResult, ChangeSource, ControlStats, Registry, Windows},
     types::clock,
@@ -55,6 +56,8 @@ struct Prepared {
     front: Front,
     admin: TcpListener,
     plane: DataPlane,
+    driver: Driver,
+    rollouts: Rollouts,
 }
 
 /// Starts Weir on the current runtime, which becomes the control plane's; the data plane has threads of its own.
@@ -102,49 +105,59 @@ impl Prepared {
         let plane =
             DataPlane::start(measured.registry.workers(), &stage.reader()).map_err(StartError::Workers)?;
         let home = directory.zip(lock);
-        Ok(Self { file, home, taken, measured, stage, control, applier, front, admin, plane })
+        let (rollouts, driver) = prepare_driver(&control, &stage, &measured).await?;
+        Ok(Self {
+            file,
+            home,
+            taken,
+            measured,
+            stage,
+            control,
+            applier,
+            front,
+            admin,
+            plane,
+            driver,
+            rollouts,
+        })
     }
 
     /// Begins to accept, and everything else that goes on from here.
     async fn serve(self) -> Result<Running, StartError> {
-        let Self { file, home, taken, measured, stage, control, applier, front, admin: admin_socket, plane } =
-            self;
+        let Self { file, home, taken, measured, stage, control, front, plane, .. } = self;
+        let (admin_socket, rollouts) = (self.admin, self.rollouts);
         let unknown = |error| StartError::Admin(file.config.admin.bind, error);
         let admin = admin_socket.local_addr().map_err(unknown)?;
         let admin_handle = socket2::SockRef::from(&admin_socket).try_clone();
         stage.attach(plane);
         report(&stage, admin);
-        let [(stop_applier, applier_stopped), (stop_admin, admin_stopped)] =
-            [(), ()].map(|()| oneshot::channel());
         let draining = Arc::<AtomicBool>::default();
-        let app = app(&control, &stage, &measured, (admin, &front.auth, &draining));
+        let app = app(&control, &stage, &measured, (admin, &front.auth, &draining), rollouts);
         let (watcher, events, rescan) =
             watch::watch(vec![(file.path.clone(), Some(file.digest.clone()))], watch::POLL);
         let mut tasks = vec![
             tokio::spawn(watcher.run()),
             tokio::spawn(Reloader::new(control.clone(), events).preparing(looking_up(&stage)).run()),
-            tokio::spawn(tick(Arc::clone(&measured.registry), Arc::clone(&measured.windows))),
             tokio::spawn(front.attend(control.clone())),
-            tokio::spawn(condition::watch(stage.reader())),
             tokio::spawn(admin::events::follow(app.clone())),
-            tokio::spawn(count_reloads(control.events(), measured.control)),
         ];
         tasks.extend(following(&stage));
+        tasks.extend(measured.counting(&control));
         let succession = home.and_then(|(directory, lock)| {
-            let belongings = admin_handle.map(|handle| Belongings {
-                control: control.clone(),
-                stage: stage.clone(),
-                lock,
-                admin: (handle.into(), admin.to_string()),
-            });
+            let (control, stage) = (control.clone(), stage.clone());
+            let admin = admin_handle.map(|handle| (handle.into(), admin.to_string()));
+            let belongings = admin.map(|admin| Belongings { control, stage, lock, admin });
             let (door, told) = open_door(&directory, belongings)?;
             tasks.push(door);
             Some(told)
         });
-        let applier = tokio::spawn(applier.run(ended(applier_stopped)));
+        let applier = Background::begin(|stopped| self.applier.run(ended(stopped)));
+        let driver = Background::begin(|stopped| self.driver.run(ended(stopped)));
         let (auth, urls) = (Arc::clone(&front.auth), front.urls(admin));
-        let admin_ended = streams_ended(admin_stopped, Arc::clone(&app.events));
-        let serving_admin = tokio::spawn(front.serve(admin_socket, admin::router(app), admin_ended));
+        let events = Arc::clone(&app.events);
+        let serving_admin = Background::begin(|stopped| {
+            front.serve(admin_socket, admin::router(app), streams_ended(stopped, events))
+        });
         if let Some(taken) = taken {
             taken.serving().await;
         }
@@ -154,9 +167,8 @@ impl Prepared {
             admin: (admin, urls),
             auth,
             draining,
-            stop_applier,
+            driver,
             applier,
-            stop_admin,
             serving_admin,
             tasks,
             rescan,
@@ -166,9 +178,10 @@ impl Prepared {
     }
 }
 
-/// Follows the files and names that what runs depends on.
-fn following(stage: &Stage) -> [JoinHandle<()>; 4] {
+/// Follows the files, names and conditions that what runs depends on.
+fn following(stage: &Stage) -> [JoinHandle<()>; 5] {
     [
+        tokio::spawn(condition::watch(stage.reader())),
         tokio::spawn(stage.clone().follow_database()),
         tokio::spawn(stage.clone().follow_token_keys()),
         tokio::spawn(stage.clone().follow_certificates()),
@@ -201,6 +214,29 @@ impl Measured {
             control: Arc::default(),
         }
     }
+
+    /// What counts beside the workers.
+    fn counting(self, control: &Control) -> [JoinHandle<()>; 2] {
+        [
+            tokio::spawn(tick(self.registry, self.windows)),
+            tokio::spawn(count_reloads(control.events(), self.control)),
+        ]
+    }
+}
+
+/// The driver of rollouts, with what the journal has.
+async fn prepare_driver(
+    control: &Control,
+    stage: &Stage,
+    measured: &Measured,
+) -> Result<(Rollouts, Driver), StoreError> {
+    let context = driver::Context {
+        control: control.clone(),
+        registry: Arc::clone(&measured.registry),
+        surroundings: Arc::new(Backends(stage.reader())),
+        outside: Arc::new(Nobody),
+    };
+    Driver::prepare(context).await
 }
 
 /// What the admin API answers from.
@@ -209,6 +245,7 @@ fn app(
     stage: &Stage,
     measured: &Measured,
     (bind, auth, draining): (SocketAddr, &Arc<Auth>, &Arc<AtomicBool>),
+    rollouts: Rollouts,
 ) -> admin::AppState {
     let view = SystemView {
         control: control.clone(),
@@ -224,7 +261,25 @@ fn app(
     let stats = Arc::clone(&measured.control);
     let auth = Arc::clone(auth);
     let events = Arc::new(admin::Events::new(Arc::clone(&stats)));
-    admin::AppState { control: control.clone(), view: Arc::new(view), stats, auth, events, bind }
+    admin::AppState { control: control.clone(), view: Arc::new(view), stats, auth, events, rollouts, bind }
+}
+
+struct Nobody;
+impl crate::rollout::outside::Outside for Nobody {
+    fn call(
+        &self,
+        _: crate::rollout::outside::HookCall,
+    ) -> crate::rollout::outside::Asked<crate::rollout::machine::HookAnswer> {
+        Box::pin(async { crate::rollout::machine::HookAnswer::Failed(String::new()) })
+    }
+    fn ask(
+        &self,
+        _: &crate::config::model::rollout::Check,
+        _: Option<&str>,
+    ) -> crate::rollout::outside::Asked<crate::rollout::judge::Answer> {
+        Box::pin(async { crate::rollout::judge::Answer::Nothing })
+    }
+    fn messages_are_due(&self) {}
 }
 
 /// Waits until the sender sends or is gone; both mean stop.

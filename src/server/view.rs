@@ -20,6 +20,7 @@ use crate::{
     control::Control,
     http::{HeaderList, Known, RequestView},
     policy::jwt::{Identity, TokenCache},
+    rollout::driver::Surroundings,
     snapshot::{Reader, Route, Snapshot},
     split::{self, AssignContext, Claims},
     telemetry::{ControlStats, Registry, Windows, prometheus},
@@ -41,6 +42,21 @@ pub(super) struct SystemView {
     pub(super) started: Instant,
     /// Whether the stop has begun.
     pub(super) draining: Arc<AtomicBool>,
+}
+
+/// How backends are, for rollouts.
+pub(super) struct Backends(pub(super) Reader);
+
+// === impl Backends ===
+
+impl Surroundings for Backends {
+    fn unhealthy(&self, backend: &Name) -> Option<String> {
+        let snapshot = self.0.current();
+        let Some(found) = snapshot.backends.iter().find(|found| found.name == *backend) else {
+            return Some(format!("there is no backend `{backend}`"));
+        };
+        (!found.is_available(clock::now())).then(|| format!("no endpoint of backend `{backend}` is healthy"))
+    }
 }
 
 // === impl SystemView ===
