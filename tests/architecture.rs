@@ -53,7 +53,8 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("control", &["types", "http", "config", "telemetry", "upstream", "snapshot"]),
-    ("rollout", &["types", "http", "config", "telemetry", "analysis", "control"]),
+    // `net` for the TLS with which hooks, gates and sinks are called.
+    ("rollout", &["types", "http", "net", "config", "telemetry", "analysis", "control"]),
     ("admin", &ADMIN),
     ("server", &SERVER),
     ("demo", &["types", "http", "config", "telemetry", "split", "server", "admin"]),

@@ -119,6 +119,7 @@ fn admin() -> Admin {
     Admin {
         bind: ([127, 0, 0, 1], 9900).into(),
         hosts: Vec::new(),
+        public_url: None,
         tokens: None,
         socket: None,
         tls: None,
@@ -297,5 +298,9 @@ impl RolloutStore for FailingStore {
     fn set_message(&self, message: &Outbound) -> Result<(), StoreError> {
         self.check()?;
         self.inner.set_message(message)
+    }
+    fn use_link(&self, nonce: &str, now_ms: u64, until_ms: u64) -> Result<bool, StoreError> {
+        self.check()?;
+        self.inner.use_link(nonce, now_ms, until_ms)
     }
 }

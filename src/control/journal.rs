@@ -74,7 +74,7 @@ impl Journal {
         self.with(move |store| store.set_rollout_versions(&versions)).await
     }
 
-    /// Messages that are due, and when the next after them is.
+    /// Messages that are due, at most `limit` for each sink, and when the next after them is.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -92,6 +92,15 @@ impl Journal {
     /// When it cannot be written.
     pub async fn set_message(&self, message: Outbound) -> Result<(), StoreError> {
         self.with(move |store| store.set_message(&message)).await
+    }
+
+    /// Takes note that what `nonce` names was used, and whether that was the first time. It is forgotten after `until_ms`.
+    ///
+    /// # Errors
+    /// When it cannot be written. After [`StoreError::Stuck`] it may have been all the same.
+    pub async fn use_link(&self, nonce: &str, now_ms: u64, until_ms: u64) -> Result<bool, StoreError> {
+        let nonce = nonce.to_owned();
+        self.with(move |store| store.use_link(&nonce, now_ms, until_ms)).await
     }
 
     async fn with<T: Send + 'static>(

@@ -3,16 +3,23 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    links,
     machine::{Effect, Phase, Rollout},
     reason::Reason,
 };
-use crate::{config::model::rollout::Occasion, control::store::rollouts::Outbound, types::Name};
+use crate::{
+    config::model::rollout::Occasion,
+    control::store::rollouts::Outbound,
+    types::{Name, Role},
+};
 
 /// What people are told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Notice {
     /// What tells it from others.
     pub key: String,
+    /// The entry of the journal that it is about.
+    pub seq: u64,
     /// What it is about.
     pub occasion: Occasion,
     /// When it happened, milliseconds since the Unix epoch.
@@ -37,6 +44,8 @@ pub struct Notice {
     pub by: String,
     /// Why it happened, where it was decided by itself or somebody gave a reason.
     pub reason: Option<Reason>,
+    /// Until when a link may agree or reject, milliseconds since the Unix epoch; `None` where no link may.
+    pub links_until_ms: Option<u64>,
 }
 
 // === impl Notice ===
@@ -76,6 +85,7 @@ impl Notice {
         };
         Self {
             key: format!("{}/{seq}/{}", rollout.id, occasion.as_str()),
+            seq,
             occasion,
             at_ms,
             rollout: rollout.id.clone(),
@@ -88,8 +98,21 @@ impl Notice {
             share: rollout.spread().map_or_else(String::new, |spread| spread.share.to_string()),
             by: rollout.by.clone(),
             reason: reason.cloned(),
+            links_until_ms: Some(occasion)
+                .filter(|of| *of == Occasion::ApprovalNeeded)
+                .and_then(|_| links_until(rollout, at_ms)),
         }
     }
+}
+
+/// Until when a link may speak for a person at the rollout's step. Whoever sees a channel has the link, so where only admins may agree
+/// there is none.
+fn links_until(rollout: &Rollout, at_ms: u64) -> Option<u64> {
+    let approval = rollout.plan.steps.get(rollout.step)?.approval.as_ref()?;
+    let only_admins = !approval.roles.is_empty() && approval.roles.iter().all(|role| *role == Role::Admin);
+    let limit =
+        if approval.timeout.is_zero() { links::LONGEST } else { approval.timeout.min(links::LONGEST) };
+    (!only_admins).then(|| at_ms.saturating_add(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)))
 }
 
 impl Occasion {

@@ -34,7 +34,11 @@ use crate::{
         watch,
     },
     proxy::DataPlane,
-    rollout::{Driver, Rollouts, driver},
+    rollout::{
+        Driver, Rollouts, driver,
+        links::Links,
+        outside::{Others, notify::Notifier},
+    },
     split::Keyring,
     telemetry::{ChangeResult, ChangeSource, ControlStats, Registry, Windows},
     types::clock,
@@ -57,6 +61,7 @@ struct Prepared {
     admin: TcpListener,
     plane: DataPlane,
     driver: Driver,
+    notifier: Notifier,
     rollouts: Rollouts,
 }
 
@@ -91,6 +96,7 @@ impl Prepared {
         let measured = Measured::new(worker_count(file.config.workers));
         let registry = Arc::clone(&measured.registry);
         let stage = Stage::new(registry, Arc::new(keyring(&*store)?), measured.registry.workers());
+        let links = Links::new(&store.signing_keys()?);
         let handed = taken.as_mut().map(|taken| std::mem::take(&mut taken.sockets)).unwrap_or_default();
         let inherited = Inherited::new(&options.sockets, handed).map_err(StartError::Inherited)?;
         let front = Front::new(&file.config.admin, taken.is_some())?;
@@ -105,7 +111,8 @@ impl Prepared {
         let plane =
             DataPlane::start(measured.registry.workers(), &stage.reader()).map_err(StartError::Workers)?;
         let home = directory.zip(lock);
-        let (rollouts, driver) = prepare_driver(&control, &stage, &measured).await?;
+        let (others, notifier) = Others::of(&control, links);
+        let (rollouts, driver) = prepare_driver(&control, &stage, &measured, others).await?;
         Ok(Self {
             file,
             home,
@@ -118,6 +125,7 @@ impl Prepared {
             admin,
             plane,
             driver,
+            notifier,
             rollouts,
         })
     }
@@ -138,6 +146,7 @@ impl Prepared {
         let mut tasks = vec![
             tokio::spawn(watcher.run()),
             tokio::spawn(Reloader::new(control.clone(), events).preparing(looking_up(&stage)).run()),
+            tokio::spawn(self.notifier.run(std::future::pending())),
             tokio::spawn(front.attend(control.clone())),
             tokio::spawn(admin::events::follow(app.clone())),
         ];
@@ -229,12 +238,13 @@ async fn prepare_driver(
     control: &Control,
     stage: &Stage,
     measured: &Measured,
+    others: Others,
 ) -> Result<(Rollouts, Driver), StoreError> {
     let context = driver::Context {
         control: control.clone(),
         registry: Arc::clone(&measured.registry),
         surroundings: Arc::new(Backends(stage.reader())),
-        outside: Arc::new(Nobody),
+        outside: Arc::new(others),
     };
     Driver::prepare(context).await
 }
@@ -262,24 +272,6 @@ fn app(
     let auth = Arc::clone(auth);
     let events = Arc::new(admin::Events::new(Arc::clone(&stats)));
     admin::AppState { control: control.clone(), view: Arc::new(view), stats, auth, events, rollouts, bind }
-}
-
-struct Nobody;
-impl crate::rollout::outside::Outside for Nobody {
-    fn call(
-        &self,
-        _: crate::rollout::outside::HookCall,
-    ) -> crate::rollout::outside::Asked<crate::rollout::machine::HookAnswer> {
-        Box::pin(async { crate::rollout::machine::HookAnswer::Failed(String::new()) })
-    }
-    fn ask(
-        &self,
-        _: &crate::config::model::rollout::Check,
-        _: Option<&str>,
-    ) -> crate::rollout::outside::Asked<crate::rollout::judge::Answer> {
-        Box::pin(async { crate::rollout::judge::Answer::Nothing })
-    }
-    fn messages_are_due(&self) {}
 }
 
 /// Waits until the sender sends or is gone; both mean stop.

@@ -129,7 +129,7 @@ impl Auth {
             sessions: Sessions::default(),
             changed: watch::Sender::new(()),
             tls_problem: Mutex::default(),
-            hosts: admin.hosts.clone(),
+            hosts: admin.names(),
             metrics: admin.metrics,
             failures: Limiter::new(failures),
             denials: Denials::default(),

@@ -26,6 +26,7 @@ pub(super) fn admin(mut object: Object<'_>, cx: &mut Context) -> Admin {
     Admin {
         bind: object.get(cx, "bind"),
         hosts: hosts.map(|host| host.to_ascii_lowercase()).collect(),
+        public_url: object.opt::<String>(cx, "public_url").map(|url| url.trim_end_matches('/').to_owned()),
         tokens: object.opt::<String>(cx, "tokens").map(PathBuf::from),
         socket: object.object(cx, "socket").map(|object| socket(object, cx)),
         tls: object.object(cx, "tls").map(|object| admin_tls(object, cx)),

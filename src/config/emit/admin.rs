@@ -7,6 +7,7 @@ pub(super) fn admin(admin: &Admin) -> Map {
     Map::default()
         .put("bind", admin.bind.to_string())
         .some("hosts", admin.hosts.clone())
+        .opt("public_url", admin.public_url.clone())
         .opt("tokens", admin.tokens.as_deref().map(tls::text))
         .opt("socket", admin.socket.as_ref().map(socket))
         .opt("tls", admin.tls.as_ref().map(admin_tls))

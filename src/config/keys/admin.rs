@@ -25,6 +25,12 @@ pub(in crate::config) static ADMIN: Shape = Shape {
              web page can reach it by a name of its own (DNS rebinding).",
         ),
         optional(
+            "public_url",
+            Kind::Scalar(Scalar::Url),
+            "The address by which people reach it: `https://weir.internal`. Messages about rollouts then have links to it, and links that \
+             agree to a step or reject it. Its host is one of `hosts` without saying so. Without it, messages have no links.",
+        ),
+        optional(
             "tokens",
             Kind::Scalar(Scalar::File),
             "The file of tokens, which `weir token create` writes: who may do what. Without it, whoever can connect may do \

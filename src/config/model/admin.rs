@@ -12,6 +12,8 @@ pub struct Admin {
     pub bind: SocketAddr,
     /// Names that it is asked by, beside those of the loopback and its address; lower case, without a port.
     pub hosts: Vec<String>,
+    /// The address by which people reach it, in messages, without a slash at its end; `None` puts no links into them.
+    pub public_url: Option<String>,
     /// The file of tokens; `None` believes everybody who can connect, which only loopback may.
     pub tokens: Option<PathBuf>,
     /// A unix socket beside the address.
@@ -99,6 +101,14 @@ impl Admin {
     #[must_use]
     pub fn authenticates(&self) -> bool {
         self.tokens.is_some() || self.tls.as_ref().is_some_and(|tls| tls.clients.is_some())
+    }
+
+    /// The names that it is asked by: those that were given, and that of its public address.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let public = self.public_url.as_deref().and_then(|url| url.parse::<http::Uri>().ok());
+        let public = public.and_then(|url| Some(url.host()?.to_ascii_lowercase()));
+        self.hosts.iter().cloned().chain(public).collect()
     }
 
     /// Whether everybody who can connect may do everything.

@@ -126,3 +126,12 @@ routes: [ { name: shop, split: { backends: { stable: 1, canary: 1 } } } ]
     let backends = config(text).backends;
     assert_eq!(backends["stable"].health_check, backends["canary"].health_check);
 }
+
+#[test]
+fn the_public_address_of_the_admin_api_is_a_name_of_it() {
+    let names =
+        |admin: &str| config(&format!("{HEAD}{}admin: {admin}\n", route("backend: stable"))).admin.names();
+    assert_eq!(names("{ hosts: [Weir.internal] }"), ["weir.internal"]);
+    let both = "{ hosts: [weir.internal], public_url: 'https://Weir.example.com:8443/ops/' }";
+    assert_eq!(names(both), ["weir.internal", "weir.example.com"]);
+}

@@ -148,6 +148,7 @@ fn boot_settings(config: &Config) -> Vec<(&'static str, String)> {
     vec![
         ("admin.bind", admin.bind.to_string()),
         ("admin.hosts", format!("[{}]", admin.hosts.join(", "))),
+        ("admin.public_url", admin.public_url.clone().unwrap_or_else(|| "none".to_owned())),
         ("admin.tokens", path(&admin.tokens, "none")),
         ("admin.socket", socket(admin)),
         ("admin.tls", tls(admin)),

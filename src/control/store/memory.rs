@@ -10,7 +10,7 @@ use super::{
     AuditQuery, AuditRow, Broken, Head, KeptRevision, Loaded, Record, RevisionInfo, SigningKey, Store,
     StoreError, Stored, Verified,
     chain::{self, Walk},
-    rollouts::{KeptEntry, KeptRollout, Outbound, ROLLOUTS_KEPT, RolloutStore},
+    rollouts::{KeptEntry, KeptRollout, Outbound, ROLLOUTS_KEPT, RolloutStore, SETTLED_KEPT_MS},
 };
 use crate::{
     control::audit,
@@ -42,6 +42,8 @@ struct Content {
     rollouts: Vec<(KeptRollout, Vec<KeptEntry>)>,
     versions: BTreeMap<Name, Option<String>>,
     outbox: BTreeMap<String, Outbound>,
+    /// Until when each is remembered.
+    links_used: BTreeMap<String, u64>,
 }
 
 // === impl MemoryStore ===
@@ -60,6 +62,7 @@ impl MemoryStore {
             rollouts: Vec::new(),
             versions: BTreeMap::new(),
             outbox: BTreeMap::new(),
+            links_used: BTreeMap::new(),
         };
         Self { key: SigningKey::random(), kept, content: Mutex::new(content) }
     }
@@ -69,6 +72,12 @@ impl MemoryStore {
     pub fn rows(&self) -> Vec<audit::Row> {
         let rows = self.lock();
         rows.audit.iter().filter_map(|(_, text, _)| serde_json::from_str(text).ok()).collect()
+    }
+
+    /// The message with this key.
+    #[must_use]
+    pub fn message(&self, key: &str) -> Option<Outbound> {
+        self.lock().outbox.get(key).cloned()
     }
 
     fn lock(&self) -> MutexGuard<'_, Content> {
@@ -187,16 +196,30 @@ impl RolloutStore for MemoryStore {
         let content = self.lock();
         let is_due = |message: &&Outbound| message.due_ms.is_some_and(|due| due <= now_ms);
         let mut due: Vec<Outbound> = content.outbox.values().filter(is_due).cloned().collect();
-        due.sort_by_key(|message| message.due_ms);
-        due.truncate(limit);
+        due.sort_by_key(|message| (message.due_ms, message.made_ms));
+        let mut of_sink: BTreeMap<String, usize> = BTreeMap::new();
+        due.retain(|message| {
+            let count = of_sink.entry(message.sink.clone()).or_default();
+            *count += 1;
+            *count <= limit
+        });
         let next =
             content.outbox.values().filter_map(|message| message.due_ms).filter(|due| *due > now_ms).min();
         Ok((due, next))
     }
 
     fn set_message(&self, message: &Outbound) -> Result<(), StoreError> {
-        self.lock().outbox.insert(message.key.clone(), message.clone());
+        let mut content = self.lock();
+        content.outbox.insert(message.key.clone(), message.clone());
+        let forgotten = message.made_ms.saturating_sub(SETTLED_KEPT_MS);
+        content.outbox.retain(|_, kept| kept.due_ms.is_some() || kept.made_ms >= forgotten);
         Ok(())
+    }
+
+    fn use_link(&self, nonce: &str, now_ms: u64, until_ms: u64) -> Result<bool, StoreError> {
+        let mut content = self.lock();
+        content.links_used.retain(|_, until| *until >= now_ms);
+        Ok(content.links_used.insert(nonce.to_owned(), until_ms).is_none())
     }
 }
 

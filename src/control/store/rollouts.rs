@@ -8,6 +8,9 @@ use crate::types::Name;
 /// Rollouts that are kept with all that happened in them; the oldest that are over give way.
 pub const ROLLOUTS_KEPT: u64 = 500;
 
+/// How long settled messages are kept, so that none is made a second time: three days.
+pub(super) const SETTLED_KEPT_MS: u64 = 3 * 24 * 60 * 60 * 1000;
+
 /// A rollout as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptRollout {
@@ -89,7 +92,8 @@ pub trait RolloutStore {
     /// When they cannot be written.
     fn set_rollout_versions(&self, versions: &BTreeMap<Name, Option<String>>) -> Result<(), StoreError>;
 
-    /// Messages that are due at `now_ms`, those that wait longest first, and when the next after them is.
+    /// Messages that are due at `now_ms`, at most `limit` for each sink, so that many for one do not hide those for another; those
+    /// that wait longest first. And when the next message after `now_ms` is due.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -100,4 +104,10 @@ pub trait RolloutStore {
     /// # Errors
     /// When it cannot be written.
     fn set_message(&self, message: &Outbound) -> Result<(), StoreError>;
+
+    /// Takes note that what `nonce` names was used at `now_ms`, and whether that was the first time. It is forgotten after `until_ms`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn use_link(&self, nonce: &str, now_ms: u64, until_ms: u64) -> Result<bool, StoreError>;
 }

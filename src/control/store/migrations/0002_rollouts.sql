@@ -32,3 +32,9 @@ CREATE TABLE outbox (
     outcome  TEXT
 ) STRICT;
 CREATE INDEX outbox_due ON outbox (due_ms) WHERE due_ms IS NOT NULL;
+
+-- Links of messages that somebody used, for as long as they would have worked.
+CREATE TABLE links_used (
+    nonce    TEXT PRIMARY KEY,
+    until_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -8,13 +8,10 @@ use super::{SqliteStore, rows::int};
 use crate::{
     control::store::{
         StoreError,
-        rollouts::{KeptEntry, KeptRollout, Outbound, ROLLOUTS_KEPT, RolloutStore},
+        rollouts::{KeptEntry, KeptRollout, Outbound, ROLLOUTS_KEPT, RolloutStore, SETTLED_KEPT_MS},
     },
     types::Name,
 };
-
-/// How long settled messages are kept, so that none is made a second time: three days.
-const SETTLED_KEPT_MS: u64 = 3 * 24 * 60 * 60 * 1000;
 
 impl RolloutStore for SqliteStore {
     fn keep_rollout(
@@ -134,6 +131,17 @@ impl RolloutStore for SqliteStore {
             Ok(())
         })
     }
+
+    fn use_link(&self, nonce: &str, now_ms: u64, until_ms: u64) -> Result<bool, StoreError> {
+        self.write_with(|connection| {
+            connection.execute("DELETE FROM links_used WHERE until_ms < ?1", [int(now_ms)])?;
+            let used = connection.execute(
+                "INSERT OR IGNORE INTO links_used (nonce, until_ms) VALUES (?1, ?2)",
+                params![nonce, int(until_ms)],
+            )?;
+            Ok(used == 1)
+        })
+    }
 }
 
 fn due_messages(
@@ -142,8 +150,10 @@ fn due_messages(
     limit: usize,
 ) -> rusqlite::Result<(Vec<Outbound>, Option<u64>)> {
     let mut statement = connection.prepare(
-        "SELECT key, sink, message, made_ms, attempts, due_ms, outcome FROM outbox
-         WHERE due_ms IS NOT NULL AND due_ms <= ?1 ORDER BY due_ms LIMIT ?2",
+        "SELECT key, sink, message, made_ms, attempts, due_ms, outcome FROM (
+             SELECT *, row_number() OVER (PARTITION BY sink ORDER BY due_ms, made_ms, rowid) AS place
+             FROM outbox WHERE due_ms IS NOT NULL AND due_ms <= ?1
+         ) WHERE place <= ?2 ORDER BY due_ms, made_ms",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let found = statement.query_map(params![int(now_ms), limit], |row| {

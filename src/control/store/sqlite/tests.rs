@@ -4,7 +4,13 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use super::*;
 use crate::{
-    control::{fixtures, store::Used},
+    control::{
+        fixtures,
+        store::{
+            MemoryStore, RolloutStore as _, Used,
+            rollouts::{KeptRollout, Outbound},
+        },
+    },
     types::{Name, Overlay, RouteOverlay, Weight},
 };
 
@@ -198,4 +204,59 @@ fn a_database_of_a_later_version_is_left_alone() {
     later.pragma_update(None, "user_version", 99).unwrap();
     drop(later);
     assert!(matches!(open(dir.path()).load(), Err(StoreError::TooNew { found: 99, .. })));
+}
+
+#[test]
+fn each_sink_has_its_own_place_in_the_outbox() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let rollout = KeptRollout {
+        id: "r-1".to_owned(),
+        began_ms: 1,
+        over: false,
+        state: "{}".to_owned(),
+        evidence: "{}".to_owned(),
+    };
+    let message = |key: &str, sink: &str, due_ms: u64| Outbound {
+        key: key.to_owned(),
+        sink: sink.to_owned(),
+        message: "{}".to_owned(),
+        made_ms: due_ms,
+        attempts: 0,
+        due_ms: Some(due_ms),
+        outcome: None,
+    };
+    let many = (0..50).map(|number| message(&format!("many-{number:02}"), "hangs", 10 + number));
+    let mut messages: Vec<Outbound> = many.collect();
+    messages.extend([message("b", "slack", 200), message("a", "slack", 100), message("later", "bus", 900)]);
+    let memory = MemoryStore::new(10);
+    for store in [&store as &dyn Store, &memory] {
+        store.keep_rollout(&rollout, &[], &messages).unwrap();
+        let keys = |now, limit| {
+            let (due, next) = store.due_messages(now, limit).unwrap();
+            (due.into_iter().map(|message| message.key).collect::<Vec<_>>(), next)
+        };
+        assert_eq!(keys(500, 1), (vec!["many-00".to_owned(), "a".to_owned()], Some(900)));
+        assert_eq!(keys(150, 2).0, ["many-00", "many-01", "a"]);
+        store.set_message(&Outbound { due_ms: None, ..message("a", "slack", 100) }).unwrap();
+        store.set_message(&Outbound { due_ms: Some(700), ..message("many-00", "hangs", 10) }).unwrap();
+        // What is kept already stays as it is.
+        store.keep_rollout(&rollout, &[], &messages).unwrap();
+        assert_eq!(keys(500, 1), (vec!["many-01".to_owned(), "b".to_owned()], Some(700)));
+        assert_eq!(keys(u64::MAX >> 1, 100).0.len(), 52);
+    }
+}
+
+#[test]
+fn a_link_is_used_once_in_every_process_and_forgotten_when_it_has_expired() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    assert!(store.use_link("r-1/7", 100, 1000).unwrap());
+    drop(store);
+    let store = open(dir.path());
+    for (nonce, now, expected) in
+        [("r-1/7", 200, false), ("r-1/8", 200, true), ("r-1/7", 1000, false), ("r-1/7", 1001, true)]
+    {
+        assert_eq!(store.use_link(nonce, now, 1000).unwrap(), expected, "{nonce} at {now}");
+    }
 }
