@@ -83,6 +83,10 @@ class Browser:
         """Deletes all cookies, those too that the page must not see."""
         self._ask("POST", "/goog/cdp/execute", {"cmd": "Network.clearBrowserCookies", "params": {}})
 
+    def heed_policies(self, heed):
+        """Whether Content-Security-Policy counts; one that a page was loaded with before stays."""
+        self._ask("POST", "/goog/cdp/execute", {"cmd": "Page.setBypassCSP", "params": {"enabled": not heed}})
+
     def cookies(self):
         return self._ask("GET", "/cookie")
 
