@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{ApprovalState, By, Command, Machine, Phase, Spread, StepStatus, Target, Tick, number};
 use crate::{
-    config::model::rollout::{HookKind, Occasion, OnTimeout},
+    config::model::rollout::{HookKind, Occasion, OnInconclusive, OnTimeout},
     rollout::{
         judge::Decision,
         reason::{Reason, Verdict},
@@ -16,6 +16,11 @@ impl Machine {
     pub(super) fn go_on(&mut self, tick: &Tick) {
         match self.rollout.phase {
             Phase::Waiting => self.begin(tick),
+            Phase::Progressing | Phase::Baking if self.rollout.traffic.target == Target::Withdrawn => {
+                if !self.is_held_up(self.rollout.step, tick) {
+                    self.enter_step(self.rollout.step);
+                }
+            }
             Phase::Progressing | Phase::Baking => {
                 if self.rollout.traffic.in_force {
                     self.rollout.dwell = self.rollout.dwell.saturating_add(tick.elapsed);
@@ -54,6 +59,7 @@ impl Machine {
         }
         match &tick.decision {
             Decision::Go => {}
+            Decision::Wait(reason) if self.lacks_proof(reason) => return self.fail((**reason).clone()),
             Decision::Wait(reason) | Decision::Hold(reason) | Decision::Fail(reason) => {
                 self.rollout.waits_for = Some((**reason).clone());
                 return;
@@ -72,6 +78,12 @@ impl Machine {
             return;
         }
         self.advance(tick);
+    }
+
+    /// Whether the plan takes the canary back for a reason that only keeps others where they are.
+    fn lacks_proof(&self, reason: &Reason) -> bool {
+        let is_test = reason.test == "e_value" && reason.verdict == Verdict::Inconclusive;
+        is_test && self.rollout.plan.analysis.on_inconclusive == OnInconclusive::Rollback
     }
 
     /// On to the next step, or to the end of the plan.
@@ -234,6 +246,10 @@ impl Machine {
                 self.rollout.phase = self.moving();
                 self.enter(format!("{} agreed{why}", by.actor), None, Some(by.clone()));
             }
+            Command::Promote | Command::PromoteFull if self.rollout.behind.is_some() => {
+                let other = self.rollout.behind.clone().unwrap_or_default();
+                self.wait("rollout", &format!("{other} has to be over first, whoever wants to go on"));
+            }
             Command::Promote => self.promote_by_hand(by),
             Command::PromoteFull => {
                 self.close_step(StepStatus::Skipped);
@@ -241,6 +257,8 @@ impl Machine {
                 self.enter(format!("{} gives the canary everything{why}", by.actor), None, Some(by.clone()));
                 self.give_everything();
             }
+            // The old version is no backup any more, and the route may be another rollout's.
+            Command::Undo if self.rollout.age >= self.rollout.plan.keep_baseline => {}
             Command::Undo => {
                 self.rollout.ended_ms = None;
                 self.end(Phase::RolledBack, said("brought the old version back"), Some(by));
@@ -249,27 +267,36 @@ impl Machine {
     }
 
     fn resume(&mut self, by: &By) {
-        let withdrawn = self.rollout.traffic.target == Target::Withdrawn;
-        let manual =
-            self.rollout.paused.as_ref().is_some_and(|paused| paused.reason.gate == "manual_weights");
+        let manual = self.has_manual_weights();
         self.rollout.paused = None;
+        self.rollout.approval.waited = Duration::ZERO;
         self.forgive_hooks();
         self.enter(format!("{} resumed it", by.actor), None, Some(by.clone()));
-        if withdrawn {
-            return self.enter_step(self.rollout.step);
-        }
+        // Where the canary was withdrawn, the step begins again with the next tick, if nothing stands in its way.
         if manual {
             self.move_traffic(self.rollout.traffic.target);
         }
         self.rollout.phase = self.moving();
     }
 
+    pub(super) fn has_manual_weights(&self) -> bool {
+        self.rollout.paused.as_ref().is_some_and(|paused| paused.reason.gate == "manual_weights")
+    }
+
     fn promote_by_hand(&mut self, by: &By) {
+        let (manual, stage) = (self.has_manual_weights(), self.rollout.traffic.stage);
         let why = by.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
         self.enter(format!("{} made the next step{why}", by.actor), None, Some(by.clone()));
         let next = if self.rollout.traffic.target == Target::Untouched { 0 } else { self.rollout.step + 1 };
         self.close_step(StepStatus::Skipped);
-        if next < self.rollout.plan.steps.len() { self.enter_step(next) } else { self.give_everything() }
+        if next < self.rollout.plan.steps.len() {
+            self.enter_step(next)
+        } else {
+            self.give_everything()
+        }
+        if manual && stage == self.rollout.traffic.stage {
+            self.move_traffic(self.rollout.traffic.target);
+        }
     }
 
     fn skip_rest(&mut self) {

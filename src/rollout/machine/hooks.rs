@@ -65,10 +65,16 @@ impl Machine {
         }
     }
 
-    /// Those that are asked when all is over. Nothing depends on what they say.
+    /// Those that are asked when all is over, once; a promotion that is undone ends a second time. Nothing depends on what they say, and
+    /// nobody waits for the others any more.
     pub(super) fn ask_last_hooks(&mut self) {
+        let hooks = &self.rollout.plan.hooks;
+        let is_last = |hook: usize| hooks.get(hook).is_some_and(|hook| hook.kind == HookKind::PostRollout);
+        let waits = |status: HookStatus| matches!(status, HookStatus::Due(_) | HookStatus::Running);
+        self.rollout.hooks.retain(|state| is_last(state.hook) || !waits(state.status));
         for hook in 0..self.rollout.plan.hooks.len() {
-            if self.kind(hook) == Some(HookKind::PostRollout) {
+            let asked = self.rollout.hooks.iter().any(|state| state.hook == hook);
+            if self.kind(hook) == Some(HookKind::PostRollout) && !asked {
                 self.ask(hook, self.rollout.step);
             }
         }
@@ -169,7 +175,8 @@ impl Machine {
                 _ => state.status = HookStatus::Unknown,
             }
         }
-        if let Some(name) = unknown {
+        let goes_on = !self.rollout.phase.is_over() && self.rollout.phase != Phase::RollingBack;
+        if let Some(name) = unknown.filter(|_| goes_on) {
             let words = format!(
                 "nobody knows what came of hook {name}, which was under way when Weir was restarted; resume calls it again"
             );

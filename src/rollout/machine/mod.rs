@@ -83,7 +83,7 @@ impl Machine {
                 self.pause(Reason::plain("manual_weights", Verdict::Held, words), Some(by), false);
             }
             Event::Killed(_) | Event::Manual(..) => {}
-            Event::Lost(why) if !over => {
+            Event::Lost(why) if !over && self.rollout.phase != Phase::RollingBack => {
                 self.end(Phase::Aborted, Reason::plain("configuration", Verdict::Fail, why.clone()), None);
             }
             Event::Superseded(other) if !over && self.rollout.phase != Phase::RollingBack => {
@@ -107,9 +107,12 @@ impl Machine {
             self.keep_traffic();
             return;
         }
+        self.rollout.behind.clone_from(&tick.behind);
         self.keep_gates(&tick.gates);
+        // What others say counts in a step without traffic too, and what was seen before a promotion until that is in force.
+        let has_canary = matches!(self.rollout.traffic.target, Target::Step(_) | Target::Promoted);
         if let Decision::Fail(reason) = &tick.decision
-            && self.rollout.spread().is_some_and(|spread| spread.reaches_canary())
+            && has_canary
         {
             self.fail((**reason).clone());
             if self.rollout.phase == Phase::RollingBack {
@@ -164,7 +167,11 @@ impl Machine {
     fn fail(&mut self, reason: Reason) {
         let reason = Reason { step: number(self.rollout.step), ..reason };
         match self.rollout.plan.on_failure {
-            OnFailure::Pause if reason.gate != "blast_radius" => self.pause(reason, None, true),
+            OnFailure::Pause if reason.gate != "blast_radius" => {
+                if !self.rollout.paused.as_ref().is_some_and(|paused| paused.withdrawn) {
+                    self.pause(reason, None, true);
+                }
+            }
             OnFailure::Freeze if reason.gate != "blast_radius" => {
                 let known =
                     self.rollout.paused.as_ref().is_some_and(|paused| paused.reason.gate == reason.gate);
@@ -199,6 +206,10 @@ impl Machine {
     }
 
     fn pause(&mut self, reason: Reason, by: Option<&By>, withdraw: bool) {
+        if !withdraw && self.has_manual_weights() {
+            // It is paused, and resume has to know that the traffic is not what the step says.
+            return;
+        }
         self.rollout.phase = Phase::Paused;
         self.rollout.paused =
             Some(Paused { reason: reason.clone(), by: by.map(|by| by.actor.clone()), withdrawn: withdraw });
@@ -248,6 +259,7 @@ impl Machine {
 
     fn promoted(&mut self) {
         self.rollout.phase = Phase::Promoted;
+        (self.rollout.paused, self.rollout.waits_for, self.rollout.held) = (None, None, None);
         self.rollout.ended_ms = Some(self.now_ms);
         self.rollout.age = Duration::ZERO;
         self.enter("promoted".to_owned(), None, None);
@@ -256,10 +268,11 @@ impl Machine {
     }
 
     fn restarted(&mut self, down: Duration) {
+        self.rollout.age = self.rollout.age.saturating_add(down);
         if self.rollout.phase.is_over() {
+            self.hooks_after_restart();
             return;
         }
-        self.rollout.age = self.rollout.age.saturating_add(down);
         // What was in force before may not be now; it is made so, which costs nothing when it is.
         self.rollout.traffic.in_force = false;
         self.effects.push(Effect::SetTraffic);

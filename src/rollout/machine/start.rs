@@ -37,6 +37,7 @@ impl Rollout {
             attempt: 1,
             retries: None,
             routes: start.routes,
+            behind: start.after.first().cloned(),
             after: start.after,
             steps: vec![step; start.plan.steps.len()],
             plan: start.plan,

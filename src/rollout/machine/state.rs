@@ -23,6 +23,9 @@ pub struct Rollout {
     pub routes: Vec<Name>,
     /// Rollouts that have to be over before it begins, because it takes their place.
     pub after: Vec<String>,
+    /// The first of those that is not over yet, as of the last tick.
+    #[serde(default)]
+    pub behind: Option<String>,
     /// The plan as it was when the rollout began.
     pub plan: RolloutPlan,
     /// Who began it.

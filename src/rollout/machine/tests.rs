@@ -329,7 +329,12 @@ fn a_failure_may_pause_instead_and_the_step_begins_again() {
     world.is(Phase::Paused, 0);
     assert_eq!(world.rollout.traffic.target, Target::Withdrawn);
     world.decision = Decision::Go;
+    world.unhealthy = Some("no endpoint is healthy".to_owned());
     world.command(Command::Resume);
+    world.run(2);
+    assert_eq!(world.share(), None, "not before it is healthy");
+    world.unhealthy = None;
+    world.run(1);
     world.is(Phase::Progressing, 0);
     assert_eq!((world.share(), world.rollout.dwell), (Some(0.05), Duration::ZERO));
 
