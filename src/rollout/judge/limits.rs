@@ -41,6 +41,11 @@ impl Memory {
         *self = Self::default();
     }
 
+    /// Goes on in another process, which counts the stage's bad requests anew.
+    pub(super) fn resume(&mut self) {
+        self.bad_seen = 0;
+    }
+
     /// Looks once. `due` is whether the interval is over; in between only hard limits are looked at.
     pub(super) fn look(
         &mut self,
@@ -76,8 +81,8 @@ impl Memory {
             Check::RollBack(breach) => (Verdict::Fail, Some(breach)),
         };
         if let Some(breach) = breach.filter(|breach| !matches!(breach, Breach::NoData)) {
-            let bad = facts.stage.canary.bad(threshold.metric).unwrap_or(facts.stage.canary.requests);
-            if bad == self.bad_seen {
+            let bad = look.bad(breach, &facts.stage.canary);
+            if bad <= self.bad_seen {
                 self.gate = before;
                 return Some(look.reason(Verdict::Failing, Some(breach)));
             }
@@ -129,6 +134,23 @@ impl Look<'_> {
                 Some(value.max(1.0 / sums.requests as f64))
             }
             _ => Some(value),
+        }
+    }
+
+    /// How many requests of the stage speak for a breach: the failed ones, or those that were too slow.
+    fn bad(&self, breach: Breach, stage: &Sums) -> u64 {
+        let limit = match breach {
+            Breach::MaxRatio => {
+                self.threshold.max_ratio.zip(self.value(&self.sums.baseline)).map(|(ratio, of)| ratio * of)
+            }
+            _ => self.threshold.max,
+        };
+        match (self.threshold.metric, limit) {
+            (Metric::Latency(_), Some(limit)) => {
+                let limit = Duration::try_from_secs_f64(limit).unwrap_or(Duration::MAX);
+                stage.latency.count() - stage.latency.count_le(limit)
+            }
+            (metric, _) => stage.bad(metric).unwrap_or(stage.requests),
         }
     }
 

@@ -190,6 +190,11 @@ impl Judge {
     /// The same stage in another process: what was not kept is gone, and its users are not counted a second time.
     pub fn resume(&mut self) {
         self.counts_users = false;
+        for memory in &mut self.memories {
+            if let Memory::Threshold(memory) = memory {
+                memory.resume();
+            }
+        }
         self.forget();
     }
 
