@@ -110,7 +110,7 @@ fn times(case: &Case, per_second: f64, seed: u64, with_flagger: bool) -> [Option
             return [None, Some(route.now.as_secs_f64())];
         }
     }
-    let weir = route.was_rolled_back().then(|| route.now.as_secs_f64());
+    let weir = route.was_rolled_back().then_some(route.now.as_secs_f64());
     if !with_flagger {
         return [weir, None];
     }

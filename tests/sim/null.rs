@@ -69,20 +69,20 @@ fn rolled_back(service: Service, seed: u64, promoted: &AtomicU64) -> Option<Stri
 fn run(services: &[Service], count: u64) -> (u64, Vec<String>) {
     let (next, promoted) = (AtomicU64::new(0), AtomicU64::new(0));
     let reasons = Mutex::new(Vec::new());
+    let work = || {
+        loop {
+            let number = next.fetch_add(1, Relaxed);
+            if number >= count {
+                return;
+            }
+            let service = services[usize::try_from(number).unwrap() % services.len()];
+            let reason = rolled_back(service, FIRST + number, &promoted);
+            reasons.lock().unwrap().extend(reason.map(|reason| format!("{number}: {reason}")));
+        }
+    };
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from).min(4) {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Relaxed);
-                    if number >= count {
-                        return;
-                    }
-                    let service = services[usize::try_from(number).unwrap() % services.len()];
-                    if let Some(reason) = rolled_back(service, FIRST + number, &promoted) {
-                        reasons.lock().unwrap().push(format!("{number}: {reason}"));
-                    }
-                }
-            });
+            scope.spawn(work);
         }
     });
     (promoted.into_inner(), reasons.into_inner().unwrap())

@@ -78,8 +78,10 @@ impl World {
 
     /// The same once more.
     fn retry(&mut self) {
-        let over = self.over.iter().chain(self.active.values().map(|live| &live.rollout));
-        let Some(before) = over.filter(|rollout| rollout.phase.is_over()).last().cloned() else { return };
+        let mut over = self.over.iter().chain(self.active.values().map(|live| &live.rollout));
+        let Some(before) = over.rfind(|rollout| rollout.phase.is_over()).cloned() else {
+            return;
+        };
         let under_way = |rollout: &weir::rollout::machine::Rollout| {
             !rollout.phase.is_over() && rollout.routes.iter().any(|route| before.routes.contains(route))
         };
