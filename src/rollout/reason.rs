@@ -99,6 +99,10 @@ impl fmt::Display for Reason {
 // === impl Verdict ===
 
 impl Verdict {
+    /// Every verdict, good ones first.
+    pub const ALL: [Self; 7] =
+        [Self::Pass, Self::NoData, Self::Inconclusive, Self::Error, Self::Failing, Self::Fail, Self::Held];
+
     /// The word in answers and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {

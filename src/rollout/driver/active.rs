@@ -13,7 +13,7 @@ use crate::{
     config::{self, model::rollout::Check},
     rollout::{
         judge::{Answer, Assessment, Circumstances, Decision, Judge},
-        machine::{self, Event, Phase, Rollout, Target, Tick, Turn},
+        machine::{self, Entry, Event, Phase, Rollout, Target, Tick, Turn},
         observe::Observer,
         outside::Outside,
         reason::Reason,
@@ -176,8 +176,8 @@ impl Active {
         (worst, gates)
     }
 
-    /// Takes an event.
-    pub(super) fn step(&mut self, event: &Event, now_ms: u64) {
+    /// Takes an event, and says what is worth telling of it.
+    pub(super) fn step(&mut self, event: &Event, now_ms: u64) -> Vec<Entry> {
         let Turn { rollout, effects, entries } = machine::step(&self.rollout, event, now_ms);
         let moved = rollout.traffic.stage != self.rollout.traffic.stage;
         self.rollout = rollout;
@@ -188,7 +188,8 @@ impl Active {
             self.assessments.clear();
             self.watched.clear();
         }
-        self.unwritten.add(effects, entries);
+        self.unwritten.add(effects, entries.clone());
+        entries
     }
 
     /// Whether the applier is to be asked to change the traffic now.

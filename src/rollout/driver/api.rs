@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use super::{Board, CommandError, Message};
+use super::{Board, CommandError, Message, Told};
 use crate::{
     config::model::rollout::RolloutPlan,
     control::{Journal, store::StoreError},
-    rollout::machine::{By, Command, Entry, Rollout},
+    rollout::machine::{By, Command, Entry, OnceKey, Rollout},
     types::Name,
 };
 
@@ -17,6 +17,7 @@ use crate::{
 pub struct Rollouts {
     inbox: mpsc::Sender<Message>,
     board: watch::Receiver<Arc<Board>>,
+    told: broadcast::Sender<Told>,
     journal: Journal,
 }
 
@@ -53,6 +54,9 @@ pub enum StartError {
     /// A route is not what the plan needs.
     #[error("{0}")]
     Unfit(String),
+    /// Its idempotency key was used for something else.
+    #[error("the idempotency key was used for another request, which started rollout {0}")]
+    KeyReused(String),
     /// The driver has stopped.
     #[error("weir is stopping")]
     Stopping,
@@ -64,9 +68,10 @@ impl Rollouts {
     pub(super) fn new(
         inbox: mpsc::Sender<Message>,
         board: watch::Receiver<Arc<Board>>,
+        told: broadcast::Sender<Told>,
         journal: Journal,
     ) -> Self {
-        Self { inbox, board, journal }
+        Self { inbox, board, told, journal }
     }
 
     /// One behind which there is no driver.
@@ -74,7 +79,7 @@ impl Rollouts {
     pub(crate) fn detached(journal: Journal) -> Self {
         let (inbox, _) = mpsc::channel(1);
         let (_, board) = watch::channel(Arc::default());
-        Self { inbox, board, journal }
+        Self { inbox, board, told: broadcast::Sender::new(1), journal }
     }
 
     /// Starts a rollout. One that takes another's place begins when that is over.
@@ -82,8 +87,20 @@ impl Rollouts {
     /// # Errors
     /// Why not.
     pub async fn start(&self, request: StartRequest) -> Result<Arc<Rollout>, StartError> {
+        self.start_once(request, None).await
+    }
+
+    /// The same, where a request with this idempotency key has not started one already; then that one is given.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn start_once(
+        &self,
+        request: StartRequest,
+        once: Option<OnceKey>,
+    ) -> Result<Arc<Rollout>, StartError> {
         let (reply, answer) = oneshot::channel();
-        let message = Message::Start(Box::new(request), reply);
+        let message = Message::Start(Box::new(request), once, reply);
         self.inbox.send(message).await.map_err(|_| StartError::Stopping)?;
         answer.await.unwrap_or(Err(StartError::Stopping))
     }
@@ -93,8 +110,21 @@ impl Rollouts {
     /// # Errors
     /// Why not.
     pub async fn retry(&self, id: &str, by: By) -> Result<Arc<Rollout>, StartError> {
+        self.retry_once(id, by, None).await
+    }
+
+    /// The same, where a request with this idempotency key has not started one already; then that one is given.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn retry_once(
+        &self,
+        id: &str,
+        by: By,
+        once: Option<OnceKey>,
+    ) -> Result<Arc<Rollout>, StartError> {
         let (reply, answer) = oneshot::channel();
-        let message = Message::Retry { id: id.to_owned(), by, reply };
+        let message = Message::Retry { id: id.to_owned(), by, once, reply };
         self.inbox.send(message).await.map_err(|_| StartError::Stopping)?;
         answer.await.unwrap_or(Err(StartError::Stopping))
     }
@@ -120,6 +150,12 @@ impl Rollouts {
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Arc<Board>> {
         self.board.clone()
+    }
+
+    /// Everything that happens in rollouts from now on.
+    #[must_use]
+    pub fn told(&self) -> broadcast::Receiver<Told> {
+        self.told.subscribe()
     }
 
     /// What happened in a rollout, in its order.

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Active, Driver, StartError, StartRequest, now_ms, watch};
+use super::{Active, Driver, StartError, StartRequest, Told, now_ms, watch};
 use crate::{
     config::model::rollout::{OnNewVersion, StartOn},
     control::{State, store::StoreError},
-    rollout::machine::{By, Event, Rollout, Start},
+    rollout::machine::{By, Event, OnceKey, Rollout, Start},
     types::Name,
 };
 
@@ -90,6 +90,27 @@ impl Driver {
         }
     }
 
+    /// Begins what a request asks for, unless a request with its key did so before.
+    pub(super) fn once(
+        &mut self,
+        once: Option<OnceKey>,
+        begin: impl FnOnce(&mut Self) -> Result<Arc<Rollout>, StartError>,
+    ) -> Result<Arc<Rollout>, StartError> {
+        let Some(once) = once else { return begin(self) };
+        let under_way = self.active.values().map(|active| Arc::new(active.rollout.clone()));
+        let mut known = under_way.chain(self.over.iter().cloned());
+        let same = known.find(|rollout| rollout.once.as_ref().is_some_and(|known| known.key == once.key));
+        if let Some(rollout) = same {
+            let is_same = rollout.once.as_ref() == Some(&once);
+            return if is_same { Ok(rollout) } else { Err(StartError::KeyReused(rollout.id.clone())) };
+        }
+        let begun = begin(self)?;
+        if let Some(active) = self.active.get_mut(&begun.id) {
+            active.rollout.once = Some(once);
+        }
+        Ok(begun)
+    }
+
     /// Begins, once `others` are over.
     fn begin_after(&mut self, request: StartRequest, others: Vec<String>) -> Arc<Rollout> {
         self.insert(Rollout::new(Start {
@@ -112,6 +133,8 @@ impl Driver {
             }
         }
         let shown = Arc::new(rollout.clone());
+        // Without listeners there is nobody to tell.
+        let _ = self.told.send(Told { rollout: Arc::clone(&shown), entry: None });
         self.active.insert(rollout.id.clone(), Active::new(rollout));
         shown
     }

@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Active, Driver};
 use crate::{
-    rollout::{judge::Assessment, machine::Rollout, sums::Pair},
+    rollout::{
+        judge::Assessment,
+        machine::{Entry, Phase, Rollout},
+        sums::Pair,
+    },
     types::Name,
 };
 
@@ -15,6 +19,17 @@ pub struct Board {
     pub rollouts: Vec<Shown>,
     /// What could not be done.
     pub problems: Vec<String>,
+    /// How many rollouts ended how since Weir started, by route.
+    pub outcomes: BTreeMap<(Name, &'static str), u64>,
+}
+
+/// Something that happened in a rollout.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// The rollout as it is since.
+    pub rollout: Arc<Rollout>,
+    /// What the journal gets of it; `None` where it is new.
+    pub entry: Option<Entry>,
 }
 
 /// A rollout, and what is seen of it while it is under way.
@@ -58,7 +73,24 @@ impl Driver {
         rollouts.extend(over);
         rollouts
             .sort_by(|a, b| (b.rollout.began_ms, &b.rollout.id).cmp(&(a.rollout.began_ms, &a.rollout.id)));
-        self.board.send_replace(Arc::new(Board { rollouts, problems: self.problems.clone() }));
+        let (problems, outcomes) = (self.problems.clone(), self.outcomes.clone());
+        self.board.send_replace(Arc::new(Board { rollouts, problems, outcomes }));
+    }
+
+    /// Tells whoever listens what happened, and counts a rollout that has ended by it.
+    pub(super) fn tell(&mut self, id: &str, before: Phase, entries: Vec<Entry>) {
+        let Some(active) = self.active.get(id) else { return };
+        let phase = active.rollout.phase;
+        if phase != before && phase.is_over() {
+            for route in &active.rollout.routes {
+                *self.outcomes.entry((route.clone(), phase.as_str())).or_default() += 1;
+            }
+        }
+        let rollout = Arc::new(active.rollout.clone());
+        for entry in entries {
+            // Without listeners there is nobody to tell.
+            let _ = self.told.send(Told { rollout: Arc::clone(&rollout), entry: Some(entry) });
+        }
     }
 }
 

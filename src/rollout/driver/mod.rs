@@ -18,17 +18,17 @@ mod watch;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{broadcast, mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval},
 };
 
 pub use api::{Rollouts, StartError, StartRequest};
-pub use board::{Board, Shown};
+pub use board::{Board, Shown, Told};
 
 use self::active::Active;
 use super::{
     judge::Answer,
-    machine::{By, Command, Event, HookAnswer, NotNow, Rollout},
+    machine::{By, Command, Event, HookAnswer, NotNow, OnceKey, Rollout},
     outside::Outside,
 };
 use crate::{
@@ -41,6 +41,8 @@ use crate::{
 const TICK: Duration = Duration::from_millis(200);
 /// Messages that may wait; whoever sends more waits.
 const INBOX: usize = 256;
+/// What a slow listener may be behind before it misses some.
+const TOLD: usize = 256;
 /// How often what gates have gathered is written down while nothing else is.
 const CHECKPOINT: Duration = Duration::from_secs(5);
 
@@ -68,6 +70,10 @@ pub struct Driver {
     inbox: mpsc::Receiver<Message>,
     sender: mpsc::Sender<Message>,
     board: tokio::sync::watch::Sender<Arc<Board>>,
+    /// What happens, for those who listen.
+    told: broadcast::Sender<Told>,
+    /// How many ended how, by route.
+    outcomes: BTreeMap<(Name, &'static str), u64>,
     /// Those that something can still happen to, by id.
     active: BTreeMap<String, Active>,
     /// All others, newest first.
@@ -80,10 +86,11 @@ pub struct Driver {
 
 /// What the driver is told.
 enum Message {
-    Start(Box<StartRequest>, oneshot::Sender<Result<Arc<Rollout>, StartError>>),
+    Start(Box<StartRequest>, Option<OnceKey>, oneshot::Sender<Result<Arc<Rollout>, StartError>>),
     Retry {
         id: String,
         by: By,
+        once: Option<OnceKey>,
         reply: oneshot::Sender<Result<Arc<Rollout>, StartError>>,
     },
     Command {
@@ -145,12 +152,15 @@ impl Driver {
         let (sender, inbox) = mpsc::channel(INBOX);
         let journal = context.control.journal().clone();
         let (board, seen) = tokio::sync::watch::channel(Arc::default());
-        let handle = Rollouts::new(sender.clone(), seen, journal.clone());
+        let told = broadcast::Sender::new(TOLD);
+        let handle = Rollouts::new(sender.clone(), seen, told.clone(), journal.clone());
         let mut driver = Self {
             context,
             inbox,
             sender,
             board,
+            told,
+            outcomes: BTreeMap::new(),
             active: BTreeMap::new(),
             over: Vec::new(),
             versions: BTreeMap::new(),
@@ -189,11 +199,11 @@ impl Driver {
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::Start(request, reply) => {
-                let _ = reply.send(self.start(*request));
+            Message::Start(request, once, reply) => {
+                let _ = reply.send(self.once(once, |driver| driver.start(*request)));
             }
-            Message::Retry { id, by, reply } => {
-                let _ = reply.send(self.retry(&id, &by));
+            Message::Retry { id, by, once, reply } => {
+                let _ = reply.send(self.once(once, |driver| driver.retry(&id, &by)));
             }
             Message::Command { id, command, by, reply } => {
                 let _ = reply.send(self.command(&id, command, by));
@@ -227,11 +237,13 @@ impl Driver {
     /// Has a rollout take an event, and sees to what follows.
     fn step(&mut self, id: &str, event: &Event) {
         let Some(active) = self.active.get_mut(id) else { return };
-        active.step(event, now_ms());
+        let before = active.rollout.phase;
+        let entries = active.step(event, now_ms());
         if active.wants_traffic() {
             traffic::set(&self.context, active, &self.sender);
         }
         active.poll_gates(&self.context, &self.sender);
+        self.tell(id, before, entries);
     }
 
     fn command(&mut self, id: &str, command: Command, by: By) -> Result<Arc<Rollout>, CommandError> {

@@ -19,8 +19,8 @@ use std::time::Duration;
 pub use event::{By, Command, Effect, Entry, Event, HookAnswer, NotNow, Tick};
 pub use start::Start;
 pub use state::{
-    ApprovalState, Ending, HookState, HookStatus, Paused, Phase, Rollout, Spread, StepState, StepStatus,
-    Target, Traffic,
+    ApprovalState, Ending, HookState, HookStatus, OnceKey, Paused, Phase, Rollout, Spread, StepState,
+    StepStatus, Target, Traffic,
 };
 
 use super::{

@@ -58,6 +58,7 @@ impl Rollout {
             hooks: Vec::new(),
             seq: 0,
             at_ms: start.at_ms,
+            once: None,
         }
     }
 

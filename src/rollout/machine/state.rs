@@ -64,6 +64,18 @@ pub struct Rollout {
     pub seq: u64,
     /// When it was last written down, milliseconds since the Unix epoch.
     pub at_ms: u64,
+    /// The idempotency key that it was asked for with.
+    #[serde(default)]
+    pub once: Option<OnceKey>,
+}
+
+/// An idempotency key: the request that has started a rollout, sent again, starts no other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnceKey {
+    /// The key, with the sender's name before it.
+    pub key: String,
+    /// What was asked for with it; the same key with something else is refused.
+    pub fingerprint: String,
 }
 
 /// Where a rollout is.
@@ -228,6 +240,26 @@ pub struct Spread {
 // === impl Phase ===
 
 impl Phase {
+    /// Every phase, those of a rollout that goes well first.
+    pub const ALL: [Self; 10] = [
+        Self::Waiting,
+        Self::Progressing,
+        Self::AwaitingApproval,
+        Self::Baking,
+        Self::Promoted,
+        Self::Paused,
+        Self::RollingBack,
+        Self::RolledBack,
+        Self::Aborted,
+        Self::Superseded,
+    ];
+
+    /// The phase of this word.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|phase| phase.as_str() == word)
+    }
+
     /// Whether nothing more happens.
     #[must_use]
     pub fn is_over(self) -> bool {
