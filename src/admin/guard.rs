@@ -150,22 +150,39 @@ async fn admit(
         let refused = Kind::CrossOrigin.because("a session changes things from pages of this API only");
         return Err(Denial::new(DenialReason::Origin, refused.hint("programs send a token")).of(&who.name));
     }
-    let Some(routes) = who.routes.as_ref().filter(|_| operation.changes) else { return Ok(identity) };
+    if who.routes.is_none() || !operation.changes {
+        return Ok(identity);
+    }
     let backend = target(parts, "backend").await;
-    let reaches = match (route, backend) {
-        (Some(route), _) => who.reaches(route),
-        (None, Some(backend)) => routes_of(app, &backend).iter().all(|route| who.reaches(route.as_str())),
+    let rollout = target(parts, "rollout").await;
+    let reaches = match (route, backend, rollout) {
+        (Some(route), ..) => who.reaches(route),
+        (None, Some(backend), _) => reaches_all(who, &routes_of(app, &backend)),
+        (None, None, Some(id)) => {
+            app.rollouts.board().find(&id).is_none_or(|shown| reaches_all(who, &shown.rollout.routes))
+        }
         // What is about no route is about all.
-        (None, None) => false,
+        (None, None, None) => operation.names_routes_in_body(),
     };
     if reaches {
         return Ok(identity);
     }
-    let names: Vec<String> = routes.iter().map(|name| format!("`{name}`")).collect();
+    Err(out_of_scope(who))
+}
+
+/// Whether somebody may change all of these routes.
+pub(super) fn reaches_all(who: &Identity, routes: &[Name]) -> bool {
+    routes.iter().all(|route| who.reaches(route.as_str()))
+}
+
+/// Somebody wants to change a route that is none of theirs.
+pub(super) fn out_of_scope(who: &Identity) -> Denial {
+    let routes = who.routes.iter().flat_map(|routes| routes.iter());
+    let names: Vec<String> = routes.map(|name| format!("`{name}`")).collect();
     let refused = Kind::Forbidden
         .because(format!("`{}` may change {} only", who.name, names.join(", ")))
         .hint("ask an administrator for it, or for a token with other `routes`");
-    Err(Denial::new(DenialReason::Scope, refused).of(&who.name))
+    Denial::new(DenialReason::Scope, refused).of(&who.name)
 }
 
 fn writes(method: &Method) -> bool {
@@ -213,6 +230,18 @@ pub(super) fn note(
         route,
     };
     app.auth.note_denial(occasion, request_id);
+}
+
+/// Refuses what only the handler of a request could tell is not allowed: counts it, and has it written down.
+pub(super) fn refuse(
+    app: &AppState,
+    denial: Denial,
+    (operation, peer): (Operation, &Peer),
+    route: &Name,
+) -> Response {
+    let request_id = Caller::current().map(|caller| caller.request_id).unwrap_or_default();
+    note(app, &denial, (operation, peer.clone(), Some(route.as_str()), &request_id));
+    denial.into_response()
 }
 
 /// What the framework refused by itself (a query or path that is no text, say), as a problem like any other.

@@ -3,6 +3,7 @@
 mod auth;
 mod errors;
 mod history;
+mod rollouts;
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -157,8 +158,8 @@ impl Fixture {
             view: Arc::clone(&view) as _,
             stats: Arc::clone(&stats),
             auth: Arc::clone(&auth),
+            rollouts: rollouts::running(&control),
             events,
-            rollouts: Rollouts::detached(control.journal().clone()),
             bind,
         };
         Self { service: TowerToHyperService::new(router(app)), store, stats, view, control, auth }

@@ -198,6 +198,7 @@ pub(super) fn status() -> types::Status {
         routes: vec![types::Route {
             name: name("checkout"),
             sticky: StickyMode::Bucket,
+            rollout: None,
             kill_switch: None,
             backends: vec![stable, canary],
         }],

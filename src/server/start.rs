@@ -265,6 +265,7 @@ fn app(
         windows: Arc::clone(&measured.windows),
         stats: Arc::clone(&measured.control),
         auth: Arc::clone(auth),
+        rollouts: rollouts.clone(),
         started: clock::now(),
         draining: Arc::clone(draining),
     };

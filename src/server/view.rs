@@ -1,6 +1,7 @@
 //! The running system as the admin API shows it.
 
 use std::{
+    collections::BTreeMap,
     rc::Rc,
     sync::{
         Arc,
@@ -20,7 +21,7 @@ use crate::{
     control::Control,
     http::{HeaderList, Known, RequestView},
     policy::jwt::{Identity, TokenCache},
-    rollout::driver::Surroundings,
+    rollout::{Rollouts, driver::Surroundings, machine::Phase, reason::Verdict},
     snapshot::{Reader, Route, Snapshot},
     split::{self, AssignContext, Claims},
     telemetry::{ControlStats, Registry, Windows, prometheus},
@@ -39,6 +40,7 @@ pub(super) struct SystemView {
     pub(super) windows: Arc<Windows>,
     pub(super) stats: Arc<ControlStats>,
     pub(super) auth: Arc<Auth>,
+    pub(super) rollouts: Rollouts,
     pub(super) started: Instant,
     /// Whether the stop has begun.
     pub(super) draining: Arc<AtomicBool>,
@@ -94,6 +96,7 @@ impl SystemView {
         gauges.names = self.stage.names();
         gauges.token_keys = self.stage.token_keys();
         gauges.admin_tokens = self.auth.gauge();
+        gauges.rollouts = rollouts(&self.rollouts);
         let state = self.control.state();
         gauges.store_healthy = state.store.error.is_none();
         for route in &state.file.config.routes {
@@ -266,6 +269,30 @@ fn token(
     let refused = if claims.is_none() && jwt.required { "; such a request gets 401" } else { "" };
     let detail = format!("{what} (provider {}){refused}", jwt.provider.name());
     (claims, Some(split::Step { step: "jwt".to_owned(), result: split::Outcome::Passed, detail }))
+}
+
+/// How it is with rollouts.
+fn rollouts(rollouts: &Rollouts) -> prometheus::RolloutGauges {
+    let board = rollouts.board();
+    let mut newest = BTreeMap::new();
+    for shown in &board.rollouts {
+        let began = shown.rollout.steps.first().is_some_and(|step| step.began_ms.is_some());
+        for route in &shown.rollout.routes {
+            let assessment = shown.assessments.get(route).filter(|_| !shown.rollout.phase.is_over());
+            let gates = assessment.iter().flat_map(|assessment| &assessment.gates);
+            newest.entry(route.clone()).or_insert_with(|| prometheus::NewestRollout {
+                phase: shown.rollout.phase.as_str(),
+                step: if began { shown.rollout.step + 1 } else { 0 },
+                gates: gates.map(|gate| (gate.gate.clone(), gate.verdict.as_str())).collect(),
+            });
+        }
+    }
+    prometheus::RolloutGauges {
+        phases: Phase::ALL.map(Phase::as_str).into(),
+        verdicts: Verdict::ALL.map(Verdict::as_str).into(),
+        newest,
+        outcomes: board.outcomes.clone(),
+    }
 }
 
 /// What is to be said of the rollout that has the route.

@@ -30,12 +30,14 @@ mod backends;
 mod listeners;
 mod mirrors;
 mod names;
+mod rollouts;
 mod streams;
 mod tokens;
 
 pub use admin::AdminTokens;
 pub use backends::{BackendGauges, EjectionGauges};
 pub use names::NameGauges;
+pub use rollouts::{NewestRollout, RolloutGauges};
 pub use tokens::KeyGauges;
 
 /// The content type of what [`Exporter::render`] gives.
@@ -89,6 +91,8 @@ pub struct Gauges {
     pub admin_tokens: Option<AdminTokens>,
     /// How each backend is.
     pub backends: BTreeMap<Name, BackendGauges>,
+    /// How it is with rollouts.
+    pub rollouts: RolloutGauges,
 }
 
 #[allow(clippy::cast_precision_loss, reason = "Prometheus values are f64; counts stay below 2^53")]
@@ -130,6 +134,7 @@ impl Exporter {
         families.extend(backends::families(&gauges.backends));
         families.extend(names::families(gauges));
         families.extend(tokens::families(gauges));
+        families.extend(rollouts::families(gauges));
         families.extend(admin::families(gauges));
         families.push(admin::denied(&self.control));
         families.push(self.observed());

@@ -16,7 +16,7 @@ use super::{
     weights,
 };
 use crate::{
-    admin::AppState,
+    admin::{AppState, auth::Peer},
     config::model,
     control::{Accepted, Change, Command, Once, State},
     split::Allocation,
@@ -36,18 +36,21 @@ struct WriteQuery {
 /// A request for a change, before anybody has looked at the members of its body.
 pub(super) struct Sent {
     headers: HeaderMap,
+    peer: Peer,
     dry_run: bool,
     body: Map<String, Value>,
 }
 
 /// A change as it was asked for.
 pub(super) struct Asked {
-    headers: HeaderMap,
-    dry_run: bool,
+    pub(super) headers: HeaderMap,
+    /// The other end of the connection.
+    pub(super) peer: Peer,
+    pub(super) dry_run: bool,
     /// The members of the body.
     pub(super) body: Map<String, Value>,
-    reason: Option<String>,
-    once: Option<Once>,
+    pub(super) reason: Option<String>,
+    pub(super) once: Option<Once>,
 }
 
 /// Carries out `change`, and says what became of it. An emergency ignores `If-Match`; any other change whose sender has seen an older
@@ -158,10 +161,10 @@ impl WriteQuery {
 impl Sent {
     /// The change, with these members in its body beside `reason`.
     pub(super) fn with(self, members: &[&'static str]) -> Result<Asked, Refused> {
-        let Self { headers, dry_run, body } = self;
+        let Self { headers, peer, dry_run, body } = self;
         request::known_members(&body, &[members, &["reason"]].concat())?;
         let reason = request::text(&body, "reason")?;
-        Ok(Asked { headers, dry_run, body, reason, once: None })
+        Ok(Asked { headers, peer, dry_run, body, reason, once: None })
     }
 
     /// The change, whose body says no more than why.
@@ -179,7 +182,8 @@ impl FromRequest<AppState> for Sent {
         let Query(query) =
             query.map_err(|rejection| Kind::InvalidParameter.because(rejection.body_text()))?;
         let body = request::json_object(&parts.headers, body).await?.unwrap_or_default();
-        Ok(Self { dry_run: query.dry_run()?, headers: parts.headers, body })
+        let peer = parts.extensions.get::<Peer>().cloned().unwrap_or_default();
+        Ok(Self { dry_run: query.dry_run()?, headers: parts.headers, peer, body })
     }
 }
 

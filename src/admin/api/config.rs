@@ -233,7 +233,7 @@ pub(super) fn withhold(documents: [&mut Value; 2]) {
     documents.into_iter().for_each(|document| config::withhold(document, &mut mark));
 }
 
-fn items(diagnostics: &Diagnostics) -> Vec<Value> {
+pub(super) fn items(diagnostics: &Diagnostics) -> Vec<Value> {
     match diagnostics.to_json() {
         Value::Array(items) => items,
         other => vec![other],

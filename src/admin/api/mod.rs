@@ -16,6 +16,7 @@ pub mod page;
 pub mod problem;
 mod request;
 mod revisions;
+pub(super) mod rollouts;
 pub(super) mod routes;
 mod session;
 mod signed;
@@ -72,6 +73,17 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(revisions::one))
         .routes(routes!(revisions::differences))
         .routes(routes!(revisions::restore))
+        .routes(routes!(rollouts::list, rollouts::start))
+        .routes(routes!(rollouts::one))
+        .routes(routes!(rollouts::entries))
+        .routes(routes!(rollouts::pause))
+        .routes(routes!(rollouts::resume))
+        .routes(routes!(rollouts::promote))
+        .routes(routes!(rollouts::abort))
+        .routes(routes!(rollouts::approve))
+        .routes(routes!(rollouts::reject))
+        .routes(routes!(rollouts::undo))
+        .routes(routes!(rollouts::retry))
         .routes(routes!(audit::list))
         .routes(routes!(audit::verify))
         .routes(routes!(config::file))

@@ -37,6 +37,12 @@ pub enum Kind {
     PreconditionRequired,
     /// A rollout has the route.
     RolloutActive,
+    /// No such rollout.
+    UnknownRollout,
+    /// The rollout is in a phase in which this makes no sense.
+    RolloutPhase,
+    /// A rollout's plan has errors, or its routes are not what it needs.
+    InvalidPlan,
     /// A control file has errors.
     InvalidConfig,
     /// The caller has not proved who they are.
@@ -151,6 +157,9 @@ impl Kind {
                 ("precondition-required", "Precondition required", StatusCode::PRECONDITION_REQUIRED)
             }
             Self::RolloutActive => ("rollout-active", "Rollout active", StatusCode::CONFLICT),
+            Self::UnknownRollout => ("unknown-rollout", "Unknown rollout", StatusCode::NOT_FOUND),
+            Self::RolloutPhase => ("rollout-phase", "Not in this phase", StatusCode::CONFLICT),
+            Self::InvalidPlan => ("invalid-plan", "Invalid plan", StatusCode::UNPROCESSABLE_ENTITY),
             Self::InvalidConfig => {
                 ("invalid-config", "Invalid control file", StatusCode::UNPROCESSABLE_ENTITY)
             }
@@ -222,6 +231,13 @@ impl Refused {
     #[must_use]
     pub fn is_unknown_backend(&self) -> bool {
         self.0.kind.ends_with(Kind::UnknownBackend.as_str())
+    }
+
+    /// What a body names and does not exist, which makes the request impossible.
+    #[must_use]
+    pub fn as_impossible(mut self) -> Self {
+        self.0.status = StatusCode::UNPROCESSABLE_ENTITY.as_u16();
+        self
     }
 
     /// A backend named in a path, which makes it a resource that does not exist.

@@ -5,6 +5,7 @@ use axum::extract::{Path, State};
 use super::{
     Answer, json,
     openapi::{OfRoute, RoutePath},
+    rollouts,
     types::{Route, RouteBackend, Routes},
 };
 use crate::{
@@ -80,6 +81,7 @@ fn describe(app: &AppState, state: &control::State, route: &model::Route) -> Rou
         name: route.name.clone(),
         sticky: route.split.sticky.mode,
         kill_switch: state.kill_switch(&route.name).cloned(),
+        rollout: rollouts::of_route(&app.rollouts.board(), &route.name),
         backends: backends.collect(),
     }
 }

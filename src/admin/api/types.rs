@@ -2,6 +2,7 @@
 
 pub mod diff;
 pub mod history;
+pub mod rollout;
 
 use std::collections::BTreeMap;
 
@@ -143,6 +144,9 @@ pub struct Route {
     /// The backend that takes everything while the kill switch is on.
     #[schema(required)]
     pub kill_switch: Option<Name>,
+    /// The rollout that has the route, while one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<rollout::RouteRollout>,
     /// The backends of its split, the baseline first.
     pub backends: Vec<RouteBackend>,
 }

@@ -42,6 +42,9 @@ type Row = (&'static str, (&'static str, Need), Option<(&'static str, Need)>);
 /// A call that takes an operator and changes nothing.
 const COMPARING: &str = "diff_config";
 
+/// A call whose body says which routes it is about; whoever answers it looks whether they are those of the token.
+const STARTING: &str = "start_rollout";
+
 /// Every path. The control file may have secrets, in headers that it sets for example; so what it says, and said at a revision, is
 /// for administrators.
 const TABLE: &[Row] = &[
@@ -76,6 +79,17 @@ const TABLE: &[Row] = &[
     ("/v1/revisions/{revision}", ("revisions", ADMIN), None),
     ("/v1/revisions/{revision}/diff", ("diff", OPERATOR), None),
     ("/v1/revisions/{revision}/restore", ("restore", VIEWER), Some(("restore", ADMIN))),
+    ("/v1/rollouts", ("rollouts", VIEWER), Some((STARTING, OPERATOR))),
+    ("/v1/rollouts/{rollout}", ("rollouts", VIEWER), None),
+    ("/v1/rollouts/{rollout}/entries", ("rollouts", VIEWER), None),
+    ("/v1/rollouts/{rollout}/pause", ("pause_rollout", VIEWER), Some(("pause_rollout", OPERATOR))),
+    ("/v1/rollouts/{rollout}/resume", ("resume_rollout", VIEWER), Some(("resume_rollout", OPERATOR))),
+    ("/v1/rollouts/{rollout}/promote", ("promote_rollout", VIEWER), Some(("promote_rollout", OPERATOR))),
+    ("/v1/rollouts/{rollout}/abort", ("abort_rollout", VIEWER), Some(("abort_rollout", OPERATOR))),
+    ("/v1/rollouts/{rollout}/approve", ("approve_rollout", VIEWER), Some(("approve_rollout", OPERATOR))),
+    ("/v1/rollouts/{rollout}/reject", ("reject_rollout", VIEWER), Some(("reject_rollout", OPERATOR))),
+    ("/v1/rollouts/{rollout}/undo", ("undo_rollout", VIEWER), Some(("undo_rollout", OPERATOR))),
+    ("/v1/rollouts/{rollout}/retry", ("retry_rollout", VIEWER), Some(("retry_rollout", OPERATOR))),
     ("/v1/audit", ("audit", VIEWER), None),
     ("/v1/audit/verify", ("audit", VIEWER), None),
 ];
@@ -86,6 +100,12 @@ impl Operation {
     /// An attempt to log in.
     pub(in crate::admin) const fn login() -> Self {
         Self { label: "session", need: OPEN, changes: false }
+    }
+
+    /// Whether only its body says which routes it is about.
+    #[must_use]
+    pub fn names_routes_in_body(self) -> bool {
+        self.label == STARTING
     }
 
     /// What `method` is on the path that the router has matched; `None` is a path that does not exist.

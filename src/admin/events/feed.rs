@@ -14,6 +14,7 @@ use super::{
         AuditEvent, BackendStats, ConfigEvent, ConfigResult, RouteStats, StatsEvent, StoreEvent, StoreResult,
         WeightsEvent,
     },
+    rollouts,
 };
 use crate::{
     admin::{
@@ -54,6 +55,7 @@ struct Health {
 /// Publishes events as long as there is a control plane.
 pub async fn follow(app: AppState) {
     let mut changes = app.control.events();
+    let mut rollouts = app.rollouts.told();
     let mut told = Told::now(&app);
     let mut looks = interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -77,6 +79,11 @@ pub async fn follow(app: AppState) {
                     told = Told::now(&app);
                     app.events.interrupt();
                 }
+                Err(RecvError::Closed) => return,
+            },
+            happened = rollouts.recv() => match happened {
+                Ok(happened) => rollouts::publish(&app, &happened),
+                Err(RecvError::Lagged(_)) => app.events.interrupt(),
                 Err(RecvError::Closed) => return,
             },
             _ = looks.tick() => look(&app, &mut told),
@@ -172,6 +179,7 @@ fn look(app: &AppState, told: &mut Told) {
         let all = routes::all(app, &state);
         app.events.publish_stats(|route| stats(&at, &all, route), now);
     }
+    rollouts::analyse(app);
 }
 
 fn stats(at: &str, all: &[Route], only: Option<&Name>) -> StatsEvent {

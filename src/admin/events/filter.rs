@@ -16,6 +16,10 @@ pub enum Kind {
     Weights,
     /// A backend or one of its endpoints is in another condition.
     Health,
+    /// Something happened in a rollout.
+    Rollout,
+    /// What the gates of a rollout say, once a second while it is under way.
+    Analysis,
     /// A control file was taken or refused.
     Config,
     /// The store fails, or works again.
@@ -35,8 +39,17 @@ pub struct Filter {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 7] =
-        [Self::Snapshot, Self::Stats, Self::Weights, Self::Health, Self::Config, Self::Store, Self::Audit];
+    pub const ALL: [Self; 9] = [
+        Self::Snapshot,
+        Self::Stats,
+        Self::Weights,
+        Self::Health,
+        Self::Rollout,
+        Self::Analysis,
+        Self::Config,
+        Self::Store,
+        Self::Audit,
+    ];
 
     /// The word on the wire.
     #[must_use]
@@ -46,6 +59,8 @@ impl Kind {
             Self::Stats => "stats",
             Self::Weights => "weights",
             Self::Health => "health",
+            Self::Rollout => "rollout",
+            Self::Analysis => "analysis",
             Self::Config => "config",
             Self::Store => "store",
             Self::Audit => "audit",

@@ -13,6 +13,7 @@ mod filter;
 pub mod payload;
 mod queue;
 mod ring;
+mod rollouts;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -165,6 +166,13 @@ impl Events {
                 .has(Kind::Stats)
                 .then(|| texts.entry(route.cloned()).or_insert_with(|| text(&data(route))).clone())
         });
+    }
+
+    /// Tells everybody who wants to know now. It is not kept: who comes back gets newer ones soon.
+    fn publish_fleeting(&self, kind: Kind, scope: &Scope, data: &impl Serialize, now: Instant) {
+        let mut hub = self.hub();
+        let text = event::encode(hub.ring.next(), kind.as_str(), data);
+        self.deliver(&mut hub, now, |filter| filter.wants(kind, scope).then(|| text.clone()));
     }
 
     /// Gives each client the text that is for it; who does not keep up is dropped.

@@ -5,7 +5,10 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
-    admin::api::types::{Traffic, Weights},
+    admin::api::types::{
+        Traffic, Weights,
+        rollout::{LiveRoute, RolloutEntry, RolloutSummary},
+    },
     control::{Origin, command::Digest},
     types::{Name, Revision},
 };
@@ -50,6 +53,29 @@ pub struct WeightsEvent {
     pub origin: Origin,
     /// As they are now.
     pub weights: Weights,
+}
+
+/// `rollout`: something happened in a rollout.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RolloutEvent {
+    /// When, RFC 3339 in UTC.
+    pub at: String,
+    /// The rollout as it is since.
+    pub rollout: RolloutSummary,
+    /// What happened; absent where it has just been asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<RolloutEntry>,
+}
+
+/// `analysis`: what the gates of a rollout say, once a second while it is under way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AnalysisEvent {
+    /// When, RFC 3339 in UTC.
+    pub at: String,
+    /// The rollout.
+    pub rollout: RolloutSummary,
+    /// What is seen of each of its routes.
+    pub live: Vec<LiveRoute>,
 }
 
 /// `config`: a control file was taken or refused.

@@ -357,3 +357,68 @@ async fn an_open_address_opens_no_socket() {
     assert_eq!(fixture.send("GET /v1/config\npeer: uid:0", "").await.status, 200);
     assert_eq!(fixture.send("GET /v1/config\npeer: uid:4242", "").await.status, 401);
 }
+
+#[tokio::test]
+async fn a_rollout_takes_an_operator_of_its_routes_and_an_agreement_those_whom_the_plan_names() {
+    let weir = Guarded::start(|_| {});
+    let start = r#"{"route": "shop", "plan": {"baseline": "stable", "canary": "canary", "analysis": {"gates": []}, "steps":
+        [{"weight": "10%", "approval": {"roles": ["admin"]}}, {"weight": "100%", "bake": "1h"}]}}"#;
+    for (who, expected) in [("vera", 403), ("other", 403), ("nobody", 401)] {
+        let reply = weir.ask(who, "POST /v1/rollouts", start).await;
+        assert_eq!(reply.status, expected, "{who}: {}", reply.text);
+    }
+    let refused = weir.ask("other", "POST /v1/rollouts?dry_run=true", start).await;
+    assert_eq!((refused.status, &refused.json()["detail"]), (403, &json!("`other` may change `cart` only")));
+    let reply = weir.ask("shopper", "POST /v1/rollouts", start).await;
+    assert_eq!(reply.status, 201, "{}", reply.text);
+    let path = format!("/v1/rollouts/{}", reply.json()["id"].as_str().unwrap());
+    let mut seen = Value::Null;
+    for _ in 0..500 {
+        seen = weir.ask("vera", &format!("GET {path}"), "").await.json();
+        if seen["phase"] == "awaiting_approval" {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(
+        (&seen["phase"], &seen["approval"]["roles"]),
+        (&json!("awaiting_approval"), &json!(["admin"])),
+        "{seen}"
+    );
+    for (who, what, expected) in [
+        ("vera", "pause", 403),
+        ("vera", "approve", 403),
+        ("other", "pause", 403),
+        ("other", "retry", 403),
+        // An operator may not pass by who has to agree.
+        ("otto", "approve", 403),
+        ("otto", "promote", 403),
+        ("otto", "promote?full=true", 403),
+        ("otto", "approve?dry_run=true", 403),
+        ("shopper", "approve", 403),
+        ("shopper", "pause", 200),
+        ("otto", "promote", 403),
+        ("shopper", "resume", 200),
+    ] {
+        let reply = weir.ask(who, &format!("POST {path}/{what}"), "").await;
+        assert_eq!(reply.status, expected, "{who}: {what}: {}", reply.text);
+    }
+    let refused = weir.ask("otto", &format!("POST {path}/promote?full=true"), "").await.json();
+    assert_eq!(refused["detail"], "`otto` has the role operator, and the plan wants the agreement of admin");
+    for _ in 0..500 {
+        if weir.ask("ada", &format!("POST {path}/approve"), r#"{"reason": "fine"}"#).await.status == 200 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let entries = weir.ask("vera", "GET /v1/audit?action=rollout_approve", "").await.json();
+    assert_eq!(
+        (&entries["rows"][0]["origin"]["actor"], &entries["rows"][0]["origin"]["reason"]),
+        (&json!("ada"), &json!("fine"))
+    );
+    assert!(
+        weir.fixture.stats.denials(DenialReason::Role) > 5
+            && weir.fixture.stats.denials(DenialReason::Scope) > 2
+    );
+    assert_eq!(weir.ask("shopper", &format!("POST {path}/abort"), "").await.status, 200);
+}

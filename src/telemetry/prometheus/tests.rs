@@ -76,6 +76,17 @@ fn gauges() -> Gauges {
         admin_tokens: Some(AdminTokens { tokens: 3, good: true }),
         token_keys: [(name("accounts"), KeyGauges { keys: 2, good: false })].into(),
         backends: [(name("v1"), backend_gauges())].into(),
+        rollouts: rollout_gauges(),
+    }
+}
+
+fn rollout_gauges() -> RolloutGauges {
+    let gates = [("error_rate".to_owned(), "pass")].into();
+    RolloutGauges {
+        phases: vec!["progressing", "promoted"],
+        verdicts: vec!["pass", "fail"],
+        newest: [(name("shop"), NewestRollout { phase: "progressing", step: 2, gates })].into(),
+        outcomes: [((name("shop"), "rolled_back"), 3)].into(),
     }
 }
 
@@ -197,6 +208,12 @@ fn the_values_are_those_recorded() {
         r#"weir_backend_observed_ratio{route="shop",backend="v1"} 0.8"#,
         r#"weir_endpoint_healthy{backend="v1",endpoint="[::1]:80"} 1"#,
         r#"weir_kill_switch_active{route="shop"} 0"#,
+        r#"weir_rollout_phase{route="shop",phase="progressing"} 1"#,
+        r#"weir_rollout_phase{route="shop",phase="promoted"} 0"#,
+        r#"weir_rollout_step{route="shop"} 2"#,
+        r#"weir_rollout_gate{route="shop",gate="error_rate",verdict="pass"} 1"#,
+        r#"weir_rollout_gate{route="shop",gate="error_rate",verdict="fail"} 0"#,
+        r#"weir_rollouts_total{route="shop",outcome="rolled_back"} 3"#,
         r#"weir_config_reloads_total{source="file",result="refused"} 1"#,
         r#"weir_config_last_reload_successful 0"#,
         r#"weir_config_revision 7"#,

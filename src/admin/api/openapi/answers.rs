@@ -23,7 +23,12 @@ const ERRORS: [(u16, &str, &str); 12] = [
         "The token's role or routes do not allow it, the host is not one of this API, or a page of another origin asks for a change.",
     ),
     (404, "NotFound", "There is no such thing."),
-    (409, "Conflict", "A rollout has the route; `pause_rollout` pauses it, where there is such a parameter."),
+    (
+        409,
+        "Conflict",
+        "A rollout has the route, and `pause_rollout` pauses it where there is such a parameter; or the rollout is in a phase in \
+         which this makes no sense, and `current` is the rollout now.",
+    ),
     (
         412,
         "PreconditionFailed",
@@ -52,6 +57,12 @@ pub(in crate::admin::api) struct OfBackend;
 
 /// Of an operation on a revision.
 pub(in crate::admin::api) struct OfRevision;
+
+/// Of an operation on a rollout.
+pub(in crate::admin::api) struct OfRollout;
+
+/// Of an operation that makes sense in some phases of a rollout.
+pub(in crate::admin::api) struct InPhase;
 
 /// Of an operation that reads from the store.
 pub(in crate::admin::api) struct Stored;
@@ -104,6 +115,18 @@ impl IntoResponses for OfRoute {
 impl IntoResponses for OfBackend {
     fn responses() -> Responses {
         these(&[404])
+    }
+}
+
+impl IntoResponses for OfRollout {
+    fn responses() -> Responses {
+        these(&[404])
+    }
+}
+
+impl IntoResponses for InPhase {
+    fn responses() -> Responses {
+        these(&[409])
     }
 }
 

@@ -15,9 +15,11 @@ const SAME_ROUTE: (&str, &str) = ("route", "$request.path.route");
 const BACKEND: (&str, &str) = ("backend", "$response.body#/backends/0/name");
 const SAME_BACKEND: (&str, &str) = ("backend", "$request.path.backend");
 const REVISION: (&str, &str) = ("revision", "$response.body#/revisions/0/revision");
+const ROLLOUT: (&str, &str) = ("rollout", "$response.body#/rollouts/0/id");
+const SAME_ROLLOUT: (&str, &str) = ("rollout", "$request.path.rollout");
 const IF_MATCH: (&str, &str) = ("If-Match", "$response.header.ETag");
 
-const LINKS: [Row; 18] = [
+const LINKS: [Row; 29] = [
     ("list_routes", "get_route", &[ROUTE]),
     ("list_routes", "get_weights", &[ROUTE]),
     ("list_routes", "get_kill_switch", &[ROUTE]),
@@ -36,6 +38,17 @@ const LINKS: [Row; 18] = [
     ("list_revisions", "get_revision", &[REVISION]),
     ("list_revisions", "diff_revision", &[REVISION]),
     ("list_revisions", "restore_revision", &[REVISION]),
+    ("list_rollouts", "get_rollout", &[ROLLOUT]),
+    ("list_rollouts", "list_rollout_entries", &[ROLLOUT]),
+    ("list_rollouts", "pause_rollout", &[ROLLOUT]),
+    ("pause_rollout", "resume_rollout", &[SAME_ROLLOUT, IF_MATCH]),
+    ("get_rollout", "promote_rollout", &[SAME_ROLLOUT, IF_MATCH]),
+    ("get_rollout", "approve_rollout", &[SAME_ROLLOUT, IF_MATCH]),
+    ("get_rollout", "reject_rollout", &[SAME_ROLLOUT, IF_MATCH]),
+    ("get_rollout", "undo_rollout", &[SAME_ROLLOUT, IF_MATCH]),
+    ("get_rollout", "abort_rollout", &[SAME_ROLLOUT]),
+    ("abort_rollout", "retry_rollout", &[SAME_ROLLOUT]),
+    ("abort_rollout", "list_rollout_entries", &[SAME_ROLLOUT]),
 ];
 
 /// Adds the links to the answers of status 200.

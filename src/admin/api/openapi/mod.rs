@@ -27,14 +27,17 @@ use utoipa::openapi::{
 };
 
 pub(super) use self::{
-    answers::{Changes, Impossible, OfBackend, OfRevision, OfRoute, OutsideRollouts, Stored, Takes},
+    answers::{
+        Changes, Impossible, InPhase, OfBackend, OfRevision, OfRollout, OfRoute, OutsideRollouts, Stored,
+        Takes,
+    },
     parameters::{
-        Against, AuditFilter, BackendPath, Conditional, KeyPath, Once, PausesRollout, RevisionPath,
-        RoutePath, Writes,
+        Against, AuditFilter, BackendPath, Conditional, KeyPath, Once, PausesRollout, PromoteFull,
+        RevisionPath, RolloutPath, RoutePath, Writes,
     },
     schemas::{
         AnyObject, ConfigFile, ConfigText, Diagnostic, EventText, KillBody, LoginBody, OverrideBody,
-        PatchWeightsBody, PutWeightsBody, ReasonBody, SchemaDocument, SignBody,
+        PatchWeightsBody, PutWeightsBody, ReasonBody, SchemaDocument, SignBody, StartBody,
     },
 };
 
@@ -110,6 +113,7 @@ pub(super) fn empty() -> OpenApi {
         "security": [{"token": []}, {"session": []}, {"certificate": []}, {}],
         "tags": [
             {"name": "traffic", "description": "Splits, weights, kill switches, and where a request would go."},
+            {"name": "rollouts", "description": "Moving traffic to a new version step by step, and steering that."},
             {"name": "backends", "description": "Endpoints and how they are."},
             {"name": "events", "description": "What happens, as it happens."},
             {"name": "history", "description": "Revisions, what differs between them, going back, and the audit."},

@@ -8,7 +8,7 @@ use utoipa::{
 
 use super::typed;
 use crate::admin::{
-    api::{config::EffectiveQuery, events::EventsQuery, page},
+    api::{config::EffectiveQuery, events::EventsQuery, page, rollouts::RolloutsQuery},
     events,
 };
 
@@ -20,6 +20,12 @@ pub(in crate::admin::api) struct BackendPath;
 
 /// `{revision}` in the path.
 pub(in crate::admin::api) struct RevisionPath;
+
+/// `{rollout}` in the path.
+pub(in crate::admin::api) struct RolloutPath;
+
+/// Whether to promote to the end.
+pub(in crate::admin::api) struct PromoteFull;
 
 /// `{key}` in the path.
 pub(in crate::admin::api) struct KeyPath;
@@ -71,6 +77,28 @@ parameters! {
         "name": "revision", "in": "path", "required": true, "description": "Its number: `12` or `r12`.",
         "schema": {"type": "string", "pattern": "^r?(0|[1-9][0-9]{0,17})$"},
     }]);
+    RolloutPath => json!([{
+        "name": "rollout", "in": "path", "required": true, "description": "The rollout's id, such as `r-7f3a2c`.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 100},
+    }]);
+    PromoteFull => json!([{
+        "name": "full", "in": "query", "required": false,
+        "description": "Whether to give the canary everything, instead of what the next step gives it.",
+        "schema": {"type": "string", "enum": ["true", "false", "1", "0", ""], "default": "false"},
+    }]);
+    RolloutsQuery => json!([
+        {"name": "route", "in": "query", "required": false, "description": "Only those of this route.",
+         "schema": {"$ref": "#/components/schemas/Name"}},
+        {"name": "phase", "in": "query", "required": false, "description": "Only those in this phase.",
+         "schema": {"$ref": "#/components/schemas/Phase"}},
+        {"name": "active", "in": "query", "required": false,
+         "description": "Only those to which something still happens, or only those that are over.",
+         "schema": {"type": "string", "enum": ["true", "false", "1", "0", ""]}},
+        {"name": "limit", "in": "query", "required": false, "description": "How many at most.",
+         "schema": {
+             "type": "integer", "minimum": 1, "maximum": page::MAX_LIMIT, "default": page::DEFAULT_LIMIT,
+         }},
+    ]);
     KeyPath => json!([{
         "name": "key", "in": "path", "required": true,
         "description": "The user: the value of the split's key, percent-encoded; at most 256 bytes.",

@@ -15,13 +15,20 @@ use crate::{
     admin::{
         api::signed::LONGEST,
         api::types::{Backend, ExplainRequest, HeaderValues, Status},
-        events::payload::{AuditEvent, Bye, ConfigEvent, Reset, StatsEvent, StoreEvent, WeightsEvent},
+        events::payload::{
+            AnalysisEvent, AuditEvent, Bye, ConfigEvent, Reset, RolloutEvent, StatsEvent, StoreEvent,
+            WeightsEvent,
+        },
     },
     control::{
         Channel, Origin,
         audit::AuditResult,
         command::Digest,
         state::{Dangling, Drift},
+    },
+    rollout::{
+        machine::{Phase, StepStatus},
+        reason::{Reason as RolloutReason, Sample},
     },
     types::{BackendState, Name, Revision, StickyMode, Weight, name::MAX_NAME},
 };
@@ -52,6 +59,9 @@ pub(in crate::admin::api) struct PatchWeightsBody;
 
 /// The body of `PUT …/weights`.
 pub(in crate::admin::api) struct PutWeightsBody;
+
+/// The body of `POST /v1/rollouts`.
+pub(in crate::admin::api) struct StartBody;
 
 /// The body of `POST /v1/session`.
 pub(in crate::admin::api) struct LoginBody;
@@ -202,10 +212,11 @@ schemas! {
         },
     });
     AnyObject => json!({"type": "object"});
-    EventText + Status + StatsEvent + WeightsEvent + Backend + ConfigEvent + StoreEvent + AuditEvent + Reset + Bye => json!({
+    EventText + Status + StatsEvent + WeightsEvent + Backend + RolloutEvent + AnalysisEvent + ConfigEvent + StoreEvent + AuditEvent + Reset + Bye => json!({
         "oneOf": [
             event("snapshot", "Status"), event("stats", "StatsEvent"), event("weights", "WeightsEvent"),
-            event("health", "Backend"), event("config", "ConfigEvent"), event("store", "StoreEvent"),
+            event("health", "Backend"), event("rollout", "RolloutEvent"), event("analysis", "AnalysisEvent"),
+            event("config", "ConfigEvent"), event("store", "StoreEvent"),
             event("audit", "AuditEvent"), event("reset", "Reset"), event("bye", "Bye"),
         ],
     });
@@ -243,6 +254,56 @@ schemas! {
             "reason": reason(),
         },
         "examples": [{"weights": {"stable": 80, "canary": 20}}],
+    });
+    Phase => json!({
+        "type": "string", "enum": Phase::ALL.map(Phase::as_str), "description": "Where a rollout is.",
+    });
+    StepStatus => json!({
+        "type": "string", "enum": ["pending", "running", "passed", "failed", "skipped"],
+        "description": "Where a step is.",
+    });
+    Sample => json!({
+        "type": "object", "required": ["value", "n"], "description": "What one version showed.",
+        "properties": {
+            "value": {"type": "number", "description": "A ratio of 0 to 1, or seconds."},
+            "bad": {"type": "integer", "minimum": 0, "description": "How many of them were bad."},
+            "n": {"type": "integer", "minimum": 0, "description": "Out of how many requests, or users."},
+        },
+    });
+    RolloutReason + Name + Sample => json!({
+        "type": "object", "required": ["gate", "verdict", "test", "words"],
+        "description": "Why something was decided, with the numbers that decided.",
+        "properties": {
+            "gate": {"type": "string", "description": "The gate, or what else decided: `deadline`, `health`, …"},
+            "verdict": {"type": "string",
+                        "enum": ["pass", "no_data", "inconclusive", "error", "failing", "fail", "held"]},
+            "route": {"$ref": "#/components/schemas/Name"},
+            "canary": {"$ref": "#/components/schemas/Sample"},
+            "baseline": {"$ref": "#/components/schemas/Sample"},
+            "limit": {"type": "number", "description": "What was allowed."},
+            "test": {"type": "string", "description": "Which test: `max`, `max_ratio`, `e_value`, …"},
+            "window_seconds": {"type": "number", "description": "The time that the numbers cover."},
+            "step": {"type": "integer", "minimum": 1, "description": "The step."},
+            "words": {"type": "string", "description": "All of it for people."},
+        },
+    });
+    StartBody => json!({
+        "type": "object", "additionalProperties": false,
+        "oneOf": [{"required": ["route"]}, {"required": ["routes"]}],
+        "properties": {
+            "route": {"type": ["string", "null"], "maxLength": 500,
+                      "description": "The route; those of the plan's group move with it."},
+            "routes": {"type": ["array", "null"], "minItems": 1, "maxItems": 100, "items": {"type": "string", "maxLength": 500},
+                       "description": "The routes that move in step."},
+            "plan": {"type": ["object", "string", "null"],
+                     "description": "The plan, with the keys of `rollout` in the control file, or the same as YAML in a text; \
+                                     that of the route in the control file without it."},
+            "version": {"type": ["string", "null"], "maxLength": 500, "description": "What the canary runs."},
+            "supersede": {"type": ["boolean", "null"], "default": false,
+                          "description": "Whether it ends rollouts that are under way on its routes, and takes their place."},
+            "reason": reason(),
+        },
+        "examples": [{"route": "shop", "version": "v1.9.0", "reason": "release 1.9"}],
     });
     LoginBody => json!({
         "type": "object", "additionalProperties": false, "required": ["token"],
