@@ -34,7 +34,7 @@ const LONGEST: usize = 64 << 20;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Events {
-    /// What to hear of, several with commas; all but snapshot and stats by default
+    /// What to hear of, several with commas; all but snapshot, stats and analysis by default
     #[arg(long, value_name = "KIND", value_enum, value_delimiter = ',')]
     kind: Vec<Kind>,
     /// Only what is about this route
@@ -57,6 +57,10 @@ enum Kind {
     Weights,
     /// Backends and endpoints
     Health,
+    /// Rollouts
+    Rollout,
+    /// What the gates of rollouts say, once a second
+    Analysis,
     /// Control files
     Config,
     /// Whether changes can be made durable
@@ -145,7 +149,7 @@ impl Events {
     }
 
     fn call(&self, last: &str) -> Call {
-        let usual = [Kind::Weights, Kind::Health, Kind::Config, Kind::Store, Kind::Audit];
+        let usual = [Kind::Weights, Kind::Health, Kind::Rollout, Kind::Config, Kind::Store, Kind::Audit];
         let kinds = if self.kind.is_empty() { &usual[..] } else { &self.kind };
         let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
         let mut path = format!("/v1/events?kinds={}", kinds.join(","));
@@ -182,11 +186,37 @@ impl Kind {
             Self::Stats => "stats",
             Self::Weights => "weights",
             Self::Health => "health",
+            Self::Rollout => "rollout",
+            Self::Analysis => "analysis",
             Self::Config => "config",
             Self::Store => "store",
             Self::Audit => "audit",
         }
     }
+}
+
+/// What happened in a rollout.
+fn rollout(data: &Value) -> String {
+    let of = &data["rollout"];
+    let words = data["entry"]["words"].as_str().unwrap_or("has been asked for");
+    format!("{} {} {}: {words}", list(&of["routes"]), change::value(&of["id"]), change::value(&of["phase"]))
+}
+
+/// What the gates of a rollout say, route by route.
+fn analysis(data: &Value) -> String {
+    let live = data["live"].as_array().into_iter().flatten();
+    let said = live.map(|of| {
+        let gates = of["gates"].as_array().into_iter().flatten();
+        let gates: Vec<&str> = gates.filter_map(|gate| gate["words"].as_str()).collect();
+        format!("{} {}  {}", change::value(&of["route"]), change::value(&of["decision"]), gates.join(", "))
+    });
+    format!("{} {}", change::value(&data["rollout"]["id"]), said.collect::<Vec<_>>().join("; "))
+}
+
+/// Names with commas.
+fn list(names: &Value) -> String {
+    let names = names.as_array().into_iter().flatten();
+    names.filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// An event as people read it: when, what, and the gist of its data.
@@ -229,6 +259,8 @@ pub(super) fn line(event: &Event, look: Look) -> String {
             let endpoints = data["endpoints"].as_array().map_or(0, Vec::len);
             format!("{} {}/{endpoints} available", text("name"), change::value(&data["healthy"]))
         }
+        "rollout" => rollout(data),
+        "analysis" => analysis(data),
         "reset" | "bye" => text("reason"),
         _ => data.to_string(),
     };

@@ -16,6 +16,8 @@ pub enum Exit {
     Error = 1,
     /// The command line is wrong.
     Usage = 2,
+    /// The rollout was rolled back, aborted or superseded.
+    RolledBack = 3,
     /// Another change came first.
     Conflict = 4,
     /// No answer in time.
@@ -24,6 +26,8 @@ pub enum Exit {
     Unreachable = 6,
     /// The server does not allow it.
     NotAllowed = 7,
+    /// The rollout waits for somebody to agree.
+    AwaitsApproval = 8,
     /// The control file has errors, or there is none (`EX_CONFIG` of sysexits.h).
     BadConfig = 78,
 }
@@ -43,14 +47,16 @@ pub struct Failure {
 
 impl Exit {
     /// Every way to end, with what it means; in order.
-    pub(super) const ALL: [(Self, &'static str); 8] = [
-        (Self::Done, "done"),
+    pub(super) const ALL: [(Self, &'static str); 10] = [
+        (Self::Done, "done; of a rollout that was waited for: promoted"),
         (Self::Error, "an error that is none of those below; `diff`: something is different"),
         (Self::Usage, "the command line is wrong"),
+        (Self::RolledBack, "the rollout that was waited for was rolled back, aborted or superseded"),
         (Self::Conflict, "another change came first (--if-rev)"),
         (Self::Timeout, "no answer in time"),
         (Self::Unreachable, "the server cannot be reached"),
         (Self::NotAllowed, "the server does not allow it"),
+        (Self::AwaitsApproval, "the rollout that was waited for waits for somebody to agree"),
         (Self::BadConfig, "the control file has errors, or there is none"),
     ];
 
@@ -59,6 +65,8 @@ impl Exit {
         match self {
             Self::Done | Self::Error => "error",
             Self::Usage => "usage",
+            Self::RolledBack => "rolled-back",
+            Self::AwaitsApproval => "awaits-approval",
             Self::Conflict => "revision-conflict",
             Self::Timeout => "timeout",
             Self::Unreachable => "unreachable",
@@ -103,6 +111,11 @@ impl Failure {
         matches!(self.exit, Exit::Unreachable | Exit::Timeout)
     }
 
+    /// Whether the server refused it as this kind of problem.
+    pub(super) fn is_about(&self, kind: &str) -> bool {
+        self.problem.as_ref().is_some_and(|problem| problem.kind.ends_with(&format!(":{kind}")))
+    }
+
     /// What the server refused.
     pub(super) fn problem(problem: Problem) -> Self {
         let exit = match problem.status {
@@ -111,7 +124,10 @@ impl Failure {
             504 => Exit::Timeout,
             _ => Exit::Error,
         };
-        let failure = Self::text(exit, &problem.detail);
+        // What is wrong with a file or a plan is wrong at several places, most often.
+        let places = problem.errors.iter().filter(|_| !problem.diagnostics.is_empty());
+        let places: String = places.map(|fault| format!("\n  {}: {}", fault.pointer, fault.detail)).collect();
+        let failure = Self::text(exit, format!("{}{places}", problem.detail));
         if problem.status == 428 {
             let hint = "look first (`weir status` has the revision), then say what you saw: --if-rev N";
             return Self { problem: Some(Box::new(problem)), ..failure }.hint(hint);

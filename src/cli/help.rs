@@ -8,6 +8,7 @@ use super::{Cli, Exit};
 pub(super) const GROUPS: &[(&str, &[&str])] = &[
     ("See what runs", &["status", "routes", "backends", "stats", "top", "explain", "events"]),
     ("Change live traffic", &["set-weight", "kill", "unkill", "drain", "undrain", "override", "overlay"]),
+    ("Roll out a version", &["rollout"]),
     ("Look back, and go back", &["revisions", "audit", "diff"]),
     ("Run Weir", &["run", "demo", "check", "schema", "token", "healthcheck"]),
     ("About this program", &["completion", "man", "version"]),
@@ -19,6 +20,7 @@ Examples:
   weir run --config weir.yaml                     run the proxy
   weir status                                     what runs, and how it does
   weir set-weight shop canary=20% --dry-run       who would move?
+  weir rollout start shop --version v2 --wait     step by step, and back by itself when it is bad
   weir kill shop                                  everything to the baseline, now
   weir revisions restore 41                       back to what was in force then";
 

@@ -29,6 +29,7 @@ mod pages;
 mod reference;
 mod remote;
 mod revisions;
+mod rollout;
 mod routes;
 mod run;
 mod schema;
@@ -100,6 +101,8 @@ enum Command {
     Override(overrides::Override),
     /// Show or drop what was set on top of the control file
     Overlay(overlay::Overlay),
+    /// Move a route to another version step by step: start, see and steer rollouts
+    Rollout(rollout::Rollout),
     /// List, show, compare and restore what was in force
     Revisions(revisions::Revisions),
     /// Show who changed what; check that the record is whole
@@ -157,6 +160,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Undrain(command) => command.run(),
         Command::Override(command) => command.run(),
         Command::Overlay(command) => command.run(),
+        Command::Rollout(command) => command.run(),
         Command::Revisions(command) => command.run(),
         Command::Audit(command) => command.run(),
         Command::Events(command) => command.run(),

@@ -7,6 +7,7 @@ use super::{
     format::{Answer, Screen},
     output::{self, View},
     remote::Remote,
+    rollout,
     table::{Cell, Column, Table},
     watch::Watch,
 };
@@ -30,7 +31,7 @@ pub(super) struct Routes {
     remote: Remote,
 }
 
-const COLUMNS: [Column; 14] = [
+const COLUMNS: [Column; 15] = [
     Column::left("ROUTE").grouped().shrinks(),
     Column::left("BACKEND").shrinks(),
     Column::right("WEIGHT").rank(4),
@@ -45,6 +46,7 @@ const COLUMNS: [Column; 14] = [
     Column::right("P99").rank(5),
     Column::left("STICKY").wide(),
     Column::left("STATE").shrinks(),
+    Column::left("ROLLOUT").rank(1).shrinks(),
 ];
 
 // === impl Routes ===
@@ -93,10 +95,17 @@ pub(super) fn table(routes: &[types::Route], view: &View) -> Table {
                 output::or_dash(traffic.p99_seconds, output::latency).into(),
                 route.sticky.as_str().into(),
                 state(route, backend),
+                rollout(route, backend, view),
             ]);
         }
     }
     table
+}
+
+/// The rollout, beside the backend that is to get the traffic.
+fn rollout(route: &types::Route, backend: &RouteBackend, view: &View) -> Cell {
+    let of_canary = route.rollout.as_ref().filter(|rollout| rollout.canary == backend.name);
+    of_canary.map_or_else(Cell::default, |rollout| rollout::short(rollout, view.look).into())
 }
 
 fn state(route: &types::Route, backend: &RouteBackend) -> Cell {

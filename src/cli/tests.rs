@@ -63,6 +63,21 @@ fn commands_are_parsed() {
         ("weir token list --file f --output json", true),
         ("weir token list --file f --output sarif", false),
         ("weir demo --exit --seed 1 --output json", true),
+        ("weir rollout", true),
+        ("weir rollout --output name", true),
+        ("weir rollout start shop --plan - --version v2 --reason why --supersede --wait --timeout 2h", true),
+        ("weir rollout start shop cart --dry-run", true),
+        ("weir rollout start", false),
+        ("weir rollout list --route shop --active --phase paused --limit 3", true),
+        ("weir rollout get", true),
+        ("weir rollout get shop --watch", true),
+        ("weir rollout wait shop --timeout 90s --exit-on-approval=false", true),
+        ("weir rollout wait shop --exit-on-approval", true),
+        ("weir rollout wait shop --timeout 90", false),
+        ("weir rollout wait", false),
+        ("weir rollout promote shop --full --if-rev r3", true),
+        ("weir rollout abort shop --if-rev r3", false),
+        ("weir rollout report r-1 --output yaml", true),
         ("weir frobnicate", false),
     ] {
         assert_eq!(Cli::try_parse_from(line.split(' ')).is_ok(), good, "{line}");
@@ -214,11 +229,20 @@ fn screen(status: &types::Status, now: Duration) -> String {
 #[test]
 fn status_fits_on_a_screen() {
     let now = Duration::from_secs(1_769_860_800 + 130);
-    insta::assert_snapshot!(screen(&status(), now), @r"
+    let mut staged = status();
+    staged.routes[0].rollout = Some(types::rollout::RouteRollout {
+        id: "r-7f3a2c".to_owned(),
+        canary: name("canary"),
+        phase: types::rollout::Phase::Progressing,
+        step: 1,
+        step_count: 5,
+        seconds_left: Some(134.0),
+    });
+    insta::assert_snapshot!(screen(&staged, now), @r"
     weir 0.1.0 up 3h12m  rev 42 (api, alice, 2m10s ago)  file: DRIFTED (rev 41, `weir diff`)
-    ROUTE     BACKEND  WEIGHT  TARGET  OBSERVED  HEALTH    RPS  ERR%   P50   P95   P99  STATE
+    ROUTE     BACKEND  WEIGHT  TARGET  OBSERVED  HEALTH    RPS  ERR%   P50   P95   P99  STATE  ROLLOUT
     checkout  stable       95    95 %    95.1 %   1/1 ✔  1,204  0.02  11ms  41ms  88ms
-              canary        5     5 %     4.9 %   1/1 ✔     62  0.00  11ms  41ms  88ms
+              canary        5     5 %     4.9 %   1/1 ✔     62  0.00  11ms  41ms  88ms         ◑ r-7f3a2c 1/5, 2m14s left
     drift: checkout canary: file 1, running 5
     ");
     let mut refused = status();
@@ -226,7 +250,7 @@ fn status_fits_on_a_screen() {
     refused.routes[0].kill_switch = Some(name("stable"));
     insta::assert_snapshot!(screen(&refused, now), @r"
     weir 0.1.0 up 3h12m  rev 42 (api, alice, 2m10s ago)  file: REFUSED, the last good one runs
-    ROUTE     BACKEND  WEIGHT  TARGET  OBSERVED  HEALTH    RPS  ERR%   P50   P95   P99  STATE
+    ROUTE     BACKEND  WEIGHT  TARGET  OBSERVED  HEALTH    RPS  ERR%   P50   P95   P99  STATE                   ROLLOUT
     checkout  stable       95    95 %    95.1 %   1/1 ✔  1,204  0.02  11ms  41ms  88ms  KILL SWITCH: takes all
               canary        5     5 %     4.9 %   1/1 ✔     62  0.00  11ms  41ms  88ms  KILL SWITCH: cut off
     drift: checkout canary: file 1, running 5

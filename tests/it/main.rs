@@ -47,6 +47,7 @@ mod reload;
 mod responses;
 mod retries;
 mod retry_policy;
+mod rollouts;
 mod shield;
 mod split;
 mod streaming;
