@@ -111,7 +111,7 @@ impl Prepared {
         let plane =
             DataPlane::start(measured.registry.workers(), &stage.reader()).map_err(StartError::Workers)?;
         let home = directory.zip(lock);
-        let (others, notifier) = Others::of(&control, links);
+        let (others, notifier) = Others::of(&control, links, Arc::clone(&measured.control));
         let (rollouts, driver) = prepare_driver(&control, &stage, &measured, others).await?;
         Ok(Self {
             file,

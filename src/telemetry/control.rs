@@ -1,4 +1,4 @@
-//! Counters of the control plane: changes of the configuration and calls of the admin API.
+//! Counters of the control plane: changes of the configuration, calls of the admin API, notifications.
 //!
 //! These move a few times a minute and from any thread, so they are ordinary shared atomics.
 
@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use super::label::{AdminResult, ChangeResult, ChangeSource, DenialReason};
+use super::label::{AdminResult, ChangeResult, ChangeSource, DenialReason, NotificationResult};
 
 /// What the control plane counts of itself.
 #[derive(Debug, Default)]
@@ -20,6 +20,7 @@ pub struct ControlStats {
     last_refused: AtomicBool,
     admin: Mutex<BTreeMap<(&'static str, AdminResult), u64>>,
     denied: [AtomicU64; DenialReason::ALL.len()],
+    notifications: [AtomicU64; NotificationResult::ALL.len()],
     /// Streams of events.
     pub streams: StreamStats,
 }
@@ -64,6 +65,17 @@ impl ControlStats {
     #[must_use]
     pub fn denials(&self, reason: DenialReason) -> u64 {
         self.denied[reason.index()].load(Relaxed)
+    }
+
+    /// Counts an attempt to tell people something.
+    pub fn notification(&self, result: NotificationResult) {
+        self.notifications[result.index()].fetch_add(1, Relaxed);
+    }
+
+    /// How many attempts to tell people something had this result.
+    #[must_use]
+    pub fn notifications(&self, result: NotificationResult) -> u64 {
+        self.notifications[result.index()].load(Relaxed)
     }
 
     /// Whether the control file, when last read, was good.

@@ -229,6 +229,21 @@ pub enum DenialReason {
     RateLimited,
 }
 
+/// What came of an attempt to tell people something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NotificationResult {
+    /// It was taken.
+    Sent,
+    /// The place does not want it, or is not there any more.
+    Skipped,
+    /// It was not taken, and will be tried again.
+    Failed,
+    /// The place will never take it.
+    Refused,
+    /// It was tried for as long as it is of use.
+    GivenUp,
+}
+
 /// Gives an enum its variants in order, their words, and each one's place.
 macro_rules! labels {
     ($name:ident: $($variant:ident = $word:literal),+ $(,)?) => {
@@ -281,6 +296,8 @@ labels!(ChangeResult: Applied = "applied", Unchanged = "unchanged", Refused = "r
 labels!(DenialReason:
     NoToken = "no_token", WrongToken = "wrong_token", Expired = "expired", Role = "role", Scope = "scope", Host = "host",
     Origin = "origin", RateLimited = "rate_limited");
+labels!(NotificationResult:
+    Sent = "sent", Skipped = "skipped", Failed = "failed", Refused = "refused", GivenUp = "given_up");
 labels!(AdminResult: Ok = "ok", Denied = "denied", Refused = "refused", Failed = "failed");
 
 // === impl MethodLabel ===

@@ -26,7 +26,7 @@ pub use control::{ControlStats, StreamStats};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use label::{
     AdminResult, ChangeResult, ChangeSource, CodeClass, DenialReason, ErrorKind, FaultLabel, Handshake,
-    MethodLabel, PolicyLabel, Refusal, Shed, TokenLabel,
+    MethodLabel, NotificationResult, PolicyLabel, Refusal, Shed, TokenLabel,
 };
 pub use mirror::MirrorSide;
 pub use registry::{Live, Registry, Sharded};

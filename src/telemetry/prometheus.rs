@@ -137,6 +137,7 @@ impl Exporter {
         families.extend(rollouts::families(gauges));
         families.extend(admin::families(gauges));
         families.push(admin::denied(&self.control));
+        families.push(admin::notifications(&self.control));
         families.push(self.observed());
         families.extend(self.control_families());
         families.extend(streams::families(&self.control.streams));

@@ -17,7 +17,10 @@ use super::{
     machine::{Command, Phase, Rollout},
     outside::secret::hex,
 };
-use crate::{control::store::SigningKey, types::Name};
+use crate::{
+    control::{Journal, store::SigningKey},
+    types::Name,
+};
 
 /// How long a link works at most.
 pub const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -65,6 +68,9 @@ pub enum LinkError {
     /// The rollout does not wait for it any more.
     #[error("the rollout does not wait for this any more")]
     Over,
+    /// That it is used could not be written down, so it was not.
+    #[error("this could not be written to the data directory; try again later")]
+    NotKept,
 }
 
 // === impl Links ===
@@ -103,6 +109,27 @@ impl Links {
         }
         let link = Link::parse(rollout, said).ok_or(LinkError::Invalid)?;
         if now >= link.expires { Err(LinkError::Expired) } else { Ok(link) }
+    }
+
+    /// Uses up the link to `rollout` with this last part at `now`; what it says is to be carried out after that. Nothing can be done
+    /// twice with it, not even when Weir ends in between: then nothing is done.
+    ///
+    /// # Errors
+    /// When it does nothing, or cannot be used up.
+    pub async fn redeem(
+        &self,
+        journal: &Journal,
+        (rollout, token): (&Rollout, &str),
+        now: Duration,
+    ) -> Result<Link, LinkError> {
+        let link = self.verify(&rollout.id, token, now.as_secs())?;
+        link.check(rollout)?;
+        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        match journal.use_link(&link.nonce(), now_ms, link.expires.saturating_mul(1000)).await {
+            Ok(true) => Ok(link),
+            Ok(false) => Err(LinkError::Used),
+            Err(_) => Err(LinkError::NotKept),
+        }
     }
 }
 

@@ -7,7 +7,10 @@ use super::{
     *,
 };
 use crate::{
-    control::store::{MemoryStore, Store as _},
+    control::{
+        fixtures::FailingStore,
+        store::{MemoryStore, Store as _},
+    },
     rollout::fixtures::{self, name, plan, weight},
 };
 
@@ -107,9 +110,31 @@ fn a_link_is_for_one_wait_of_one_rollout() {
 }
 
 #[tokio::test]
+async fn a_link_is_used_up_together_with_the_other_one_of_its_message() {
+    let journal = Journal::of(std::sync::Arc::new(MemoryStore::new(10)));
+    let links = Links::new(&keys());
+    let now = Duration::from_secs(NOW);
+    let approve = links.mint(&link()).unwrap();
+    let reject = links.mint(&Link { command: Command::Reject, ..link() }).unwrap();
+    let mut rollout = waiting();
+    rollout.phase = Phase::Paused;
+    assert_eq!(links.redeem(&journal, (&rollout, &approve), now).await, Err(LinkError::Over));
+    // What could not be done is not used up.
+    assert_eq!(links.redeem(&journal, (&waiting(), &approve), now).await, Ok(link()));
+    for token in [&approve, &reject] {
+        assert_eq!(links.redeem(&journal, (&waiting(), token), now).await, Err(LinkError::Used));
+    }
+    let late = now + Duration::from_secs(60);
+    assert_eq!(links.redeem(&journal, (&waiting(), &approve), late).await, Err(LinkError::Expired));
+    let failing = FailingStore::default();
+    failing.broken.store(true, std::sync::atomic::Ordering::SeqCst);
+    let broken = Journal::of(std::sync::Arc::new(failing));
+    assert_eq!(links.redeem(&broken, (&waiting(), &approve), now).await, Err(LinkError::NotKept));
+}
+
+#[tokio::test]
 async fn a_link_is_used_once() {
-    let store = std::sync::Arc::new(MemoryStore::new(10));
-    let journal = crate::control::Journal::of(store);
+    let journal = Journal::of(std::sync::Arc::new(MemoryStore::new(10)));
     for (nonce, now, expected) in
         [("r-1/1", 0, true), ("r-1/1", 5, false), ("r-1/2", 5, true), ("r-1/1", 11, true)]
     {

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     config::model::rollout::{Check, Hook},
     control::Control,
+    telemetry::ControlStats,
     types::clock,
 };
 
@@ -88,9 +89,9 @@ impl Others {
         Self { client, outbox }
     }
 
-    /// One for the rollouts of `control`, and who tells people of them.
+    /// One for the rollouts of `control`, and who tells people of them, which is counted in `stats`.
     #[must_use]
-    pub fn of(control: &Control, links: Links) -> (Self, Notifier) {
+    pub fn of(control: &Control, links: Links, stats: Arc<ControlStats>) -> (Self, Notifier) {
         let (client, outbox) = (Client::new(), Arc::new(Notify::new()));
         let notifier = Notifier {
             journal: control.journal().clone(),
@@ -98,6 +99,7 @@ impl Others {
             client: client.clone(),
             links,
             outbox: Arc::clone(&outbox),
+            stats,
         };
         (Self::new(client, outbox), notifier)
     }

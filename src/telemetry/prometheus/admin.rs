@@ -1,9 +1,9 @@
-//! Who was not let in by the admin API, and its file of tokens.
+//! Who was not let in by the admin API, and its file of tokens; who was told of rollouts.
 
 use prometheus::proto::{MetricFamily, MetricType};
 
 use super::{Family, Gauges, Sample, float};
-use crate::telemetry::{ControlStats, DenialReason};
+use crate::telemetry::{ControlStats, DenialReason, NotificationResult};
 
 /// How it is with the file of tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,6 +21,19 @@ pub(super) fn denied(stats: &ControlStats) -> MetricFamily {
     Family::new(
         "weir_admin_denied_total",
         "Calls of the admin API that were not allowed, by reason.",
+        MetricType::COUNTER,
+    )
+    .extend(counts)
+    .build()
+}
+
+pub(super) fn notifications(stats: &ControlStats) -> MetricFamily {
+    let counts = NotificationResult::ALL.into_iter().map(|result| {
+        Sample::new().label("result", result.as_str()).value(float(stats.notifications(result)))
+    });
+    Family::new(
+        "weir_notifications_total",
+        "Attempts to tell people of rollouts, by result.",
         MetricType::COUNTER,
     )
     .extend(counts)

@@ -31,6 +31,7 @@ use crate::{
     config::model::rollout::{Notification, Sink},
     control::{Control, Journal, store::rollouts::Outbound},
     rollout::{links::Links, notice::Notice},
+    telemetry::{ControlStats, NotificationResult},
     types::{Name, cause::chain},
 };
 
@@ -72,6 +73,8 @@ pub struct Notifier {
     pub links: Links,
     /// Told when there are messages.
     pub outbox: Arc<Notify>,
+    /// Where it is counted.
+    pub stats: Arc<ControlStats>,
 }
 
 /// A message on its way.
@@ -158,7 +161,8 @@ impl Notifier {
         let outcome = timeout(ATTEMPT, self.attempt(&message)).await;
         let late = |_| Outcome::Failed(format!("no end within {ATTEMPT:?}"), Duration::ZERO);
         let outcome = outcome.unwrap_or_else(late);
-        let settled = settled(message, outcome, now_ms(), rand::random());
+        let (settled, result) = settled(message, outcome, now_ms(), rand::random());
+        self.stats.notification(result);
         while self.journal.set_message(settled.clone()).await.is_err() {
             sleep(STORE_PAUSE).await;
         }
@@ -201,23 +205,23 @@ async fn next(errands: &mut JoinSet<()>) -> Id {
     }
 }
 
-/// A message after an attempt with this outcome; `random` is 0 to 1.
-fn settled(message: Outbound, outcome: Outcome, now_ms: u64, random: f64) -> Outbound {
+/// A message after an attempt with this outcome, and what that is called; `random` is 0 to 1.
+fn settled(message: Outbound, outcome: Outcome, now_ms: u64, random: f64) -> (Outbound, NotificationResult) {
     let attempts = message.attempts.saturating_add(1);
-    let (due_ms, outcome) = match outcome {
-        Outcome::Sent(said) => (None, format!("sent: {said}")),
-        Outcome::Unwanted(why) => (None, format!("not sent: {why}")),
-        Outcome::Refused(why) => (None, format!("refused: {why}")),
+    let (result, due_ms, outcome) = match outcome {
+        Outcome::Sent(said) => (NotificationResult::Sent, None, format!("sent: {said}")),
+        Outcome::Unwanted(why) => (NotificationResult::Skipped, None, format!("not sent: {why}")),
+        Outcome::Refused(why) => (NotificationResult::Refused, None, format!("refused: {why}")),
         Outcome::Failed(why, _) if now_ms.saturating_sub(message.made_ms) >= GIVEN_UP_MS => {
-            (None, format!("given up after {attempts} attempts: {why}"))
+            (NotificationResult::GivenUp, None, format!("given up after {attempts} attempts: {why}"))
         }
         Outcome::Failed(why, wish) => {
             let pause = pause(attempts, random).max(wish.min(LONGEST_WISH));
             let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-            (Some(now_ms.saturating_add(pause)), format!("failed: {why}"))
+            (NotificationResult::Failed, Some(now_ms.saturating_add(pause)), format!("failed: {why}"))
         }
     };
-    Outbound { attempts, due_ms, outcome: Some(outcome), ..message }
+    (Outbound { attempts, due_ms, outcome: Some(outcome), ..message }, result)
 }
 
 /// The pause after so many failed attempts: twice as long each time. Half of it is random, so that messages that failed together are not

@@ -38,6 +38,7 @@ struct Office {
     store: Arc<MemoryStore>,
     outbox: Arc<Notify>,
     links: Links,
+    stats: Arc<ControlStats>,
     folder: TempDir,
     _running: JoinSet<()>,
 }
@@ -58,16 +59,18 @@ impl Office {
         let places = Places { known: Mutex::new(known), public_url };
         let store = Arc::new(MemoryStore::new(10));
         let (outbox, links) = (Arc::new(Notify::new()), Links::new(&store.signing_keys().unwrap()));
+        let stats = Arc::<ControlStats>::default();
         let notifier = Notifier {
             journal: Journal::of(Arc::<MemoryStore>::clone(&store)),
             addressees: Arc::new(places),
             client: Client::new(),
             links: links.clone(),
             outbox: Arc::clone(&outbox),
+            stats: Arc::clone(&stats),
         };
         let mut running = JoinSet::new();
         running.spawn(notifier.run(pending()));
-        Self { store, outbox, links, folder, _running: running }
+        Self { store, outbox, links, stats, folder, _running: running }
     }
 
     /// Puts a notice into the outbox for each of these sinks.
@@ -380,6 +383,8 @@ async fn what_fails_is_tried_again_with_the_same_key() {
     assert_eq!(failed.attempts, 1);
     let sent = office.outcome("r-7f3a2c/3/promoted/bus", "sent: 200").await;
     assert_eq!((sent.attempts, sent.due_ms), (2, None));
+    let counted = NotificationResult::ALL.map(|result| office.stats.notifications(result));
+    assert_eq!(counted, [1, 0, 1, 0, 0]);
     let asked = service.asked();
     assert_eq!(asked[0].header("x-weir-delivery"), asked[1].header("x-weir-delivery"));
     assert_eq!(asked[0].body, asked[1].body);
@@ -446,20 +451,20 @@ fn pauses_double_up_to_five_minutes_and_end_after_a_day() {
     let day = GIVEN_UP_MS;
     let failed = |wish| Outcome::Failed("503".to_owned(), Duration::from_secs(wish));
     for (outcome, age, expected) in [
-        (Outcome::Sent("200".to_owned()), 5, (None, "sent: 200")),
-        (Outcome::Unwanted("why"), 5, (None, "not sent: why")),
-        (Outcome::Refused("400".to_owned()), 5, (None, "refused: 400")),
-        (failed(0), 5, (Some(4000), "failed: 503")),
-        (failed(30), 5, (Some(30_000), "failed: 503")),
-        (failed(86_400), 5, (Some(3_600_000), "failed: 503")),
-        (failed(0), day - 1, (Some(4000), "failed: 503")),
-        (failed(0), day, (None, "given up after 3 attempts: 503")),
+        (Outcome::Sent("200".to_owned()), 5, (None, "sent: 200", NotificationResult::Sent)),
+        (Outcome::Unwanted("why"), 5, (None, "not sent: why", NotificationResult::Skipped)),
+        (Outcome::Refused("400".to_owned()), 5, (None, "refused: 400", NotificationResult::Refused)),
+        (failed(0), 5, (Some(4000), "failed: 503", NotificationResult::Failed)),
+        (failed(30), 5, (Some(30_000), "failed: 503", NotificationResult::Failed)),
+        (failed(86_400), 5, (Some(3_600_000), "failed: 503", NotificationResult::Failed)),
+        (failed(0), day - 1, (Some(4000), "failed: 503", NotificationResult::Failed)),
+        (failed(0), day, (None, "given up after 3 attempts: 503", NotificationResult::GivenUp)),
     ] {
         let made = Outbound { made_ms: 1000, attempts: 2, ..message(&notice(Occasion::Held, 1), "bus") };
-        let settled = settled(made, outcome, 1000 + age, 1.0);
+        let (settled, result) = settled(made, outcome, 1000 + age, 1.0);
         let due_in = settled.due_ms.map(|due| due - 1000 - age);
         assert_eq!((due_in, settled.outcome.as_deref()), (expected.0, Some(expected.1)));
-        assert_eq!(settled.attempts, 3);
+        assert_eq!((settled.attempts, result), (3, expected.2));
     }
 }
 
