@@ -144,6 +144,8 @@ pub enum StageTarget {
     Out {
         /// The rollout's id: nothing happens to a route that another one has by now.
         rollout: String,
+        /// The number of the stage with which it leaves; earlier ones that come afterwards are refused.
+        number: u32,
         /// The canary's share of what the two have, from now on: nothing, where the rollout was rolled back or aborted, all after a
         /// promotion, or the one of before it; `None` leaves the weights as they are.
         share: Option<Fraction>,

@@ -26,6 +26,6 @@ pub use rate::Rate;
 pub use reason::Reason;
 pub use revision::Revision;
 pub use role::Role;
-pub use stage::Stage;
+pub use stage::{Left, Stage};
 pub use state::{BackendState, OnUnavailable, StickyMode};
 pub use weight::{Weight, WeightError};

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Name, Stage, Weight};
+use super::{Left, Name, Stage, Weight};
 
 /// Every override in force, by route.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,9 @@ pub struct RouteOverlay {
     /// What a rollout makes of the traffic, while one is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<Stage>,
+    /// The rollout that left the route last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left: Option<Left>,
     /// Raised by every kill; a pinned user's cookie of an older epoch no longer counts.
     pub epoch: u32,
 }

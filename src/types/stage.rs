@@ -32,6 +32,16 @@ pub struct Stage {
     pub manual: bool,
 }
 
+/// A rollout that has left a route, and the stage with which it did: what it decided before comes too late.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Left {
+    /// The rollout's id.
+    pub rollout: String,
+    /// The stage's number.
+    pub number: u32,
+}
+
 // === impl Stage ===
 
 impl Stage {

@@ -53,7 +53,8 @@ fn enter(stage: Stage) -> Change {
 }
 
 fn withdraw() -> Change {
-    let to = StageTarget::Out { rollout: "r-1".to_owned(), share: Some(Fraction::NONE), again: None };
+    let to =
+        StageTarget::Out { rollout: "r-1".to_owned(), number: 2, share: Some(Fraction::NONE), again: None };
     Change::SetStages([(name("all"), StageChange { to, raise_epoch: true })].into())
 }
 
@@ -155,7 +156,8 @@ fn the_canary_gets_its_share_and_every_request_is_noted() {
     assert_eq!(weir.running().trial(&name("all")).unwrap().stage, 2);
 
     // Out of it, nothing is measured any more; what was promoted stays.
-    let to = StageTarget::Out { rollout: "r-1".to_owned(), share: Some(Fraction::ALL), again: None };
+    let to =
+        StageTarget::Out { rollout: "r-1".to_owned(), number: 2, share: Some(Fraction::ALL), again: None };
     weir.apply(Change::SetStages([(name("all"), StageChange { to, raise_epoch: false })].into())).unwrap();
     assert!(weir.running().trial(&name("all")).is_none());
     assert_eq!(on_canary(&mut client, 0..20, "").len(), 20);

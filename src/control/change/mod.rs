@@ -301,6 +301,7 @@ fn drop_overlay(state: &State, name: &str) -> Result<Plan, Refusal> {
     let mut after = RouteOverlay { epoch: before.epoch, ..RouteOverlay::default() };
     if in_file.is_ok() {
         after.kill_switch.clone_from(&before.kill_switch);
+        after.left.clone_from(&before.left);
         let killed = after.kill_switch.as_ref();
         warnings.extend(killed.map(|to| {
             format!("the kill switch of `{route}` stays on and sends everything to `{to}`; `weir unkill {route}` ends it")

@@ -49,8 +49,8 @@ pub(super) fn restore(state: &State, target: &Restoration) -> Plan {
     // What does not fit the file at the moment comes back too, for when it does.
     for (name, kept) in &target.overlay.routes {
         if state.route(name.as_str()).is_err() {
-            let stage = overlay.routes.get(name).and_then(|now| now.stage.clone());
-            put(&mut overlay, name, RouteOverlay { stage, ..kept.clone() });
+            let now = overlay.routes.get(name).cloned().unwrap_or_default();
+            put(&mut overlay, name, RouteOverlay { stage: now.stage, left: now.left, ..kept.clone() });
         }
     }
     if let Some((config, _)) = &then {
@@ -85,5 +85,5 @@ fn of_route(
     let kills = kept.kill_switch.is_some() && kept.kill_switch != now.kill_switch;
     let epoch = now.epoch.max(kept.epoch).saturating_add(u32::from(kills));
     // Only a rollout that runs can put a stage in force.
-    RouteOverlay { weights, epoch, stage: now.stage, ..kept }
+    RouteOverlay { weights, epoch, stage: now.stage, left: now.left, ..kept }
 }

@@ -12,7 +12,7 @@ use crate::{
         refusal::Refusal,
         state::{self, State},
     },
-    types::{BUCKETS, Fraction, Name, Overlay, RouteOverlay, Stage, Weight},
+    types::{BUCKETS, Fraction, Left, Name, Overlay, RouteOverlay, Stage, Weight},
 };
 
 /// The two versions of a rollout.
@@ -29,20 +29,27 @@ pub(super) fn set_stages(state: &State, routes: &BTreeMap<Name, StageChange>) ->
                 check(state, (name, &before), (stage, change.is_withdrawal()))?;
                 enter(state, split_route(state, name.as_str())?, &before, stage)
             }
-            StageTarget::Out { rollout, share, again } => {
+            StageTarget::Out { rollout, number, share, again } => {
                 let versions = match (&before.stage, again) {
                     (Some(stage), _) if stage.rollout == *rollout => Some((&stage.baseline, &stage.canary)),
                     (None, Some((baseline, canary))) => Some((baseline, canary)),
                     _ => None,
                 };
-                let Some(versions) = versions else {
-                    warnings.push(format!("rollout {rollout} does not have route `{name}`"));
-                    continue;
+                let mut after = match versions {
+                    Some(versions) => leave(state, name, (&before, versions), *share),
+                    None => {
+                        warnings.push(format!("rollout {rollout} does not have route `{name}`"));
+                        before.clone()
+                    }
                 };
-                leave(state, name, (&before, versions), *share)
+                // A step that was decided before and comes after this, past a withdrawal that did not wait, must find out.
+                after.left = Some(Left { rollout: rollout.clone(), number: *number });
+                after
             }
         };
-        if after == before {
+        let moves = RouteOverlay { left: before.left.clone(), ..after.clone() } != before;
+        if !moves {
+            put(&mut overlay, name, after);
             continue;
         }
         if change.raise_epoch {
@@ -116,6 +123,16 @@ fn check(
         stage.segments.iter().find(|segment| !state.file.config.segments.contains_key(*segment))
     {
         return Err(Refusal::UnknownSegment { segment: segment.clone() });
+    }
+    if let Some(left) = before.left.as_ref().filter(|left| left.rollout == stage.rollout)
+        && left.number >= stage.number
+    {
+        return Err(Refusal::StaleStage {
+            route: name.clone(),
+            rollout: stage.rollout.clone(),
+            number: stage.number,
+            actual: left.number,
+        });
     }
     match before.stage.as_ref().filter(|now| now.rollout == stage.rollout) {
         Some(now) if now != stage && now.number >= stage.number && !withdraws => Err(Refusal::StaleStage {

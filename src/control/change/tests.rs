@@ -190,7 +190,10 @@ fn enter(stage: Stage) -> Change {
 
 fn out(share: Option<f64>, raise_epoch: bool) -> StageChange {
     let share = share.map(|share| Fraction::from_percent(share).unwrap());
-    StageChange { to: StageTarget::Out { rollout: "r-1".to_owned(), share, again: None }, raise_epoch }
+    StageChange {
+        to: StageTarget::Out { rollout: "r-1".to_owned(), number: 2, share, again: None },
+        raise_epoch,
+    }
 }
 
 fn on(routes: &[&str], change: &StageChange) -> Change {
@@ -245,7 +248,11 @@ fn a_rollout_ends_withdrawn_promoted_or_as_it_is() {
     }
     // Another rollout has the route by now.
     let other = after(&start, &enter(Stage { rollout: "r-2".to_owned(), ..stage(1, 5.0) }));
-    assert!(!plan(&other, &on(&["shop"], &out(Some(0.0), true))).unwrap().changed);
+    let left = after(&other, &on(&["shop"], &out(Some(0.0), true)));
+    assert_eq!((told(&left), left.stage(&name("shop"))), (told(&other), other.stage(&name("shop"))));
+    // And what the first one decided before it left comes too late.
+    let late = plan(&left, &enter(stage(1, 5.0)));
+    assert!(matches!(late, Err(Refusal::StaleStage { .. })), "{late:?}");
     assert!(!Change::SetStages(BTreeMap::new()).is_emergency());
 }
 

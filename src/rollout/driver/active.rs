@@ -16,15 +16,18 @@ use crate::{
         machine::{self, Entry, Event, Phase, Rollout, Target, Tick, Turn},
         observe::Observer,
         outside::Outside,
-        reason::Reason,
+        reason::{Reason, Verdict},
         sums::Pair,
     },
     telemetry::Trial,
-    types::{Name, clock},
+    types::{Fraction, Name, Stage, clock},
 };
 
 /// The least time that a request is waited for before it is compared without its end.
 const HORIZON: Duration = Duration::from_secs(15);
+
+/// How long the applier is left alone after it refused.
+const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 
 /// A rollout that something can still happen to.
 pub(super) struct Active {
@@ -33,6 +36,8 @@ pub(super) struct Active {
     watched: BTreeMap<Name, Watched>,
     /// The stage that the applier was asked for and has not answered for yet.
     pub(super) applying: Option<u32>,
+    /// When it refused.
+    pub(super) refused: Option<Instant>,
     /// What the journal does not have yet.
     pub(super) unwritten: Unwritten,
     /// Those that ask others what they think of the canary.
@@ -65,7 +70,7 @@ impl Active {
             judge.resume();
         }
         let mut active = Self::with(rollout, judges);
-        active.unwritten.stage = active.rollout.traffic.stage;
+        active.unwritten = Unwritten::read(active.rollout.traffic.stage);
         active
     }
 
@@ -75,6 +80,7 @@ impl Active {
             judges,
             watched: BTreeMap::new(),
             applying: None,
+            refused: None,
             unwritten: Unwritten::default(),
             askers: JoinSet::new(),
             assessments: BTreeMap::new(),
@@ -105,17 +111,15 @@ impl Active {
 
     /// Looks at what came of its requests.
     pub(super) fn look(&mut self, context: &Context, elapsed: Duration, behind: Option<String>) -> Tick {
-        let spread = self.rollout.spread().filter(|_| self.rollout.traffic.in_force);
-        let watches = spread.is_some() && !self.rollout.phase.is_over();
-        if watches {
-            let spread = spread.as_ref().map(|spread| (spread.share.as_f64(), spread.reaches_canary()));
-            for route in self.rollout.routes.clone() {
-                if let Some(spread) = spread {
-                    self.look_at(context, &route, spread);
-                }
+        let state = context.control.state();
+        for route in self.rollout.routes.clone() {
+            // What is in force counts, not what is to be: a canary is watched for as long as it has traffic.
+            match state.stage(&route).filter(|stage| stage.rollout == self.rollout.id) {
+                Some(stage) => self.look_at(context, &route, stage),
+                None => drop(self.assessments.remove(&route)),
             }
         }
-        let (decision, gates) = self.worst(watches);
+        let (decision, gates) = self.worst();
         let at = jiff::Timestamp::from_millisecond(i64::try_from(super::now_ms()).unwrap_or(i64::MAX));
         let at = at.unwrap_or(jiff::Timestamp::MAX);
         let frozen = self.rollout.plan.freeze.iter().find(|freeze| config::freeze::is_frozen(freeze, at));
@@ -129,9 +133,9 @@ impl Active {
         }
     }
 
-    fn look_at(&mut self, context: &Context, route: &Name, (share, reaches): (f64, bool)) {
+    fn look_at(&mut self, context: &Context, route: &Name, stage: &Stage) {
         let Some(trial) = context.registry.trial_of(route) else { return };
-        if trial.rollout != self.rollout.id || trial.stage != self.rollout.traffic.stage {
+        if trial.rollout != stage.rollout || trial.stage != stage.number {
             return;
         }
         let is_known = self.watched.get(route).is_some_and(|watched| Arc::ptr_eq(&watched.trial, &trial));
@@ -142,21 +146,24 @@ impl Active {
         let (Some(watched), Some(judge)) = (self.watched.get_mut(route), self.judges.get_mut(route)) else {
             return;
         };
+        judge.enter(stage.number);
         let now = clock::now().saturating_duration_since(watched.trial.began());
         let seen = watched.observer.read(&watched.trial, now);
+        let share = stage.share.as_f64();
         let weight = Some(share).filter(|share| *share > 0.0 && *share < 1.0);
-        let at = Circumstances { now, weight, expects_traffic: reaches };
+        let expects_traffic = share > 0.0 || stage.mirror.is_some_and(|share| share != Fraction::NONE);
+        let at = Circumstances { now, weight, expects_traffic };
         let assessment =
             judge.look((&self.rollout.plan.analysis, &self.rollout.plan.blast_radius), &seen, at);
         self.assessments.insert(route.clone(), assessment);
     }
 
     /// What follows of all routes together: the worst of them.
-    fn worst(&self, watches: bool) -> (Decision, Vec<Reason>) {
+    fn worst(&self) -> (Decision, Vec<Reason>) {
         let several = self.rollout.routes.len() > 1;
-        let mut worst = Decision::Go;
+        let mut worst = if self.is_judged() { Decision::Go } else { unjudged() };
         let mut gates = Vec::new();
-        for (route, assessment) in self.assessments.iter().filter(|_| watches) {
+        for (route, assessment) in &self.assessments {
             let of_route = |reason: &Reason| Reason {
                 route: Some(route.clone()),
                 words: if several { format!("{route}: {}", reason.words) } else { reason.words.clone() },
@@ -176,18 +183,20 @@ impl Active {
         (worst, gates)
     }
 
+    /// Whether every route was looked at since its stage began.
+    fn is_judged(&self) -> bool {
+        let has_gates = !self.rollout.plan.analysis.gates.is_empty();
+        let judged = |route: &Name| {
+            let number = self.judges.get(route).map(Judge::number);
+            self.assessments.contains_key(route) && number == Some(self.rollout.traffic.stage)
+        };
+        !has_gates || self.rollout.spread().is_none() || self.rollout.routes.iter().all(judged)
+    }
+
     /// Takes an event, and says what is worth telling of it.
     pub(super) fn step(&mut self, event: &Event, now_ms: u64) -> Vec<Entry> {
         let Turn { rollout, effects, entries } = machine::step(&self.rollout, event, now_ms);
-        let moved = rollout.traffic.stage != self.rollout.traffic.stage;
         self.rollout = rollout;
-        if moved {
-            if matches!(self.rollout.traffic.target, Target::Step(_)) {
-                self.judges.values_mut().for_each(Judge::stage_change);
-            }
-            self.assessments.clear();
-            self.watched.clear();
-        }
         self.unwritten.add(effects, entries.clone());
         entries
     }
@@ -197,7 +206,8 @@ impl Active {
         let traffic = &self.rollout.traffic;
         // Forward only once the journal has it; back at once.
         let may = traffic.target == Target::Withdrawn || self.unwritten.stage >= traffic.stage;
-        !traffic.in_force && may && self.applying != Some(traffic.stage)
+        let rests = self.refused.is_some_and(|at| clock::now() < at + REFUSED_PAUSE);
+        !traffic.in_force && may && !rests && self.applying != Some(traffic.stage)
     }
 
     /// An answer of somebody who was asked.
@@ -261,6 +271,15 @@ impl Asker {
             sleep(every).await;
         }
     }
+}
+
+/// What follows while nothing was seen of a stage yet.
+fn unjudged() -> Decision {
+    Decision::Wait(Box::new(Reason::plain(
+        "gates",
+        Verdict::NoData,
+        "the gates have not looked at this step yet",
+    )))
 }
 
 /// How bad a decision is.

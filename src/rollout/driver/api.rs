@@ -57,6 +57,9 @@ pub enum StartError {
     /// Its idempotency key was used for something else.
     #[error("the idempotency key was used for another request, which started rollout {0}")]
     KeyReused(String),
+    /// The journal does not take it; nothing has begun.
+    #[error("it cannot be written down: {0}")]
+    Unwritten(StoreError),
     /// The driver has stopped.
     #[error("weir is stopping")]
     Stopping,

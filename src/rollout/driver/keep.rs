@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Active, CHECKPOINT, Driver, Message, now_ms};
+use super::{Active, CHECKPOINT, Driver, Message, StartError, StartReply, now_ms};
 use crate::{
     control::store::{
         StoreError,
@@ -29,6 +29,10 @@ pub(super) struct Unwritten {
     is_writing: bool,
     /// When it may be tried again.
     retry_at: Option<tokio::time::Instant>,
+    /// Whether the journal knows the rollout at all.
+    is_known: bool,
+    /// Those who wait until it does.
+    waiting: Vec<StartReply>,
 }
 
 /// What a write has brought to the journal.
@@ -48,6 +52,16 @@ impl Unwritten {
         self.entries.extend(entries);
     }
 
+    /// Where to wait until the journal knows the rollout; `None` when it does.
+    pub(super) fn waiting(&mut self) -> Option<&mut Vec<StartReply>> {
+        (!self.is_known).then_some(&mut self.waiting)
+    }
+
+    /// What was read from the journal, at this stage.
+    pub(super) fn read(stage: u32) -> Self {
+        Self { stage, is_known: true, ..Self::default() }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.effects.is_empty() && !self.is_writing
     }
@@ -65,7 +79,8 @@ impl Driver {
         for active in self.active.values_mut() {
             let due = now.saturating_duration_since(active.checkpoint) >= CHECKPOINT;
             let unwritten = &active.unwritten;
-            let has_news = !unwritten.entries.is_empty()
+            let has_news = !unwritten.is_known
+                || !unwritten.entries.is_empty()
                 || !unwritten.effects.is_empty()
                 || unwritten.stage < active.rollout.traffic.stage;
             let may = unwritten.retry_at.is_none_or(|at| now >= at);
@@ -89,12 +104,25 @@ impl Driver {
         let Some(active) = self.active.get_mut(id) else { return };
         active.unwritten.is_writing = false;
         if let Err(error) = result {
+            if !active.unwritten.is_known && !active.unwritten.waiting.is_empty() {
+                // Somebody waits to hear of it, so it is theirs to try again.
+                let waiting = std::mem::take(&mut active.unwritten.waiting);
+                self.active.remove(id);
+                for reply in waiting {
+                    let _ = reply.send(Err(StartError::Unwritten(error.clone())));
+                }
+                return;
+            }
             active.unwritten.retry_at = Some(clock::now() + RETRY);
             self.problem(format!("rollout {id} cannot be written down: {error}"));
             return;
         }
         let unwritten = &mut active.unwritten;
         unwritten.retry_at = None;
+        unwritten.is_known = true;
+        for reply in unwritten.waiting.drain(..) {
+            let _ = reply.send(Ok(Arc::new(active.rollout.clone())));
+        }
         unwritten.stage = unwritten.stage.max(written.stage);
         unwritten.entries.drain(..written.entries.min(unwritten.entries.len()));
         let effects: Vec<Effect> =

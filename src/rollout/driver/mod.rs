@@ -124,6 +124,9 @@ enum Message {
     },
 }
 
+/// Waits for a rollout to begin.
+type StartReply = oneshot::Sender<Result<Arc<Rollout>, StartError>>;
+
 /// Why a command to a rollout was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
@@ -133,6 +136,9 @@ pub enum CommandError {
     /// It makes no sense now.
     #[error(transparent)]
     NotNow(#[from] NotNow),
+    /// Something else stands in its way.
+    #[error("{0}")]
+    Hindered(String),
     /// The person who gave it may not.
     #[error("{0}")]
     NotAllowed(String),
@@ -200,10 +206,12 @@ impl Driver {
     fn take(&mut self, message: Message) {
         match message {
             Message::Start(request, once, reply) => {
-                let _ = reply.send(self.once(once, |driver| driver.start(*request)));
+                let begun = self.once(once, |driver| driver.start(*request));
+                self.answer(begun, reply);
             }
             Message::Retry { id, by, once, reply } => {
-                let _ = reply.send(self.once(once, |driver| driver.retry(&id, &by)));
+                let begun = self.once(once, |driver| driver.retry(&id, &by));
+                self.answer(begun, reply);
             }
             Message::Command { id, command, by, reply } => {
                 let _ = reply.send(self.command(&id, command, by));
@@ -216,6 +224,15 @@ impl Driver {
                     active.answered(gate, &answer);
                 }
             }
+        }
+    }
+
+    /// Says that a rollout has begun, once the journal has it.
+    fn answer(&mut self, begun: Result<Arc<Rollout>, StartError>, reply: StartReply) {
+        let new = begun.as_ref().ok().and_then(|rollout| self.active.get_mut(&rollout.id));
+        match new.and_then(|active| active.unwritten.waiting()) {
+            Some(waiting) => waiting.push(reply),
+            None => drop(reply.send(begun)),
         }
     }
 
@@ -255,6 +272,16 @@ impl Driver {
             });
         };
         command.check(active.rollout.phase)?;
+        let rollout = &active.rollout;
+        if command == Command::Undo && rollout.age >= rollout.plan.keep_baseline {
+            let words = "the old version is no backup any more; roll it out like a new one";
+            return Err(CommandError::Hindered(words.to_owned()));
+        }
+        if matches!(command, Command::Promote | Command::PromoteFull)
+            && let Some(other) = self.behind(id)
+        {
+            return Err(CommandError::Hindered(format!("rollout {other} has to be over first")));
+        }
         self.step(id, &Event::Command(command, by));
         let active = self.active.get(id).ok_or_else(|| CommandError::Unknown(id.to_owned()))?;
         Ok(Arc::new(active.rollout.clone()))
@@ -263,6 +290,7 @@ impl Driver {
     fn applied(&mut self, id: &str, stage: u32, result: Result<(), Refusal>) {
         if let Some(active) = self.active.get_mut(id) {
             active.applying = None;
+            active.refused = result.is_err().then(clock::now);
         }
         match result {
             Ok(()) => self.step(id, &Event::InForce(stage)),

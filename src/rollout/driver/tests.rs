@@ -17,7 +17,7 @@ use crate::{
         Applier, Change, Channel, Command as Wanted, CompileError, ControlFile, Origin, Publisher,
         WeightChange,
         fixtures::{self, FailingStore},
-        store::Store,
+        store::{RolloutStore as _, Store},
     },
     rollout::{
         fixtures::{max, name, plan, secs, weight},
@@ -275,12 +275,79 @@ async fn a_bad_canary_is_withdrawn_even_with_the_disk_broken_and_hooks_that_hang
 async fn nothing_moves_forward_that_is_not_written_down() {
     let stand = Stand::start().await;
     stand.store.broken.store(true, Ordering::Release);
+    let refused = stand.rollouts.start(request(plan(steps(), Vec::new()))).await;
+    assert!(matches!(refused, Err(StartError::Unwritten(_))), "{refused:?}");
+    assert!(stand.rollouts.board().rollouts.is_empty());
+    stand.store.broken.store(false, Ordering::Release);
     let id = stand.begin(plan(steps(), Vec::new())).await;
+    stand.reaches(&id, Phase::Progressing).await;
+    sleep(secs(1)).await;
+    stand.store.broken.store(true, Ordering::Release);
     sleep(secs(60)).await;
-    assert_eq!(stand.canary_share(), 0.0);
+    assert_eq!(stand.canary_share(), 0.05);
     assert!(stand.rollouts.board().problems[0].contains("No space left on device"));
     stand.store.broken.store(false, Ordering::Release);
     stand.reaches(&id, Phase::Promoted).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_is_watched_while_its_next_step_cannot_be_written_down() {
+    let stand = Stand::start().await;
+    let id = stand.begin(plan(steps(), errors())).await;
+    stand.reaches(&id, Phase::Progressing).await;
+    for _ in 0..150 {
+        stand.serve(10, 0.0);
+        sleep(Duration::from_millis(100)).await;
+    }
+    stand.store.broken.store(true, Ordering::Release);
+    for _ in 0..100 {
+        stand.serve(10, 0.0);
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!((stand.rollout(&id).step, stand.canary_share()), (1, 0.05));
+    let began = clock::now();
+    while stand.canary_share() > 0.0 {
+        stand.serve(20, 0.5);
+        sleep(Duration::from_millis(100)).await;
+        assert!(began.elapsed() < secs(20), "{:#?}", stand.rollout(&id));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_was_decided_before_a_withdrawal_comes_too_late() {
+    let stand = Stand::start().await;
+    let id = stand.begin(plan(steps(), Vec::new())).await;
+    stand.reaches(&id, Phase::Progressing).await;
+    sleep(secs(1)).await;
+    let late = stand.rollout(&id).stage().unwrap();
+    stand.command(&id, Command::Abort).await.unwrap();
+    stand.reaches(&id, Phase::Aborted).await;
+    let change =
+        crate::control::StageChange { to: crate::control::StageTarget::Stage(late), raise_epoch: false };
+    let command = Wanted::new(
+        Change::SetStages([(name("shop"), change)].into()),
+        Origin::new("rollout", Channel::Rollout),
+    );
+    assert!(matches!(stand.control.apply(command).await, Err(Refusal::StaleStage { .. })));
+    assert_eq!(stand.canary_share(), 0.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_withdrawal_that_no_journal_has_is_not_taken_back_by_a_restart() {
+    let stand = Stand::start().await;
+    let id = stand.begin(plan(steps(), errors())).await;
+    stand.reaches(&id, Phase::Progressing).await;
+    sleep(secs(6)).await;
+    // The journal knows the step; what comes now it does not take, the overlay's record does.
+    let kept = stand.store.rollouts().unwrap();
+    stand.command(&id, Command::Abort).await.unwrap();
+    stand.reaches(&id, Phase::Aborted).await;
+    let store = stand.stop().await;
+    store.inner.keep_rollout(&kept[0], &[], &[]).unwrap();
+    let stand = Stand::with(store, file(None)).await;
+    stand.reaches(&id, Phase::Aborted).await;
+    assert_eq!(stand.canary_share(), 0.0);
+    assert!(stand.rollout(&id).ending.as_ref().unwrap().reason.words.contains("before Weir was restarted"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -42,12 +42,17 @@ async fn apply(control: &crate::control::Control, command: Command) -> Result<()
 }
 
 fn changes(rollout: &Rollout, known: &[&Name]) -> BTreeMap<Name, StageChange> {
+    let stage = rollout.traffic.stage;
     let is_undone =
         rollout.ending.as_ref().is_some_and(|ending| ending.reason.gate == machine::Command::Undo.as_str());
     let versions = (rollout.plan.baseline.clone(), rollout.plan.canary.clone());
     let again = is_undone.then_some(versions);
-    let out =
-        |share| StageTarget::Out { rollout: rollout.id.clone(), share: Some(share), again: again.clone() };
+    let out = |share| StageTarget::Out {
+        rollout: rollout.id.clone(),
+        number: stage,
+        share: Some(share),
+        again: again.clone(),
+    };
     let (to, raise_epoch) = match (rollout.traffic.target, rollout.stage()) {
         (Target::Withdrawn, _) => (out(Fraction::NONE), true),
         (Target::Promoted, _) => (out(Fraction::ALL), false),

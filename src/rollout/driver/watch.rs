@@ -18,6 +18,16 @@ pub(super) fn event(rollout: &Rollout, state: &State) -> Option<Event> {
     if !matches!(rollout.traffic.target, Target::Step(_)) {
         return None;
     }
+    let withdrawn = |route: &&Name| {
+        let left = state.overlay.routes.get(*route).and_then(|overlay| overlay.left.as_ref());
+        left.is_some_and(|left| left.rollout == rollout.id && left.number >= rollout.traffic.stage)
+    };
+    if let Some(route) = rollout.routes.iter().find(withdrawn) {
+        // Nothing was waited for to withdraw it, not even the journal.
+        return Some(Event::Lost(format!(
+            "the canary was withdrawn from route `{route}` before Weir was restarted"
+        )));
+    }
     let by = || By { actor: state.origin.actor.clone(), reason: state.origin.reason.clone() };
     for route in &rollout.routes {
         if state.kill_switch(route).is_some() {

@@ -84,6 +84,8 @@ pub enum Decision {
 /// Judges the canary on one route.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Judge {
+    /// The number of the stage that it judges.
+    number: u32,
     memories: Vec<Memory>,
     sample_ratio: SampleRatio,
     /// Whether users of this stage have not been counted by a process before this one.
@@ -158,6 +160,7 @@ impl Judge {
             Check::Prometheus(_) | Check::Webhook(_) => Memory::Outside(outside::Memory::default()),
         };
         Self {
+            number: 0,
             memories: analysis.gates.iter().map(memory).collect(),
             sample_ratio: SampleRatio::default(),
             counts_users: true,
@@ -185,6 +188,20 @@ impl Judge {
         }
         self.counts_users = true;
         self.forget();
+    }
+
+    /// From here on it judges the stage of this number.
+    pub fn enter(&mut self, number: u32) {
+        if self.number != number {
+            self.stage_change();
+            self.number = number;
+        }
+    }
+
+    /// The number of the stage that it judges.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.number
     }
 
     /// The same stage in another process: what was not kept is gone, and its users are not counted a second time.

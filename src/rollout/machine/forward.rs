@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{ApprovalState, By, Command, Machine, Phase, Spread, StepStatus, Target, Tick, number};
 use crate::{
-    config::model::rollout::{HookKind, Occasion, OnInconclusive, OnTimeout},
+    config::model::rollout::{HookKind, Occasion, OnInconclusive, OnNoData, OnTimeout},
     rollout::{
         judge::Decision,
         reason::{Reason, Verdict},
@@ -82,8 +82,14 @@ impl Machine {
 
     /// Whether the plan takes the canary back for a reason that only keeps others where they are.
     fn lacks_proof(&self, reason: &Reason) -> bool {
-        let is_test = reason.test == "e_value" && reason.verdict == Verdict::Inconclusive;
-        is_test && self.rollout.plan.analysis.on_inconclusive == OnInconclusive::Rollback
+        let analysis = &self.rollout.plan.analysis;
+        match reason.verdict {
+            Verdict::Inconclusive => {
+                reason.test == "e_value" && analysis.on_inconclusive == OnInconclusive::Rollback
+            }
+            Verdict::NoData => analysis.on_no_data == OnNoData::Fail,
+            _ => false,
+        }
     }
 
     /// On to the next step, or to the end of the plan.

@@ -273,6 +273,11 @@ impl Machine {
             self.hooks_after_restart();
             return;
         }
+        if self.rollout.paused.as_ref().is_some_and(|paused| paused.reason.gate == "manual_weights") {
+            // The weights are somebody's until they say otherwise.
+            self.hooks_after_restart();
+            return;
+        }
         // What was in force before may not be now; it is made so, which costs nothing when it is.
         self.rollout.traffic.in_force = false;
         self.effects.push(Effect::SetTraffic);

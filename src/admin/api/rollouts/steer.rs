@@ -362,6 +362,7 @@ fn failed_command(app: &AppState, error: CommandError) -> Refused {
     match error {
         CommandError::Unknown(id) => unknown(&app.rollouts.board(), &id),
         CommandError::NotNow(error) => Kind::RolloutPhase.because(error.to_string()),
+        CommandError::Hindered(why) => Kind::RolloutPhase.because(why),
         CommandError::NotAllowed(why) => Kind::Forbidden.because(why),
         CommandError::Stopping => Refusal::Stopping.into(),
     }
@@ -378,6 +379,7 @@ pub(super) fn failed_start(app: &AppState, error: StartError) -> Refused {
         }
         StartError::Unfit(_) => Kind::InvalidPlan.because(detail),
         StartError::KeyReused(_) => Kind::KeyReused.because(detail),
+        StartError::Unwritten(error) => Refusal::Store(error).into(),
         StartError::Stopping => Refusal::Stopping.into(),
     }
 }

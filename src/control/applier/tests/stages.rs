@@ -27,7 +27,8 @@ fn step(number: u32, percent: f64) -> Change {
 }
 
 fn withdraw() -> Change {
-    let to = StageTarget::Out { rollout: "r-1".to_owned(), share: Some(Fraction::NONE), again: None };
+    let to =
+        StageTarget::Out { rollout: "r-1".to_owned(), number: 2, share: Some(Fraction::NONE), again: None };
     Change::SetStages([(name("shop"), StageChange { to, raise_epoch: true })].into())
 }
 
