@@ -47,8 +47,9 @@ impl Users {
     }
 
     fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        (0..BUCKETS).filter(|number| {
-            self.words.get((number / 64) as usize).is_some_and(|word| word >> (number % 64) & 1 == 1)
+        let used = self.words.iter().zip(0_u32..).filter(|(word, _)| **word != 0);
+        used.flat_map(|(word, place)| {
+            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| place * 64 + bit)
         })
     }
 }

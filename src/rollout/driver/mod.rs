@@ -44,7 +44,7 @@ const INBOX: usize = 256;
 /// What a slow listener may be behind before it misses some.
 const TOLD: usize = 256;
 /// How often what gates have gathered is written down while nothing else is.
-const CHECKPOINT: Duration = Duration::from_secs(5);
+const CHECKPOINT: Duration = Duration::from_secs(1);
 
 /// What the driver has to know of the world.
 pub trait Surroundings: Send + Sync + 'static {

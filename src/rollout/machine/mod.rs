@@ -282,7 +282,11 @@ impl Machine {
         self.rollout.traffic.in_force = false;
         self.effects.push(Effect::SetTraffic);
         self.hooks_after_restart();
-        self.enter(format!("goes on after a restart; Weir was down for {down:.1?}"), None, None);
+        self.enter(
+            format!("goes on after a restart; it was last written down {down:.1?} before"),
+            None,
+            None,
+        );
     }
 
     /// Has people told of what was entered last.
