@@ -23,7 +23,11 @@ pub use events::Events;
 pub use server::{BindError, Door, check_bind, serve};
 pub use view::View;
 
-use crate::{control::Control, rollout::Rollouts, telemetry::ControlStats};
+use crate::{
+    control::Control,
+    rollout::{Rollouts, links::Links},
+    telemetry::ControlStats,
+};
 
 /// What every handler has; cheap to clone.
 #[derive(Clone)]
@@ -38,6 +42,8 @@ pub struct AppState {
     pub auth: Arc<Auth>,
     /// Rollouts, and the way to start and steer them.
     pub rollouts: Rollouts,
+    /// Checks the links that agree to a step of a rollout, or reject it.
+    pub links: Links,
     /// What clients are told of as it happens; [`events::follow`] has to run.
     pub events: Arc<Events>,
     /// The address that is served; its host is one that may be asked.

@@ -3,6 +3,7 @@
 mod auth;
 mod errors;
 mod history;
+mod links;
 mod rollouts;
 
 use std::{
@@ -28,7 +29,7 @@ use crate::{
         fixtures::{self, FailingStore, name},
         store::Store,
     },
-    rollout::Rollouts,
+    rollout::{Rollouts, links::Links},
     telemetry::AdminResult,
     types::{Name, Overlay, Revision},
 };
@@ -121,6 +122,7 @@ struct Fixture {
     view: Arc<FakeView>,
     control: Control,
     auth: Arc<Auth>,
+    links: Links,
 }
 
 /// What came back.
@@ -153,16 +155,18 @@ impl Fixture {
         let view = Arc::<FakeView>::default();
         let auth = Arc::new(auth);
         let events = Arc::new(Events::new(Arc::clone(&stats)));
+        let links = Links::new(&store.signing_keys().unwrap());
         let app = AppState {
             control: control.clone(),
             view: Arc::clone(&view) as _,
             stats: Arc::clone(&stats),
             auth: Arc::clone(&auth),
             rollouts: rollouts::running(&control),
+            links: links.clone(),
             events,
             bind,
         };
-        Self { service: TowerToHyperService::new(router(app)), store, stats, view, control, auth }
+        Self { service: TowerToHyperService::new(router(app)), store, stats, view, control, auth, links }
     }
 
     /// Sends `METHOD path`, with header lines below it; `peer: ADDRESS` says where it comes from.
@@ -382,7 +386,8 @@ async fn a_real_socket_is_served_until_shutdown() {
     let events = Arc::new(Events::new(Arc::default()));
     let rollouts = Rollouts::detached(control.journal().clone());
     let view = Arc::<FakeView>::default();
-    let app = AppState { control, view, stats: Arc::default(), auth, events, rollouts, bind };
+    let links = Links::new(&[]);
+    let app = AppState { control, view, stats: Arc::default(), auth, events, rollouts, links, bind };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let door = Door::new(crate::net::Listener::Tcp(listener));
     let serving = tokio::spawn(serve(door, router(app), async {

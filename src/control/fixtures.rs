@@ -303,4 +303,7 @@ impl RolloutStore for FailingStore {
         self.check()?;
         self.inner.use_link(nonce, now_ms, until_ms)
     }
+    fn is_link_used(&self, nonce: &str) -> Result<bool, StoreError> {
+        self.inner.is_link_used(nonce)
+    }
 }

@@ -103,6 +103,15 @@ impl Journal {
         self.with(move |store| store.use_link(&nonce, now_ms, until_ms)).await
     }
 
+    /// Whether what `nonce` names was used, as far as that is not forgotten.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn is_link_used(&self, nonce: &str) -> Result<bool, StoreError> {
+        let nonce = nonce.to_owned();
+        self.with(move |store| store.is_link_used(&nonce)).await
+    }
+
     async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,

@@ -63,6 +63,7 @@ struct Prepared {
     driver: Driver,
     notifier: Notifier,
     rollouts: Rollouts,
+    links: Links,
 }
 
 /// Starts Weir on the current runtime, which becomes the control plane's; the data plane has threads of its own.
@@ -111,7 +112,7 @@ impl Prepared {
         let plane =
             DataPlane::start(measured.registry.workers(), &stage.reader()).map_err(StartError::Workers)?;
         let home = directory.zip(lock);
-        let (others, notifier) = Others::of(&control, links, Arc::clone(&measured.control));
+        let (others, notifier) = Others::of(&control, links.clone(), Arc::clone(&measured.control));
         let (rollouts, driver) = prepare_driver(&control, &stage, &measured, others).await?;
         Ok(Self {
             file,
@@ -127,13 +128,14 @@ impl Prepared {
             driver,
             notifier,
             rollouts,
+            links,
         })
     }
 
     /// Begins to accept, and everything else that goes on from here.
     async fn serve(self) -> Result<Running, StartError> {
         let Self { file, home, taken, measured, stage, control, front, plane, .. } = self;
-        let (admin_socket, rollouts) = (self.admin, self.rollouts);
+        let (admin_socket, rollouts) = (self.admin, (self.rollouts, self.links));
         let unknown = |error| StartError::Admin(file.config.admin.bind, error);
         let admin = admin_socket.local_addr().map_err(unknown)?;
         let admin_handle = socket2::SockRef::from(&admin_socket).try_clone();
@@ -255,7 +257,7 @@ fn app(
     stage: &Stage,
     measured: &Measured,
     (bind, auth, draining): (SocketAddr, &Arc<Auth>, &Arc<AtomicBool>),
-    rollouts: Rollouts,
+    (rollouts, links): (Rollouts, Links),
 ) -> admin::AppState {
     let view = SystemView {
         control: control.clone(),
@@ -272,7 +274,8 @@ fn app(
     let stats = Arc::clone(&measured.control);
     let auth = Arc::clone(auth);
     let events = Arc::new(admin::Events::new(Arc::clone(&stats)));
-    admin::AppState { control: control.clone(), view: Arc::new(view), stats, auth, events, rollouts, bind }
+    let control = control.clone();
+    admin::AppState { control, view: Arc::new(view), stats, auth, events, rollouts, links, bind }
 }
 
 /// Waits until the sender sends or is gone; both mean stop.

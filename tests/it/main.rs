@@ -36,6 +36,7 @@ mod http2_streams;
 mod jwt;
 mod keep_alive;
 mod limits;
+mod links;
 mod log;
 mod mirror;
 mod names;

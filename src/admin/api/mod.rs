@@ -84,6 +84,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(rollouts::reject))
         .routes(routes!(rollouts::undo))
         .routes(routes!(rollouts::retry))
+        .routes(routes!(rollouts::show_link, rollouts::use_link))
         .routes(routes!(audit::list))
         .routes(routes!(audit::verify))
         .routes(routes!(config::file))

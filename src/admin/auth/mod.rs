@@ -332,7 +332,7 @@ impl Auth {
     }
 
     /// Counts a failed attempt; after too many of one address, it is told to wait.
-    fn count(&self, denial: Denial, peer: &Peer) -> Denial {
+    pub(super) fn count(&self, denial: Denial, peer: &Peer) -> Denial {
         let nothing = HeaderList::default();
         let view = RequestView {
             method: "",

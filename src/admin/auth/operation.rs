@@ -90,6 +90,8 @@ const TABLE: &[Row] = &[
     ("/v1/rollouts/{rollout}/reject", ("reject_rollout", VIEWER), Some(("reject_rollout", OPERATOR))),
     ("/v1/rollouts/{rollout}/undo", ("undo_rollout", VIEWER), Some(("undo_rollout", OPERATOR))),
     ("/v1/rollouts/{rollout}/retry", ("retry_rollout", VIEWER), Some(("retry_rollout", OPERATOR))),
+    // The link itself is what one has to have; the handler looks at it.
+    ("/v1/rollouts/{rollout}/links/{token}", ("rollout_link", OPEN), Some(("rollout_link", OPEN))),
     ("/v1/audit", ("audit", VIEWER), None),
     ("/v1/audit/verify", ("audit", VIEWER), None),
 ];
@@ -100,6 +102,11 @@ impl Operation {
     /// An attempt to log in.
     pub(in crate::admin) const fn login() -> Self {
         Self { label: "session", need: OPEN, changes: false }
+    }
+
+    /// An attempt to use an approval link.
+    pub(in crate::admin) const fn rollout_link() -> Self {
+        Self { label: "rollout_link", need: OPEN, changes: false }
     }
 
     /// Whether only its body says which routes it is about.
@@ -150,9 +157,11 @@ mod tests {
     #[test]
     fn changing_traffic_takes_an_operator_and_reading_nobody_unknown() {
         for (path, (_, read), write) in TABLE {
-            let open = ["/livez", "/readyz"].contains(path);
+            let is_link = path.ends_with("/links/{token}");
+            let open = is_link || ["/livez", "/readyz"].contains(path);
             assert_eq!(*read == OPEN, open, "{path}");
             let harmless = ["explain", "check", "diff", "session"].iter().any(|word| path.ends_with(word));
+            let harmless = harmless || is_link;
             if let Some((_, need)) = write
                 && !harmless
             {

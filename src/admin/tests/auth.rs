@@ -33,13 +33,13 @@ fn entry(name: &str, role: Role, routes: &[&str]) -> TokenEntry {
 }
 
 /// A Weir with tokens: that of `alice` is `weir_alice`.
-struct Guarded {
-    fixture: Fixture,
+pub(super) struct Guarded {
+    pub(super) fixture: Fixture,
     folder: tempfile::TempDir,
 }
 
 impl Guarded {
-    fn start(change: impl FnOnce(&mut Admin)) -> Self {
+    pub(super) fn start(change: impl FnOnce(&mut Admin)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens");
         let ended = TokenEntry {
@@ -63,12 +63,12 @@ impl Guarded {
         Self { fixture: Fixture::with(Auth::new(&admin).unwrap()), folder }
     }
 
-    async fn send(&self, head: &str, body: &str) -> Reply {
+    pub(super) async fn send(&self, head: &str, body: &str) -> Reply {
         self.fixture.send(head, body).await
     }
 
     /// Sends a request of somebody.
-    async fn ask(&self, who: &str, head: &str, body: &str) -> Reply {
+    pub(super) async fn ask(&self, who: &str, head: &str, body: &str) -> Reply {
         self.send(&format!("{head}\nauthorization: Bearer weir_{who}"), body).await
     }
 }

@@ -69,7 +69,7 @@ async fn started(fixture: &Fixture) -> String {
 }
 
 /// Waits until a rollout is so; how it is then.
-async fn reaches(fixture: &Fixture, id: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+pub(super) async fn reaches(fixture: &Fixture, id: &str, is_so: impl Fn(&Value) -> bool) -> Value {
     let mut seen = Value::Null;
     for _ in 0..500 {
         seen = fixture.send(&format!("GET /v1/rollouts/{id}"), "").await.json();
@@ -81,7 +81,7 @@ async fn reaches(fixture: &Fixture, id: &str, is_so: impl Fn(&Value) -> bool) ->
     panic!("never so: {seen}");
 }
 
-async fn phase(fixture: &Fixture, id: &str, phase: &str) -> Value {
+pub(super) async fn phase(fixture: &Fixture, id: &str, phase: &str) -> Value {
     reaches(fixture, id, |rollout| rollout["phase"] == phase).await
 }
 

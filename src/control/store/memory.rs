@@ -221,6 +221,10 @@ impl RolloutStore for MemoryStore {
         content.links_used.retain(|_, until| *until >= now_ms);
         Ok(content.links_used.insert(nonce.to_owned(), until_ms).is_none())
     }
+
+    fn is_link_used(&self, nonce: &str) -> Result<bool, StoreError> {
+        Ok(self.lock().links_used.contains_key(nonce))
+    }
 }
 
 // === impl Content ===

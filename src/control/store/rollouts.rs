@@ -110,4 +110,10 @@ pub trait RolloutStore {
     /// # Errors
     /// When it cannot be written.
     fn use_link(&self, nonce: &str, now_ms: u64, until_ms: u64) -> Result<bool, StoreError>;
+
+    /// Whether what `nonce` names was used, as far as that is not forgotten.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn is_link_used(&self, nonce: &str) -> Result<bool, StoreError>;
 }

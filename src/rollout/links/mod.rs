@@ -71,6 +71,9 @@ pub enum LinkError {
     /// That it is used could not be written down, so it was not.
     #[error("this could not be written to the data directory; try again later")]
     NotKept,
+    /// Weir does not take it any more.
+    #[error("Weir is stopping")]
+    Stopping,
 }
 
 // === impl Links ===
@@ -111,6 +114,26 @@ impl Links {
         if now >= link.expires { Err(LinkError::Expired) } else { Ok(link) }
     }
 
+    /// What the link to `rollout` with this last part would do at `now`, and changes nothing.
+    ///
+    /// # Errors
+    /// When it would do nothing.
+    pub async fn look(
+        &self,
+        journal: &Journal,
+        (rollout, token): (&Rollout, &str),
+        now: Duration,
+    ) -> Result<Link, LinkError> {
+        let link = self.verify(&rollout.id, token, now.as_secs())?;
+        // A rollout goes on because a link was used: that says more than that it has gone on. What cannot be read here is found when it is
+        // to be written.
+        if journal.is_link_used(&link.nonce()).await.unwrap_or(false) {
+            return Err(LinkError::Used);
+        }
+        link.check(rollout)?;
+        Ok(link)
+    }
+
     /// Uses up the link to `rollout` with this last part at `now`; what it says is to be carried out after that. Nothing can be done
     /// twice with it, not even when Weir ends in between: then nothing is done.
     ///
@@ -122,8 +145,7 @@ impl Links {
         (rollout, token): (&Rollout, &str),
         now: Duration,
     ) -> Result<Link, LinkError> {
-        let link = self.verify(&rollout.id, token, now.as_secs())?;
-        link.check(rollout)?;
+        let link = self.look(journal, (rollout, token), now).await?;
         let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         match journal.use_link(&link.nonce(), now_ms, link.expires.saturating_mul(1000)).await {
             Ok(true) => Ok(link),

@@ -119,10 +119,15 @@ async fn a_link_is_used_up_together_with_the_other_one_of_its_message() {
     let mut rollout = waiting();
     rollout.phase = Phase::Paused;
     assert_eq!(links.redeem(&journal, (&rollout, &approve), now).await, Err(LinkError::Over));
-    // What could not be done is not used up.
+    // What could not be done is not used up, and looking does not either.
+    for token in [&approve, &reject] {
+        assert!(links.look(&journal, (&waiting(), token), now).await.is_ok());
+    }
     assert_eq!(links.redeem(&journal, (&waiting(), &approve), now).await, Ok(link()));
     for token in [&approve, &reject] {
         assert_eq!(links.redeem(&journal, (&waiting(), token), now).await, Err(LinkError::Used));
+        // The rollout has gone on because of it.
+        assert_eq!(links.look(&journal, (&rollout, token), now).await, Err(LinkError::Used));
     }
     let late = now + Duration::from_secs(60);
     assert_eq!(links.redeem(&journal, (&waiting(), &approve), late).await, Err(LinkError::Expired));

@@ -32,7 +32,7 @@ pub(super) use self::{
         Takes,
     },
     parameters::{
-        Against, AuditFilter, BackendPath, Conditional, KeyPath, Once, PausesRollout, PromoteFull,
+        Against, AuditFilter, BackendPath, Conditional, KeyPath, LinkPath, Once, PausesRollout, PromoteFull,
         RevisionPath, RolloutPath, RoutePath, Writes,
     },
     schemas::{

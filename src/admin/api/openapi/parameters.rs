@@ -24,6 +24,9 @@ pub(in crate::admin::api) struct RevisionPath;
 /// `{rollout}` in the path.
 pub(in crate::admin::api) struct RolloutPath;
 
+/// `{token}` in the path.
+pub(in crate::admin::api) struct LinkPath;
+
 /// Whether to promote to the end.
 pub(in crate::admin::api) struct PromoteFull;
 
@@ -80,6 +83,11 @@ parameters! {
     RolloutPath => json!([{
         "name": "rollout", "in": "path", "required": true, "description": "The rollout's id, such as `r-7f3a2c`.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 100},
+    }]);
+    LinkPath => json!([{
+        "name": "token", "in": "path", "required": true,
+        "description": "The last part of the link: what it does, and the proof that Weir made it.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 1000},
     }]);
     PromoteFull => json!([{
         "name": "full", "in": "query", "required": false,

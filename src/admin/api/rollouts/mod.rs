@@ -1,6 +1,7 @@
 //! `/v1/rollouts`: what is rolled out, starting it and steering it.
 
 mod describe;
+mod link;
 mod start;
 mod steer;
 
@@ -9,7 +10,7 @@ use serde::Deserialize;
 
 pub(in crate::admin) use self::describe::{entry, live, of_route, summary};
 // `routes!` finds a handler's description beside it.
-pub(super) use self::{start::*, steer::*};
+pub(super) use self::{link::*, start::*, steer::*};
 use super::{
     Answer, json,
     openapi::{OfRollout, OfRoute, RolloutPath, Stored},

@@ -272,7 +272,7 @@ async fn steer(app: &AppState, id: &str, command: Command, asked: Asked) -> Answ
         Err(error) => {
             let refused = failed_command(app, error);
             if !emergency {
-                steering.take_back(action, &rollout).await;
+                steering.take_back(action, &rollout, "had moved on meanwhile").await;
             }
             return Err(refused);
         }
@@ -325,7 +325,8 @@ fn needs_role(rollout: &Rollout, command: Command) -> Option<Denial> {
     Some(Denial::new(DenialReason::Role, refused).of(&who.name))
 }
 
-fn action(command: Command) -> &'static str {
+/// What the audit calls it.
+pub(super) fn action(command: Command) -> &'static str {
     match command {
         Command::Pause => "rollout_pause",
         Command::Resume => "rollout_resume",
@@ -414,6 +415,11 @@ impl<'a> Steering<'a> {
         }
     }
 
+    /// Somebody of whom the request says nothing.
+    pub(super) fn of(app: &'a AppState, origin: Origin) -> Self {
+        Self { app, origin }
+    }
+
     pub(super) fn by(&self) -> By {
         By { actor: self.origin.actor.clone(), reason: self.origin.reason.clone() }
     }
@@ -427,10 +433,10 @@ impl<'a> Steering<'a> {
         Ok(())
     }
 
-    /// Writes to the audit that it was not done after all: something else came between.
-    async fn take_back(&self, action: &'static str, rollout: &Rollout) {
+    /// Writes to the audit that it was not done after all, and what about the rollout was in the way.
+    pub(super) async fn take_back(&self, action: &'static str, rollout: &Rollout, why: &str) {
         for route in &rollout.routes {
-            let detail = format!("rollout {} had moved on meanwhile", rollout.id);
+            let detail = format!("rollout {} {why}", rollout.id);
             let (origin, action, route) = (self.origin.clone(), action.to_owned(), Some(route.clone()));
             self.app.control.denied(control::applier::Denial { origin, action, route, detail }).await;
         }

@@ -142,6 +142,12 @@ impl RolloutStore for SqliteStore {
             Ok(used == 1)
         })
     }
+
+    fn is_link_used(&self, nonce: &str) -> Result<bool, StoreError> {
+        self.read_with(|connection| {
+            connection.prepare("SELECT 1 FROM links_used WHERE nonce = ?1")?.exists([nonce])
+        })
+    }
 }
 
 fn due_messages(

@@ -254,6 +254,7 @@ fn a_link_is_used_once_in_every_process_and_forgotten_when_it_has_expired() {
     assert!(store.use_link("r-1/7", 100, 1000).unwrap());
     drop(store);
     let store = open(dir.path());
+    assert!(store.is_link_used("r-1/7").unwrap() && !store.is_link_used("r-1/8").unwrap());
     for (nonce, now, expected) in
         [("r-1/7", 200, false), ("r-1/8", 200, true), ("r-1/7", 1000, false), ("r-1/7", 1001, true)]
     {
