@@ -33,7 +33,7 @@ pub(in crate::config) static ROLLOUT: Shape = Shape {
             "start",
             Kind::Word(&["version", "command"]),
             "version",
-            "What starts a rollout: a reload with another `version` than that of the route's last rollout, or a `command` only.",
+            "What starts a rollout: a reload with another `version` than the one that the file had before, or a `command` only.",
         ),
         default(
             "on_new_version",

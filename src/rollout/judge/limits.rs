@@ -60,7 +60,9 @@ impl Memory {
         let enough = sums.canary.requests >= analysis.min_requests;
         let hard = canary.filter(|_| enough || threshold.metric == Metric::RequestRate);
         if let Some(breach) = hard.and_then(|value| look.hard(value)) {
-            return Some(look.reason(Verdict::Fail, Some(breach)));
+            let excused = look.baseline_breaks_hard(analysis.min_requests);
+            let verdict = if excused { Verdict::Held } else { Verdict::Fail };
+            return Some(look.reason(verdict, Some(breach)));
         }
         if !due {
             return None;
@@ -159,6 +161,12 @@ impl Look<'_> {
         let above = self.threshold.hard_max.is_some_and(|limit| value > limit);
         let below = self.threshold.hard_min.is_some_and(|limit| value < limit);
         (above || below).then_some(Breach::HardMax)
+    }
+
+    /// Whether the baseline breaks the same hard limit.
+    fn baseline_breaks_hard(&self, min_requests: u64) -> bool {
+        let enough = self.sums.baseline.requests >= min_requests;
+        self.value(&self.sums.baseline).filter(|_| enough).and_then(|value| self.hard(value)).is_some()
     }
 
     /// Whether the baseline breaks the same absolute limit: then going back would not help.

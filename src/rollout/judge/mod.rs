@@ -437,7 +437,9 @@ impl Memory {
             (Self::Threshold(memory), Check::Threshold(threshold)) => {
                 memory.look((&gate.name, threshold), analysis, facts, due)
             }
-            (Self::Streak, Check::ConsecutiveFailures(most)) => Some(streak(&gate.name, *most, facts)),
+            (Self::Streak, Check::ConsecutiveFailures(most)) => {
+                Some(streak(&gate.name, (*most, analysis.min_requests), facts))
+            }
             (Self::Regression(memory), Check::Regression(regression)) => {
                 let verdict = memory.verdict(regression, facts, analysis.min_requests);
                 Some(memory.reason((&gate.name, regression), verdict))
@@ -449,8 +451,15 @@ impl Memory {
     }
 }
 
-fn streak(name: &str, most: u32, facts: &Facts<'_>) -> Reason {
-    let verdict = if facts.streak >= most { Verdict::Fail } else { Verdict::Pass };
+fn streak(name: &str, (most, min_requests): (u32, u64), facts: &Facts<'_>) -> Reason {
+    let verdict = if facts.streak >= most {
+        Verdict::Fail
+    } else if facts.expects_traffic && facts.stage.canary.requests < min_requests {
+        // Silence is no success.
+        Verdict::NoData
+    } else {
+        Verdict::Pass
+    };
     let sign = if verdict == Verdict::Fail { "≥" } else { "<" };
     let words = format!("{name}: {} requests of the canary failed in a row {sign} {most}", facts.streak);
     Reason { limit: Some(f64::from(most)), ..Reason::plain(name, verdict, words) }

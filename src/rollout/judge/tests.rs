@@ -174,6 +174,11 @@ fn a_ratio_needs_a_baseline_and_a_baseline_that_breaks_the_limit_too_holds() {
     let mut bench = Bench::new(analysis(vec![max("error_rate", Metric::ErrorRate, 0.01)]), 5);
     let (assessment, at) = bench.run(2000, 60, [errors(0.10), errors(0.10)]);
     assert!(at.is_none() && matches!(assessment.decision, Decision::Hold(_)), "{assessment:?}");
+
+    let hard = Threshold { hard_max: Some(0.5), ..threshold(Metric::ErrorRate) };
+    let mut bench = Bench::new(analysis(vec![gate("error_rate", Check::Threshold(hard))]), 5);
+    let (assessment, at) = bench.run(500, 10, [errors(0.9), errors(0.9)]);
+    assert!(at.is_none() && matches!(assessment.decision, Decision::Hold(_)), "{assessment:?}");
 }
 
 #[test]
@@ -232,6 +237,9 @@ fn failures_in_a_row_fail() {
     let (assessment, at) = bench.run(200, 20, [GOOD, errors(1.0)]);
     assert!(at.unwrap() < 2.0, "five of ten a second: {at:?}");
     assert_eq!(failed(&assessment).unwrap().gate, "streak");
+
+    let mut bench = Bench::new(analysis(vec![gate("streak", Check::ConsecutiveFailures(5))]), 11);
+    assert!(matches!(bench.look(&[]).decision, Decision::Wait(_)), "silence is no success");
 }
 
 #[test]

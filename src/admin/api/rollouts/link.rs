@@ -138,9 +138,12 @@ async fn carry_out(
         Ok(_) => Ok(link),
         Err(CommandError::Stopping) => Err(LinkError::Stopping),
         // It was decided by a command meanwhile, or was withdrawn.
-        Err(CommandError::Unknown(_) | CommandError::NotNow(_) | CommandError::NotAllowed(_)) => {
-            Err(LinkError::Over)
-        }
+        Err(
+            CommandError::Unknown(_)
+            | CommandError::NotNow(_)
+            | CommandError::Hindered(_)
+            | CommandError::NotAllowed(_),
+        ) => Err(LinkError::Over),
     }
 }
 
