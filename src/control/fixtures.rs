@@ -212,6 +212,8 @@ pub(crate) fn record(action: &str) -> Record {
 pub(crate) struct FailingStore {
     pub(crate) inner: MemoryStore,
     pub(crate) broken: AtomicBool,
+    /// Whether what is kept of rollouts cannot be read.
+    pub(crate) unreadable: AtomicBool,
     /// Whether a write does not come back until it is repaired.
     pub(crate) hangs: AtomicBool,
     /// What was mirrored.
@@ -234,7 +236,8 @@ impl FailingStore {
 impl Default for FailingStore {
     fn default() -> Self {
         let inner = MemoryStore::new(1000);
-        Self { inner, broken: false.into(), hangs: false.into(), mirrored: std::sync::Mutex::default() }
+        let no = || AtomicBool::new(false);
+        Self { inner, broken: no(), unreadable: no(), hangs: no(), mirrored: std::sync::Mutex::default() }
     }
 }
 
@@ -280,6 +283,9 @@ impl RolloutStore for FailingStore {
         self.inner.keep_rollout(rollout, entries, messages)
     }
     fn rollouts(&self) -> Result<Vec<KeptRollout>, StoreError> {
+        if self.unreadable.load(Ordering::Acquire) {
+            return Err(StoreError::Stuck);
+        }
         self.inner.rollouts()
     }
     fn rollout_entries(&self, id: &str) -> Result<Vec<String>, StoreError> {

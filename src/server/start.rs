@@ -113,7 +113,7 @@ impl Prepared {
             DataPlane::start(measured.registry.workers(), &stage.reader()).map_err(StartError::Workers)?;
         let home = directory.zip(lock);
         let (others, notifier) = Others::of(&control, links.clone(), Arc::clone(&measured.control));
-        let (rollouts, driver) = prepare_driver(&control, &stage, &measured, others).await?;
+        let (rollouts, driver) = prepare_driver(&control, &stage, &measured, others).await;
         Ok(Self {
             file,
             home,
@@ -241,7 +241,7 @@ async fn prepare_driver(
     stage: &Stage,
     measured: &Measured,
     others: Others,
-) -> Result<(Rollouts, Driver), StoreError> {
+) -> (Rollouts, Driver) {
     let context = driver::Context {
         control: control.clone(),
         registry: Arc::clone(&measured.registry),

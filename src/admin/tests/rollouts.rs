@@ -43,7 +43,7 @@ pub(super) fn running(control: &Control) -> Rollouts {
     // Preparing reads the journal, and whoever makes a fixture does not wait for anything.
     let preparing = std::thread::spawn(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(Driver::prepare(context)).unwrap()
+        runtime.block_on(Driver::prepare(context))
     });
     let (rollouts, driver) = preparing.join().unwrap();
     tokio::spawn(driver.run(std::future::pending()));

@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Active, Driver, StartError, StartRequest, Told, now_ms, watch};
+use super::{Active, Driver, StartError, StartRequest, Told, now_ms, traffic, watch};
 use crate::{
     config::model::rollout::{OnNewVersion, StartOn},
-    control::{State, store::StoreError},
+    control::{
+        State,
+        store::{StoreError, rollouts::KeptRollout},
+    },
     rollout::machine::{By, Event, OnceKey, Rollout, Start},
     types::Name,
 };
@@ -16,14 +19,26 @@ const SHOWN: usize = 500;
 // === impl Driver ===
 
 impl Driver {
-    /// Takes up what the journal has.
-    pub(super) async fn load(&mut self) -> Result<(), StoreError> {
+    /// Takes up what the journal has. One that cannot be read keeps nothing from starting, but then nobody knows what became of
+    /// the canaries that have traffic: they are withdrawn.
+    pub(super) async fn load(&mut self) {
         let journal = self.context.control.journal().clone();
-        let kept = journal.rollouts().await?;
-        self.versions = journal.versions().await?;
+        let read = async { Ok::<_, StoreError>((journal.rollouts().await?, journal.versions().await?)) };
+        match read.await {
+            Ok((kept, versions)) => self.take_up(kept, versions),
+            Err(error) => {
+                self.problem(format!("what is kept of rollouts cannot be read, so none goes on: {error}"));
+                self.versions = versions(&self.context.control.state());
+                traffic::withdraw_all(&self.context);
+            }
+        }
+    }
+
+    fn take_up(&mut self, kept: Vec<KeptRollout>, versions: BTreeMap<Name, Option<String>>) {
+        self.versions = versions;
         if kept.is_empty() && self.versions.is_empty() {
             // A first start rolls nothing out: what the file says now is what runs.
-            self.versions = versions(&self.context.control.state());
+            self.versions = self::versions(&self.context.control.state());
             self.keep_versions();
         }
         for kept in kept {
@@ -44,7 +59,6 @@ impl Driver {
             active.step(&Event::Restarted(down), now_ms());
             self.active.insert(id, active);
         }
-        Ok(())
     }
 
     /// Starts a rollout. One that takes another's place waits for its end.

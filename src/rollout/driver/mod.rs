@@ -151,10 +151,7 @@ pub enum CommandError {
 
 impl Driver {
     /// A driver with what the journal has, and the handle to it.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
-    pub async fn prepare(context: Context) -> Result<(Rollouts, Self), StoreError> {
+    pub async fn prepare(context: Context) -> (Rollouts, Self) {
         let (sender, inbox) = mpsc::channel(INBOX);
         let journal = context.control.journal().clone();
         let (board, seen) = tokio::sync::watch::channel(Arc::default());
@@ -173,8 +170,8 @@ impl Driver {
             problems: Vec::new(),
             last_tick: clock::now(),
         };
-        driver.load().await?;
-        Ok((handle, driver))
+        driver.load().await;
+        (handle, driver)
     }
 
     /// Runs until `stop` is done. What is under way then goes on with the next start.

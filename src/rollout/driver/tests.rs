@@ -111,7 +111,7 @@ impl Stand {
             surroundings: Arc::clone(&world) as _,
             outside: Arc::clone(&world) as _,
         };
-        let (rollouts, driver) = Driver::prepare(context).await.unwrap();
+        let (rollouts, driver) = Driver::prepare(context).await;
         let (stop, stopped) = oneshot::channel::<()>();
         let driving = tokio::spawn(driver.run(async {
             let _ = stopped.await;
@@ -457,6 +457,20 @@ async fn commands_that_make_no_sense_are_refused_and_a_second_rollout_too() {
     let again = stand.rollouts.retry(&id, by()).await.unwrap();
     assert_eq!((again.attempt, again.retries.as_deref()), (2, Some(id.as_str())));
     stand.reaches(&again.id, Phase::Promoted).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_cannot_be_read_leaves_no_canary_unwatched() {
+    let stand = Stand::start().await;
+    let id = stand.begin(plan(steps(), Vec::new())).await;
+    stand.reaches(&id, Phase::Progressing).await;
+    sleep(secs(1)).await;
+    let store = stand.stop().await;
+    store.unreadable.store(true, Ordering::Release);
+    let stand = Stand::with(store, file(None)).await;
+    sleep(secs(1)).await;
+    assert_eq!(stand.canary_share(), 0.0);
+    assert!(stand.rollouts.board().problems[0].contains("cannot be read"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use super::{Active, Context, Message};
 use crate::{
     control::{Change, Channel, Command, Origin, Refusal, StageChange, StageTarget},
     rollout::machine::{self, Rollout, Target},
-    types::{Fraction, Name},
+    types::{Fraction, Name, RouteOverlay},
 };
 
 /// Has the applier make the traffic what the rollout wants. The answer comes as a message, so that nothing waits for a disk.
@@ -32,6 +32,29 @@ pub(super) fn set(context: &Context, active: &mut Active, sender: &mpsc::Sender<
         // The driver may have stopped; then the next one asks anew.
         let _ = sender.send(Message::Applied { id, stage, result }).await;
     });
+}
+
+/// Withdraws every canary that has traffic by a rollout which nobody knows any more.
+pub(super) fn withdraw_all(context: &Context) {
+    let state = context.control.state();
+    let out = |(route, overlay): (&Name, &RouteOverlay)| {
+        let stage = overlay.stage.as_ref()?;
+        let (rollout, number) = (stage.rollout.clone(), stage.number.saturating_add(1));
+        let to = StageTarget::Out { rollout, number, share: Some(Fraction::NONE), again: None };
+        Some((route.clone(), StageChange { to, raise_epoch: true }))
+    };
+    let changes: BTreeMap<Name, StageChange> = state.overlay.routes.iter().filter_map(out).collect();
+    if changes.is_empty() {
+        return;
+    }
+    let reason =
+        Some("what is kept of the rollout cannot be read, so nobody would watch the canary".to_owned());
+    let origin = Origin { reason, ..Origin::new("rollouts", Channel::Rollout) };
+    let control = context.control.clone();
+    // A refusal is in the audit; there is nobody else to tell.
+    tokio::spawn(
+        async move { drop(apply(&control, Command::new(Change::SetStages(changes), origin)).await) },
+    );
 }
 
 async fn apply(control: &crate::control::Control, command: Command) -> Result<(), Refusal> {

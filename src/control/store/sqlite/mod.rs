@@ -72,7 +72,15 @@ impl SqliteStore {
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
         let mut slot = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        self.with(&mut slot, Open::for_writing, work)
+        let written = self.with(&mut slot, Open::for_writing, work);
+        if written.is_err()
+            && let Ok(mut reader) = self.reader.try_lock()
+        {
+            // All connections of a process share the index of the log: one that was opened while the disk was read-only would keep
+            // the others from writing when it no longer is.
+            *reader = None;
+        }
+        written
     }
 
     fn read_with<T>(
