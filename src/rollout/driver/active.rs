@@ -23,7 +23,7 @@ use crate::{
     types::{Fraction, Name, Stage, clock},
 };
 
-/// The least time that a request is waited for before it is compared without its end.
+/// How long a request is waited for before it is compared without its end, on a route that sets no timeout for responses.
 const HORIZON: Duration = Duration::from_secs(15);
 
 /// How long the applier is left alone after it refused.
@@ -277,7 +277,7 @@ impl Asker {
 fn unjudged() -> Decision {
     Decision::Wait(Box::new(Reason::plain(
         "gates",
-        Verdict::NoData,
+        Verdict::Inconclusive,
         "the gates have not looked at this step yet",
     )))
 }
@@ -295,6 +295,6 @@ fn rank(decision: &Decision) -> u8 {
 /// How long requests of a route are waited for: as long as its timeout for a response allows.
 fn horizon(context: &Context, route: &Name) -> Duration {
     let state = context.control.state();
-    let timeout = state.route(route.as_str()).map_or(HORIZON, |route| route.timeouts.response_headers);
-    timeout.max(Duration::from_secs(1))
+    let timeout = state.route(route.as_str()).map_or(Duration::ZERO, |route| route.timeouts.response_headers);
+    if timeout.is_zero() { HORIZON } else { timeout.max(Duration::from_secs(1)) }
 }

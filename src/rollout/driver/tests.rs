@@ -272,6 +272,15 @@ async fn a_bad_canary_is_withdrawn_even_with_the_disk_broken_and_hooks_that_hang
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_step_that_nobody_has_looked_at_yet_is_no_step_without_data() {
+    let stand = Stand::start().await;
+    let mut plan = plan(vec![weight(5.0, 0), weight(100.0, 0)], errors());
+    plan.analysis.on_no_data = crate::config::model::rollout::OnNoData::Fail;
+    let id = stand.begin(plan).await;
+    stand.reaches(&id, Phase::Promoted).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_moves_forward_that_is_not_written_down() {
     let stand = Stand::start().await;
     stand.store.broken.store(true, Ordering::Release);

@@ -274,8 +274,9 @@ impl Judge {
             if let Some(reason) = reason {
                 *last = Some(reason);
             }
-            let unknown =
-                || Reason::plain(&gate.name, Verdict::NoData, format!("{}: not looked at yet", gate.name));
+            // Not the same as a look that found nothing: a plan may pass or fail that.
+            let words = || format!("{}: not looked at yet", gate.name);
+            let unknown = || Reason::plain(&gate.name, Verdict::Inconclusive, words());
             gates.push(last.clone().unwrap_or_else(unknown));
         }
         let decision = self.decide((analysis, blast_radius), &mut gates, &facts);

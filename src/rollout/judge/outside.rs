@@ -93,6 +93,6 @@ impl Memory {
     pub(super) fn reason(&self, name: &str) -> Reason {
         self.last
             .clone()
-            .unwrap_or_else(|| Reason::plain(name, Verdict::NoData, format!("{name}: not asked yet")))
+            .unwrap_or_else(|| Reason::plain(name, Verdict::Inconclusive, format!("{name}: not asked yet")))
     }
 }
