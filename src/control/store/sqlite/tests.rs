@@ -261,3 +261,28 @@ fn a_link_is_used_once_in_every_process_and_forgotten_when_it_has_expired() {
         assert_eq!(store.use_link(nonce, now, 1000).unwrap(), expected, "{nonce} at {now}");
     }
 }
+
+#[test]
+fn the_oldest_rollouts_that_are_over_give_way_with_all_that_happened_in_them() {
+    use crate::control::store::rollouts::{KeptEntry, KeptRollout, ROLLOUTS_KEPT, RolloutStore as _};
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("data"));
+    let rollout = |number: u64, over| KeptRollout {
+        id: format!("r-{number}"),
+        began_ms: number,
+        over,
+        state: String::new(),
+        evidence: String::new(),
+    };
+    let entry = || vec![KeptEntry { seq: 1, entry: "begun".to_owned() }];
+    store.keep_rollout(&rollout(0, false), &entry(), &[]).unwrap();
+    for number in 1..=ROLLOUTS_KEPT + 1 {
+        store.keep_rollout(&rollout(number, true), &entry(), &[]).unwrap();
+    }
+    let kept = store.rollouts().unwrap();
+    assert_eq!(kept.len() as u64, ROLLOUTS_KEPT + 1, "one of them goes on");
+    assert!(kept.iter().all(|kept| kept.id != "r-1"));
+    assert_eq!(store.rollout_entries("r-1").unwrap(), [] as [String; 0]);
+    assert_eq!(store.rollout_entries("r-2").unwrap(), ["begun"]);
+    assert_eq!(store.rollout_entries("r-0").unwrap(), ["begun"]);
+}
